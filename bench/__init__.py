@@ -1,0 +1,11 @@
+"""The benchmark itself: `python -m bench`. Run it from the project's root."""
+
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+for _name in ("methods", "datasets"):
+    if not (_ROOT / _name / "_base.py").is_file():
+        raise ImportError(
+            f"the folder {_name}/ does not lie beside bench/ in {_ROOT}: "
+            "clone the whole project and run `python -m bench` from its root"
+        )

@@ -1,0 +1,153 @@
+"""The method contract: what a method declares, what it is given, what it returns.
+
+A method owns its networks and its losses, and nothing else: no optimiser, no epoch loop, no file,
+no device, no label but those of key frames. The loop (`bench/train.py`) sums its losses,
+backpropagates, steps, and logs each one by name.
+
+Shapes: B clips in a batch, T frames in a clip, U unlabelled frames, A action units, H x W pixels,
+F features of whatever shape the method's own encoder gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+
+View = Literal["weak", "weak2", "strong"]
+"""An augmentation: ONE geometric and photometric draw a clip; `weak2` is a second weak draw."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """The data a method wants. The loader reads this, and never a method's name."""
+
+    clip_len: int = 1
+    """Frames in a clip, T; 1 = the key frame alone."""
+    key: Literal["centre", "cyclic"] = "centre"
+    """Where the key frame stands: the middle slot, or slot (batch index mod T) of a whole batch."""
+    key_view: View = "weak"
+    """The draw that the key frame's own image (`Batch.key`) is seen in."""
+    views: tuple[View, ...] = ("weak",)
+    """The draws in which clips and unlabelled frames are seen."""
+    clips: bool = False
+    """Whether whole clips come (`Batch.clips`)."""
+    unlabelled_ratio: int = 0
+    """Unlabelled frames a key frame (`Batch.unlabelled`), drawn from its clip; 0 = none."""
+    landmarks: bool = False
+    """Whether the key frame's 68 landmarks come, moved with the augmentation."""
+    one_clip_per_sequence: bool = False
+    """Whether a batch holds at most one clip of a sequence (contrastive methods)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What a method may see of one training step. Only labels of key frames are in it."""
+
+    key: Tensor
+    """(B, 3, H, W) key frames in `needs.key_view`, ImageNet-normalised."""
+    labels: Tensor
+    """(B, A) float: 1, 0, or -1 = not coded."""
+    slot: int
+    """Position of the key frame in the clips of this batch, 0..T-1."""
+    clips: Mapping[str, Tensor] = field(default_factory=dict)
+    """view -> (B, T, 3, H, W), if `needs.clips`."""
+    unlabelled: Mapping[str, Tensor] = field(default_factory=dict)
+    """view -> (U, 3, H, W), if `needs.unlabelled_ratio`; the same U frames in every view. U may be
+    0: frames whose label the budget pays for are not in the pool, so at 100 % labels none is."""
+    landmarks: Tensor | None = None
+    """(B, 68, 2) in pixels of `key`, if `needs.landmarks` and the dataset has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training stands; schedules are written in epochs or in shares of the whole."""
+
+    step: int
+    """Steps done, 0-based."""
+    total_steps: int
+    epoch: float
+    """Passes over the key frames so far, as the nominal schedule counts them (fractional)."""
+    total_epochs: float
+    audit: Callable[[Tensor, Tensor], None] | None = None
+    """Takes the pseudo labels that were used, (N, A) targets and (N, A) bool used, in the order of
+    `Batch.unlabelled` (N = U) or of the clips flattened (N = B*T). The runner scores them, and
+    nothing comes back."""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the training done, in [0, 1)."""
+        return self.step / max(1, self.total_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trunk:
+    """The image encoder, by its timm name."""
+
+    name: str = "resnet18"
+    width: float = 1.0
+    """Factor on the channel counts (ResNets only); 1 = the published network."""
+    weights: str = "none"
+    """`imagenet`, `none` (random), or the path of a state dict."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a method is told of the problem before it sees a frame."""
+
+    aus: tuple[int, ...]
+    image_size: int
+    """Side of the square input, pixels."""
+    trunk: Trunk
+    positive_rates: tuple[float, ...]
+    """Share of positives per AU among the LABELLED training frames only."""
+    labelled_frames: int
+    unlabelled_frames: int
+    """Distinct frames in the unlabelled pool; 0 at 100 % labels."""
+    clip_len: int = 1
+
+
+class MethodError(Exception):
+    """A method cannot do what is asked (a clip length, a trunk, a knob): one clear sentence."""
+
+
+class Method(nn.Module):
+    """Base of every method. A concrete method is final: share by functions, not by subclassing one.
+
+    The network must not depend on batch mates when `training` is off, and the constructor must draw
+    all its random numbers from torch's global generator (the runner seeds it).
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        """A method's knobs: every one with a default, a unit and one line of meaning."""
+
+    needs: ClassVar[Needs] = Needs()
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named settings of Config (`ks:no_skd`): variant -> {knob: value}."""
+
+    def __init__(self, config: Any, task: Task):
+        super().__init__()
+        self.config, self.task = config, task
+
+    def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Return named scalar losses, already weighted: the loop adds them up."""
+        raise NotImplementedError
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Encode single frames (N, 3, H, W) -> (N, ...): each test frame passes here once."""
+        raise NotImplementedError
+
+    def head(self, features: Tensor) -> Tensor:
+        """Turn encoded clips (B, T, ...) with the key frame in the middle into logits (B, A)."""
+        raise NotImplementedError
+
+    def predict(self, clips: Tensor) -> Tensor:
+        """Return logits (B, A) for the middle frame of clips (B, T, 3, H, W)."""
+        features = self.encode(clips.flatten(0, 1))
+        return self.head(features.reshape(*clips.shape[:2], *features.shape[1:]))
+
+    def after_step(self, progress: Progress) -> None:
+        """Run after each optimiser step (EMA teachers); does nothing by default."""
