@@ -1,0 +1,1 @@
+"""Reports: tables as pure functions of records, and the statistics behind them."""
