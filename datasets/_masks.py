@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -44,7 +44,7 @@ class LabelMask:
 
     @property
     def share(self) -> float:
-        """Return the share of coded frames that are key frames; near `ratio`, never exact."""
+        """Return the key frames' share of the coded ones, as near `ratio` as the rule gets."""
         return self.count / self.coded
 
     @property
@@ -83,16 +83,15 @@ class LabelMask:
                 )
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            with temporary.open("x", encoding="utf-8") as stream:
                 stream.write(self._json())
                 stream.flush()
                 os.fsync(stream.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _json(self) -> str:
         """Write one line a sequence: a person can read it, and a diff can show it."""
@@ -146,7 +145,10 @@ def label_mask(
     share = _exact(ratio)
     if rule not in RULES:
         raise unknown("sampling rule", rule, RULES)
-    coded = {sequence.name: sequence.frames[sequence.coded] for sequence in sequences}
+    coded: dict[str, NDArray[np.int64]] = {}
+    for sequence in sequences:
+        assert sequence.name not in coded, f"two sequences are called {sequence.name}"
+        coded[sequence.name] = sequence.frames[sequence.coded]
     if not any(map(len, coded.values())):
         raise SplitError(f"no label to choose from: no frame of {dataset} is coded here")
     key_frames = {}
@@ -154,13 +156,12 @@ def label_mask(
         draw = _Draw(dataset, rule, seed, name)
         chosen = RULES[rule](len(frames), share, draw) if len(frames) else []
         key_frames[name] = frames[np.asarray(chosen, np.int64)]
-    total = sum(map(len, coded.values()))
     return LabelMask(
         dataset=dataset,
         rule=rule,
         ratio=float(ratio),
         seed=seed,
-        coded=total,
+        coded=sum(map(len, coded.values())),
         key_frames=key_frames,
     )
 
