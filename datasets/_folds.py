@@ -9,10 +9,30 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from ._base import DatasetCorrupt, DatasetError, FoldList, Sequence
+import numpy as np
+from numpy.typing import NDArray
+
+from ._base import DatasetCorrupt, DatasetError, FoldList
 
 FOLDS = Path(__file__).with_name("folds")
+
+
+class Recording(Protocol):
+    """What a split or a mask needs of a sequence, as a dataset yields it or a frame store keeps it.
+
+    `frames` (T,) are frame numbers, `coded` (T,) tells which carry a label.
+    """
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def frames(self) -> NDArray[np.int64]: ...
+    @property
+    def coded(self) -> NDArray[np.bool_]: ...
 
 
 class SplitError(DatasetError):
@@ -94,7 +114,7 @@ class Split:
 
 
 def make_split(
-    sequences: Iterable[Sequence],
+    sequences: Iterable[Recording],
     folds: FoldList,
     fold: int,
     val_subjects: int = 0,

@@ -19,8 +19,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ._base import DatasetCorrupt, Sequence
-from ._folds import SplitError, sha256, unknown
+from ._base import DatasetCorrupt
+from ._folds import Recording, SplitError, sha256, unknown
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ class LabelMask:
         content = [self.dataset, self.rule, self.ratio, self.seed, self.coded, frames]
         return sha256(json.dumps(content, sort_keys=True))
 
-    def positions(self, sequence: Sequence) -> NDArray[np.int64]:
+    def positions(self, sequence: Recording) -> NDArray[np.int64]:
         """Return where the key frames stand in `sequence.frames`, increasing.
 
         Raises SplitError if the mask does not cover the sequence or names a frame it has not.
@@ -129,7 +129,7 @@ class LabelMask:
 
 
 def label_mask(
-    sequences: Iterable[Sequence],
+    sequences: Iterable[Recording],
     ratio: float,
     rule: str = "sparse",
     seed: int = 0,
