@@ -1,0 +1,191 @@
+"""Fill a frame store: decode every frame once, crop it once, a job a sequence, in parallel.
+
+Workers are fresh processes (a fork would not survive torch's threads) that import neither torch
+nor the command line. They end with their parent, however it ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import current_process, get_context, parent_process
+from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets._base import BrokenFrame, DatasetError, FrameSource, Sequence
+
+from ._crops import CropPlan, plan_crops, sufficient_side, warp
+from ._store_files import Built, FrameStoreError, RowFile, explained
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sequence to decode into the store's files from row `start` on."""
+
+    sequence: Sequence
+    start: int
+    crop: str
+    frames: RowFile
+    """(N, S, S, 3) uint8"""
+    crops: RowFile
+    """(N, 2, 3) float64: each stored frame's transform, source pixels to unit square."""
+
+
+class Stopped(Exception):
+    """The build was given up while a job was at work."""
+
+
+def build_sequence(job: Job, tick: Callable[[], None]) -> Built:
+    """Decode, crop and store a sequence's readable frames; `tick` is called before every frame.
+
+    Raises FrameStoreError if the rows cannot be written.
+    """
+    source = job.sequence.source
+    try:
+        size = source.size()
+    except (DatasetError, OSError) as error:
+        return _unreadable(job, str(error), tick)
+    plan = plan_crops(job.sequence, job.crop, size)
+    with explained(job.frames.path):
+        pixels, left_out = _store_frames(job, plan, size, tick)
+    return Built(job.sequence.name, job.start, pixels, left_out, plan.centred, plan.doubtful)
+
+
+def _unreadable(job: Job, why: str, tick: Callable[[], None]) -> Built:
+    left_out = []
+    for index in range(len(job.sequence.frames)):
+        tick()
+        left_out.append((index, why))
+    return Built(job.sequence.name, job.start, "", tuple(left_out), centred=False, doubtful=0)
+
+
+def _store_frames(
+    job: Job, plan: CropPlan, size: tuple[int, int], tick: Callable[[], None]
+) -> tuple[str, tuple[tuple[int, str], ...]]:
+    """Write the sequence's rows without a gap; return their SHA-256 and the frames left out."""
+    side = job.frames.shape[1]
+    digest, row, left_out = hashlib.sha256(), job.start, []
+    frames = every_frame(job.sequence.source, sufficient_side(plan, side, size))
+    with job.frames.writer() as write_frame, job.crops.writer() as write_crop:
+        for index, frame in enumerate(frames):
+            tick()
+            if isinstance(frame, BrokenFrame):
+                left_out.append((index, f"{frame.name}: {frame.why}"))
+                continue
+            crop = warp(frame, plan.transforms[index], side, size)
+            write_frame(row, crop)
+            write_crop(row, plan.transforms[index])
+            digest.update(crop.tobytes())
+            row += 1
+    return digest.hexdigest(), tuple(left_out)
+
+
+def every_frame(source: FrameSource, min_side: int) -> Iterator[NDArray[np.uint8] | BrokenFrame]:
+    """Yield exactly len(source) frames: what a source gives up on, or lacks, is broken."""
+    count, why = 0, "the recording ends before it"
+    try:
+        for frame in islice(source.read(min_side), len(source)):
+            count += 1
+            yield frame
+    except (DatasetError, OSError) as error:
+        why = str(error)
+    for index in range(count, len(source)):
+        yield BrokenFrame(f"frame {index + 1} of {len(source)}", why)
+
+
+def run_jobs(
+    jobs: list[Job],
+    workers: int,
+    decoded: Callable[[int], None],
+    finished: Callable[[Built], None],
+) -> None:
+    """Run jobs, in `workers` processes (one: in this process).
+
+    `decoded` is told the frames done so far a few times a second; `finished` gets every result.
+    Raises FrameStoreError; on any exception, Ctrl-C included, the workers stop within a frame.
+    """
+    workers = min(workers, len(jobs))
+    if workers <= 1 or current_process().daemon:  # a daemon may not have children
+        _run_here(jobs, decoded, finished)
+        return
+    context = get_context("spawn")
+    count, stop = context.Value("q", 0), context.Event()
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (count, stop))
+    try:
+        pending = {pool.submit(_work, job) for job in jobs}
+        while pending:
+            over, pending = wait(pending, timeout=0.25, return_when=FIRST_COMPLETED)
+            decoded(count.value)
+            _collect(over, finished)
+    except BrokenProcessPool as error:
+        raise FrameStoreError(
+            f"{jobs[0].frames.path.parent}: a process that was decoding frames died (out of "
+            "memory, or killed); run again to go on from there, with fewer workers"
+        ) from error
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+
+
+def _run_here(
+    jobs: Iterable[Job], decoded: Callable[[int], None], finished: Callable[[Built], None]
+) -> None:
+    count = 0
+
+    def tick() -> None:
+        nonlocal count
+        decoded(count)
+        count += 1
+
+    for job in jobs:
+        finished(build_sequence(job, tick))
+    decoded(count)
+
+
+def _collect(over: set[Future[Built]], finished: Callable[[Built], None]) -> None:
+    """Hand over all that succeeded before the first failure is raised: none of it is lost."""
+    for future in sorted(over, key=lambda future: future.exception() is not None):
+        finished(future.result())
+
+
+def _no_tick() -> None:
+    raise AssertionError("this process is no worker")
+
+
+_tick: Callable[[], None] = _no_tick
+
+
+def _start_worker(count: Synchronized[int], stop: Event) -> None:
+    """Prepare a worker process: Ctrl-C is the parent's to handle, and so is the end."""
+    global _tick
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def tick() -> None:
+        if stop.is_set():
+            raise Stopped
+        with count.get_lock():
+            count.value += 1
+
+    _tick = tick
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(job: Job) -> Built:
+    return build_sequence(job, _tick)

@@ -1,0 +1,186 @@
+"""The frame store: every frame decoded, cropped and resized ONCE, kept as memory-mapped uint8.
+
+Labels are not kept in it: they come from the dataset at every opening, so that a corrected label
+file needs no decoding. What is on disk, and when it is built anew: docs/frame-store.md.
+
+Shapes: N rows, T frames of a sequence, A action units, S pixels a side, L landmarks (68 or 49).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets._base import UNCODED, Dataset, DatasetMissing, Sequence
+from datasets._landmarks import transform_points
+
+from ._crops import CROPS
+from ._store_files import Built, FrameStoreError
+from ._store_site import Progress, Site, build, find_site, read_manifest
+
+
+@dataclass(frozen=True)
+class StoredSequence:
+    """A sequence's stored frames: rows start .. start + T - 1 of the store's images."""
+
+    subject: str
+    task: str
+    name: str
+    start: int
+    frames: NDArray[np.int64]
+    """(T,) the dataset's own frame numbers; those of unreadable images are missing."""
+    labels: NDArray[np.int8]
+    """(T, A)"""
+    landmarks: NDArray[np.float32] | None
+    """(T, L, 2) in pixels of the stored crop, NaN where unknown."""
+
+    @property
+    def coded(self) -> NDArray[np.bool_]:
+        """Tell which frames carry a label for at least one AU, shape (T,)."""
+        coded: NDArray[np.bool_] = (self.labels != UNCODED).any(axis=1)
+        return coded
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """An opened store. Rows that belong to no sequence (unreadable images) are black."""
+
+    path: Path
+    images: np.memmap[Any, np.dtype[np.uint8]]
+    """(N, S, S, 3) RGB, read-only"""
+    sequences: tuple[StoredSequence, ...]
+    aus: tuple[int, ...]
+    content_hash: str
+    """SHA-256 of pixels, labels, frame numbers and names: the same content anywhere hashes so."""
+    problems: tuple[str, ...]
+    """What was left out or doubted, by name; the reader's own `Dataset.problems` are not here."""
+    crop: str
+    size: int
+
+
+def open_store(
+    dataset: Dataset,
+    *,
+    name: str,
+    size: int,
+    cache: Path,
+    crop: str = "auto",
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> FrameStore:
+    """Open a dataset's store at `size` pixels a side, first building what is missing of it.
+
+    `crop`: `align` levels and frames the face by its landmarks, `box` takes the square around its
+    box, `centre` the largest square amid the frame; `auto` the first of these that a frame allows.
+    Images that cannot be read are left out and named in `problems`. A build that was interrupted
+    goes on from its last finished sequence; one that another process is at is waited for.
+
+    Raises what the reader raises, DatasetMissing if no image can be read, and FrameStoreError.
+    """
+    sequences = [sequence for sequence in dataset.sequences() if len(sequence.frames)]
+    if not sequences:
+        raise DatasetMissing(dataset.root or name, "no recording was found in it")
+    _check(name, sequences, size, crop)
+    site = find_site(cache, name, sequences, size, crop)
+    finished, complaint = read_manifest(site)
+    if finished is None:
+        finished = build(site, workers, progress or _silent)
+    problems = (*complaint, *_problems(site, finished))
+    store = _assemble(site, dataset.aus, finished, problems)
+    if not store.sequences:
+        advice = f"none of its {site.rows} frames can be read ({finished[0].left_out[0][1]})"
+        raise DatasetMissing(dataset.root or name, advice)
+    return store
+
+
+def _silent(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+def _check(name: str, sequences: list[Sequence], size: int, crop: str) -> None:
+    """Refuse a crop that does not exist or that no sequence allows, and a useless size."""
+    if size < 1:
+        raise FrameStoreError(f"size {size}: the side of a stored frame must be a pixel or more")
+    if crop not in CROPS:
+        close = get_close_matches(crop, CROPS, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise FrameStoreError(f"crop {crop} does not exist; {hint}There are: {', '.join(CROPS)}")
+    lacking = {
+        "align": ("landmarks", all(sequence.landmarks is None for sequence in sequences)),
+        "box": ("face boxes", all(sequence.boxes is None for sequence in sequences)),
+    }
+    what, none_at_all = lacking.get(crop, ("", False))
+    if none_at_all:
+        raise FrameStoreError(f"crop {crop}: {name} comes without {what}; use auto or centre")
+
+
+def _assemble(
+    site: Site, aus: tuple[int, ...], finished: list[Built], problems: tuple[str, ...]
+) -> FrameStore:
+    crops = site.crops.open()
+    sequences = []
+    digest = hashlib.sha256(f"{site.size}\n{aus}\n".encode())
+    for sequence, built in zip(site.sequences, finished, strict=True):
+        stored = _stored(sequence, built, crops, site.size)
+        if len(stored.frames) == 0:
+            continue
+        sequences.append(stored)
+        digest.update(f"{stored.name}\n{built.pixels}\n".encode())
+        digest.update(stored.frames.astype("<i8").tobytes() + stored.labels.tobytes())
+    images = np.load(site.frames.path, mmap_mode="r")
+    content = digest.hexdigest()
+    return FrameStore(
+        site.path, images, tuple(sequences), aus, content, problems, site.crop, site.size
+    )
+
+
+def _stored(
+    sequence: Sequence, built: Built, crops: NDArray[np.float64], size: int
+) -> StoredSequence:
+    """Pick a sequence's readable frames, and put their landmarks where the crop shows them."""
+    readable = np.ones(len(sequence.frames), dtype=bool)
+    readable[[index for index, _ in built.left_out]] = False
+    landmarks = None
+    if sequence.landmarks is not None:
+        rows = slice(built.start, built.start + int(readable.sum()))
+        moved = transform_points(crops[rows], sequence.landmarks[readable])
+        landmarks = (moved * size).astype(np.float32)
+    return StoredSequence(
+        sequence.subject,
+        sequence.task,
+        sequence.name,
+        built.start,
+        sequence.frames[readable],
+        sequence.labels[readable],
+        landmarks,
+    )
+
+
+def _problems(site: Site, finished: list[Built]) -> Iterator[str]:
+    """Say in sentences what was left out, and which crops to doubt."""
+    for sequence, built in zip(site.sequences, finished, strict=True):
+        total = len(sequence.frames)
+        if len(built.left_out) == total:
+            why = built.left_out[0][1]
+            yield f"{built.name}: none of its {total} frames can be read ({why}); left out"
+        else:
+            yield from (f"{why}; frame of {built.name} left out" for _, why in built.left_out)
+        if built.doubtful:
+            yield (
+                f"{built.name}: the faces of {built.doubtful} of {total} frames would lie outside "
+                "the frame or be tiny (measured at another size?); their positions were not used"
+            )
+    centred = [built.name for built in finished if built.centred]
+    if centred:
+        some = ", ".join(centred[:5]) + (", ..." if len(centred) > 5 else "")
+        yield (
+            f"no face boxes or landmarks: centre crop for {len(centred)} of {len(finished)} "
+            f"sequences ({some})"
+        )
