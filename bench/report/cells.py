@@ -1,0 +1,170 @@
+"""Runs -> cells: means, spreads and intervals over folds and seeds, and the notes under a table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from bench.records import Record, Status
+
+from .grid import Line, Run, Setting, lines_of, one_setting, ratio_of, run_of, scores_of
+from .notes import config_differences, legend, troubles
+from .published import Published
+from .statistics import subject_bootstrap
+from .table import Cell, ReportError, Row, Table
+
+Value = Callable[[Record], float | None]
+"""What a table shows of one run, in the table's unit; None if the run does not have it."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The comparable records of one setting, by line and ratio, under one selection rule."""
+
+    setting: Setting
+    select: str
+    records: tuple[Record, ...]
+    lines: tuple[Line, ...]
+    expected: Mapping[float, frozenset[Run]]
+    """ratio -> every (fold, seed) that any line tried there."""
+
+    @classmethod
+    def of(cls, records: Iterable[Record], select: str) -> Grid:
+        """Check that the records may stand in one table; raises ReportError if they may not."""
+        setting, members = one_setting(records, select)
+        tried: dict[float, set[Run]] = defaultdict(set)
+        for record in members:
+            tried[ratio_of(record)].add(run_of(record))
+        expected = {ratio: frozenset(tried[ratio]) for ratio in sorted(tried)}
+        return cls(setting, select, tuple(members), tuple(lines_of(members)), expected)
+
+    @property
+    def ratios(self) -> tuple[float, ...]:
+        """The label ratios that any record has, rising."""
+        return tuple(self.expected)
+
+    @property
+    def aus(self) -> tuple[int, ...]:
+        """The AUs that the finished records score; none if nothing finished."""
+        return next((tuple(r.aus) for r in self.records if r.status == "done"), ())
+
+    def one_ratio(self, ratio: float | None) -> float:
+        """Return the ratio asked for, or the only one; raises ReportError if there is no such."""
+        known = ", ".join(f"{known:g}" for known in self.ratios)
+        if ratio is None and len(self.ratios) > 1:
+            raise ReportError(f"choose one label ratio for this table: {known}")
+        if ratio is not None and ratio not in self.ratios:
+            raise ReportError(f"no record has label ratio {ratio:g}; there are {known}")
+        return self.ratios[0] if ratio is None else ratio
+
+    def cell(self, line: Line, ratio: float, value: Value) -> Cell:
+        """Make a line's cell at a ratio from each run's value."""
+        return cell_of_runs(line.at(ratio), self.expected[ratio], value)
+
+    def f1(self, line: Line, ratio: float, *, intervals: bool = False) -> Cell:
+        """Make the cell of a line's mean F1 (%), with its 95 % interval if asked for."""
+        cell = self.cell(line, ratio, lambda record: _mean_f1(record, self.select))
+        if not intervals or cell.value is None:
+            return cell
+        low, high = subject_bootstrap(line.at(ratio).values(), self.select)
+        return replace(cell, interval=(100 * low, 100 * high))
+
+    def au_f1(self, line: Line, ratio: float, column: int) -> Cell:
+        """Make the cell of a line's F1 (%) on one AU."""
+
+        def value(record: Record) -> float | None:
+            scores = scores_of(record, self.select)
+            return 100 * scores.f1[column] if scores else None
+
+        return self.cell(line, ratio, value)
+
+    def baseline(self, name: str, ratio: float, column: int | None = None) -> Cell:
+        """Make the cell of a trivial predictor's F1 (%) on one AU, or on average.
+
+        It depends on the labels and the mask only, so any finished run of a (fold, seed) tells it.
+        """
+        runs = {run_of(r): r for r in self.records if r.baselines and ratio_of(r) == ratio}
+
+        def value(record: Record) -> float | None:
+            f1 = record.baselines.get(name)
+            if not f1:
+                return None
+            return 100 * (f1[column] if column is not None else sum(f1) / len(f1))
+
+        return cell_of_runs(runs, self.expected[ratio], value)
+
+    def paper(self, *, wanted: bool) -> tuple[Published | None, list[str]]:
+        """Return the published numbers if they are wanted and these records are of their data."""
+        if not wanted:
+            return None, []
+        published = Published(self.setting.dataset)
+        reason = published.why_not(self.records)
+        return (None, [reason]) if reason else (published, [])
+
+    def table(
+        self,
+        kind: str,
+        what: str,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        *,
+        notes: Iterable[str] = (),
+        ratio: float | None = None,
+        column_context: Sequence[Mapping[str, str]] = (),
+    ) -> Table:
+        """Assemble a table whose title, notes and CSV context say what it was made from."""
+        shown = [r for r in self.records if ratio is None or ratio_of(r) == ratio]
+        context = {"table": kind, **self.setting.context(self.select)}
+        return Table(
+            title=f"{what}: {self.setting.title(self.select)}",
+            corner="method",
+            columns=tuple(columns),
+            rows=tuple(rows),
+            notes=(
+                *legend(rows),
+                *notes,
+                *config_differences(self.lines),
+                *troubles(shown),
+                *self.setting.fingerprint(),
+            ),
+            context=context if ratio is None else {**context, "ratio": f"{ratio:g}"},
+            column_context=tuple(column_context),
+        )
+
+
+def mean_of_runs(values: Mapping[Run, float]) -> float:
+    """Average over the folds of each seed, then over the seeds (methods.md 0.10)."""
+    seeds: dict[int, list[float]] = defaultdict(list)
+    for (_, seed), value in values.items():
+        seeds[seed].append(value)
+    return float(np.mean([np.mean(folds) for folds in seeds.values()]))
+
+
+def cell_of_runs(runs: Mapping[Run, Record], expected: Iterable[Run], value: Value) -> Cell:
+    """Make a cell from each run's value; with fewer runs than `expected` it is partial."""
+    values = {run: number for run, record in runs.items() if (number := value(record)) is not None}
+    if not values:
+        states = {record.status for record in runs.values()}
+        return Cell(state=_emptiness(states))
+    numbers = list(values.values())
+    return Cell(
+        state="done" if set(values) >= set(expected) else "partial",
+        value=mean_of_runs(values),
+        spread=float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
+        n=len(numbers),
+    )
+
+
+def _emptiness(states: set[Status]) -> Literal["failed", "skipped", "missing"]:
+    if "failed" in states:
+        return "failed"
+    return "skipped" if "skipped" in states else "missing"
+
+
+def _mean_f1(record: Record, select: str) -> float | None:
+    scores = scores_of(record, select)
+    return 100 * scores.mean_f1 if scores else None

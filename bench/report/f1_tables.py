@@ -1,0 +1,113 @@
+"""F1 tables: methods by label ratio, by action unit, and beside published supervised methods.
+
+Each is a pure function of the records of one setting; F1 is in percent. They raise ReportError
+where records must not stand in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from bench.records import Record
+
+from .cells import Grid
+from .grid import percent
+from .notes import RUNS
+from .table import MISSING, Cell, NothingToShow, Row, Table, words
+
+BASELINES = {"always_positive": "always positive", "training_prior": "training prior"}
+"""Trivial predictors as records and as tables call them."""
+
+
+def ssl_table(
+    records: Iterable[Record],
+    *,
+    select: str = "last",
+    published: bool = False,
+    intervals: bool = False,
+) -> Table:
+    """Mean F1 of methods by label ratio: supervised control, other methods, trivial baselines."""
+    grid = Grid.of(records, select)
+    rows = [
+        Row(
+            label=line.label,
+            cells=tuple(grid.f1(line, ratio, intervals=intervals) for ratio in grid.ratios),
+        )
+        for line in grid.lines
+    ]
+    rows += _baselines(lambda name: tuple(grid.baseline(name, ratio) for ratio in grid.ratios))
+    paper, notes = grid.paper(wanted=published)
+    for label, figures in paper.ssl().items() if paper else ():
+        cells = tuple(figures.get(ratio, MISSING) for ratio in grid.ratios)
+        rows.append(Row(label=label, source="paper", cells=cells))
+    what = "Mean F1 (%) by share of labelled frames"
+    return grid.table(
+        "ssl",
+        what,
+        [percent(ratio) for ratio in grid.ratios],
+        rows,
+        notes=[RUNS, *notes],
+        column_context=[{"ratio": f"{ratio:g}"} for ratio in grid.ratios],
+    )
+
+
+def per_au_table(
+    records: Iterable[Record],
+    *,
+    ratio: float | None = None,
+    select: str = "last",
+    published: bool = False,
+    intervals: bool = False,
+) -> Table:
+    """F1 of methods by action unit at one label ratio (the only one there is, if not given)."""
+    grid = Grid.of(records, select)
+    ratio = grid.one_ratio(ratio)
+    places = range(len(grid.aus))
+    rows = [
+        Row(
+            label=line.label,
+            cells=(
+                *(grid.au_f1(line, ratio, place) for place in places),
+                grid.f1(line, ratio, intervals=intervals),
+            ),
+        )
+        for line in grid.lines
+    ]
+    rows += _baselines(
+        lambda name: tuple(grid.baseline(name, ratio, place) for place in [*places, None])
+    )
+    paper, notes = grid.paper(wanted=published)
+    if paper and (printed := paper.per_au(ratio, grid.aus)):
+        rows += printed
+        notes = ["means of the paper are computed from its columns"]
+    what = f"F1 (%) by action unit at {percent(ratio)} labels"
+    columns = [*(f"AU{au}" for au in grid.aus), "mean"]
+    return grid.table("per-au", what, columns, rows, notes=[RUNS, *notes], ratio=ratio)
+
+
+def supervised_table(
+    records: Iterable[Record],
+    *,
+    select: str = "last",
+    published: bool = False,
+    intervals: bool = False,
+) -> Table:
+    """Mean F1 with all labels, beside published supervised methods."""
+    grid = Grid.of(records, select)
+    if 1.0 not in grid.ratios:
+        raise NothingToShow("no record was trained with all labels: run with --ratios 1.0")
+    rows = [
+        Row(label=line.label, cells=(words(""), grid.f1(line, 1.0, intervals=intervals)))
+        for line in grid.lines
+    ]
+    rows += _baselines(lambda name: (words(""), grid.baseline(name, 1.0)))
+    paper, notes = grid.paper(wanted=published)
+    rows += paper.supervised() if paper else []
+    what, columns = "Mean F1 (%) with all labels", ["venue", "mean F1"]
+    return grid.table("supervised", what, columns, rows, notes=[RUNS, *notes], ratio=1.0)
+
+
+def _baselines(cells: Callable[[str], tuple[Cell, ...]]) -> list[Row]:
+    return [
+        Row(label=label, source="baseline", cells=cells(name)) for name, label in BASELINES.items()
+    ]
