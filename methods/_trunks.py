@@ -1,0 +1,181 @@
+"""Image trunks by their timm name: built, narrowed, and given weights.
+
+Shapes: N images of H x W pixels, ImageNet-normalised; F features of the trunk.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models import ResNet, model_entrypoint
+from torch import Tensor, nn
+
+from ._base import MethodError, Trunk
+from ._config import closest
+
+STAGES = (64, 128, 256, 512)
+"""Channels of a ResNet's four stages at width 1, before a bottleneck's expansion."""
+
+
+class ImageTrunk(nn.Module):
+    """A timm network without its classifier: images (N, 3, H, W) -> pooled features (N, F)."""
+
+    scale: Tensor | None
+    shift: Tensor | None
+
+    def __init__(self, body: Any, *, renormalise: bool):
+        super().__init__()
+        self.body = body
+        # timm: `num_features` comes before a pre-logits layer, `head_hidden_size` after it.
+        self.num_features: int = getattr(body, "head_hidden_size", body.num_features)
+        scale, shift = _renormalisation(body) if renormalise else (None, None)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("shift", shift, persistent=False)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Encode ImageNet-normalised images, in whatever normalisation the weights expect."""
+        if self.scale is not None and self.shift is not None:
+            frames = frames * self.scale + self.shift
+        features: Tensor = self.body(frames)
+        return features
+
+
+def _renormalisation(body: Any) -> tuple[Tensor | None, Tensor | None]:
+    """Return scale and shift (1, 3, 1, 1) from ImageNet's statistics to those of the weights."""
+    ours = torch.tensor([IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD])
+    theirs = torch.tensor([body.pretrained_cfg["mean"], body.pretrained_cfg["std"]])
+    if torch.equal(ours, theirs):
+        return None, None
+    scale, shift = ours[1] / theirs[1], (ours[0] - theirs[0]) / theirs[1]
+    return scale.reshape(1, 3, 1, 1), shift.reshape(1, 3, 1, 1)
+
+
+def build_trunk(trunk: Trunk, image_size: int = 224) -> ImageTrunk:
+    """Build a trunk for square images of `image_size` pixels.
+
+    Raises MethodError for a name timm does not know, a width that the family does not take, and
+    weights that cannot be had or do not fit.
+    """
+    _check_name(trunk.name)
+    body = _create(trunk, image_size) if trunk.width == 1 else _narrow_resnet(trunk)
+    if trunk.weights not in {"none", "imagenet"}:
+        load_weights(body, Path(trunk.weights))
+    return ImageTrunk(body, renormalise=trunk.weights != "none")
+
+
+def _check_name(name: str) -> None:
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        near = closest(architecture, timm.list_models())
+        raise MethodError(f"timm has no trunk {architecture!r}; the closest are {near}")
+    if name != architecture and name not in (known := timm.list_pretrained(f"{architecture}.*")):
+        raise MethodError(f"timm has no weights {name!r}; it has {closest(name, known)}")
+
+
+def _create(trunk: Trunk, image_size: int) -> nn.Module:
+    published = timm.get_pretrained_cfg(trunk.name)
+    sized = published is not None and published.fixed_input_size
+    options: dict[str, Any] = {"img_size": image_size} if sized else {}
+    try:
+        body: nn.Module = timm.create_model(
+            trunk.name, pretrained=trunk.weights == "imagenet", num_classes=0, **options
+        )
+        if sized:  # some transformers only notice on their way
+            with torch.no_grad():
+                body.eval()(torch.zeros(1, 3, image_size, image_size))
+    except OSError as error:
+        raise MethodError(
+            f"the ImageNet weights of {trunk.name} cannot be downloaded "
+            f"({type(error).__name__}): give --set trunk.weights=PATH|none"
+        ) from error
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise MethodError(
+            f"trunk {trunk.name} with weights {trunk.weights!r} cannot be built "
+            f"for {image_size} px images: {error}"
+        ) from error
+    return body.train()
+
+
+def _narrow_resnet(trunk: Trunk) -> nn.Module:
+    """Build a ResNet with every channel count times `trunk.width`, to a multiple of 8."""
+    if trunk.weights == "imagenet":
+        raise MethodError(
+            f"ImageNet weights exist for trunk.width=1 only, not {trunk.width:g}: "
+            "give --set trunk.width=1 or --set trunk.weights=PATH|none"
+        )
+    advice = f"trunk {trunk.name} takes no width: resnet18, 34, 50, 101 and 152 do"
+    if model_entrypoint(trunk.name).__module__ != "timm.models.resnet" or trunk.width <= 0:
+        raise MethodError(f"{advice}, above 0; give --set trunk.width=1")
+    channels = tuple(scaled_channels(count, trunk.width) for count in STAGES)
+    body = timm.create_model(trunk.name, num_classes=0, channels=channels)
+    plain = isinstance(body, ResNet) and isinstance(body.conv1, nn.Conv2d)
+    if not plain or any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in body.modules()):
+        raise MethodError(f"{advice}; give --set trunk.width=1")
+    _narrow_stem(body, channels[0])
+    return body
+
+
+def scaled_channels(count: int, width: float) -> int:
+    """Return count x width, rounded to a multiple of 8 and at least 8."""
+    return max(8, round(count * width / 8) * 8)
+
+
+def _narrow_stem(body: Any, channels: int) -> None:
+    """Give a plain ResNet a stem of `channels`; timm's own argument moves deep stems only."""
+    first = body.layer1[0]
+    body.conv1, body.bn1 = _resized(body.conv1, 3, channels), nn.BatchNorm2d(channels)
+    first.conv1 = _resized(first.conv1, channels, first.conv1.out_channels)
+    outputs = body.feature_info[1]["num_chs"]
+    projected = outputs != channels  # a shortcut within layer1 is the identity wherever it can be
+    first.downsample = _projection(channels, outputs) if projected else None
+
+
+def _projection(inputs: int, outputs: int) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 1, bias=False)
+    return nn.Sequential(_resized(conv, inputs, outputs), nn.BatchNorm2d(outputs))
+
+
+def _resized(conv: nn.Conv2d, inputs: int, outputs: int) -> nn.Conv2d:
+    """Return a fresh convolution of the same geometry, initialised as timm's ResNets are."""
+    geometry = {name: getattr(conv, name) for name in ("kernel_size", "stride", "padding")}
+    fresh = nn.Conv2d(inputs, outputs, bias=conv.bias is not None, **geometry)
+    nn.init.kaiming_normal_(fresh.weight, mode="fan_out", nonlinearity="relu")
+    return fresh
+
+
+def load_weights(body: Any, path: Path, classifier: str | None = None) -> None:
+    """Load a state dict file into `body`, without its classifier's weights.
+
+    Raises MethodError naming the file if it is missing, unreadable, or of another network.
+    """
+    state = _read_state(path)
+    heads = classifier or body.pretrained_cfg["classifier"]
+    prefixes = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
+    state = {key: value for key, value in state.items() if not key.startswith(prefixes)}
+    try:
+        body.load_state_dict(state)
+    except RuntimeError as error:
+        detail = str(error).split("\n\t")[1] if "\n\t" in str(error) else str(error)
+        raise MethodError(f"{path} holds weights of another network: {detail[:200]}") from error
+
+
+def _read_state(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise MethodError(f"{path}: no such weights file; give --set trunk.weights=PATH|none")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise MethodError(f"{path} is not a readable state dict: {reason}") from error
+    for wrapper in ("state_dict", "model"):
+        state = state.get(wrapper, state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise MethodError(f"{path} is not a state dict (names of weights to tensors)")
+    return state
