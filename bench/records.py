@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -67,7 +67,7 @@ class Record:
     seconds: dict[str, float] = field(default_factory=dict)
     """data, train, evaluate, total."""
     rates: dict[str, float] = field(default_factory=dict)
-    """Of the training loop, data included: samples (clips) and frames (through the trunk) a second."""
+    """Of the training loop, data included, a second: samples (clips) and frames (in the batch)."""
     peak_memory_mib: float = 0.0
     environment: dict[str, Any] = field(default_factory=dict)
     """device, versions, host, command, deterministic, started, finished."""
@@ -136,6 +136,13 @@ def _fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def check_writable(results: Path) -> None:
+    """Raise RecordError at once if nothing can be written to the results folder."""
+    with whole_file(results / "runs" / ".writable") as stream:
+        stream.write("")
+    (results / "runs" / ".writable").unlink(missing_ok=True)
+
+
 def write_record(folder: Path, record: Record) -> Path:
     """Write `record.json` into a cell's folder; from then on the cell is over."""
     path = folder / "record.json"
@@ -146,20 +153,14 @@ def write_record(folder: Path, record: Record) -> Path:
 
 
 def read_records(results: Path) -> tuple[list[Record], list[str]]:
-    """Read every record under `results` (its `runs/`, or a study's folder), sorted by id.
+    """Read every record in `results/runs`, sorted by id.
 
     Returns the records and one sentence for each file that is not a readable record.
     """
     records, problems = [], []
-    for path in sorted(results.glob("**/record.json")):
+    for path in sorted(results.glob("runs/*/record.json")):
         try:
             records.append(from_json(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             problems.append(f"{path} is not a readable record ({error}): left out")
     return sorted(records, key=lambda record: record.id), problems
-
-
-def summary(record: Record) -> Mapping[str, Any]:
-    """Return the few fields a progress line shows."""
-    last = record.scores.get("last")
-    return {"id": record.id, "status": record.status, "f1": last.mean_f1 if last else None}

@@ -136,17 +136,24 @@ class Method(nn.Module):
         """Return named scalar losses, already weighted: the loop adds them up."""
         raise NotImplementedError
 
-    def encode(self, frames: Tensor) -> Tensor:
-        """Encode single frames (N, 3, H, W) -> (N, ...): each test frame passes here once."""
+    def encode(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:
+        """Encode single frames (N, 3, H, W) -> (N, ...): each test frame passes here once.
+
+        `landmarks` (N, 68, 2) come only if `needs.landmarks` and the dataset has them.
+        """
         raise NotImplementedError
 
     def head(self, features: Tensor) -> Tensor:
         """Turn encoded clips (B, T, ...) with the key frame in the middle into logits (B, A)."""
         raise NotImplementedError
 
-    def predict(self, clips: Tensor) -> Tensor:
-        """Return logits (B, A) for the middle frame of clips (B, T, 3, H, W)."""
-        features = self.encode(clips.flatten(0, 1))
+    def predict(self, clips: Tensor, landmarks: Tensor | None = None) -> Tensor:
+        """Return logits (B, A) for the middle frame of clips (B, T, 3, H, W).
+
+        `landmarks` (B, T, 68, 2) as in `encode`.
+        """
+        flat = landmarks.flatten(0, 1) if landmarks is not None else None
+        features = self.encode(clips.flatten(0, 1), flat)
         return self.head(features.reshape(*clips.shape[:2], *features.shape[1:]))
 
     def after_step(self, progress: Progress) -> None:

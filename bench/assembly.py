@@ -1,0 +1,160 @@
+"""The parts of a cell put together: data, split, mask, method, trainer; each seeded by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datasets._base import UNCODED
+from datasets._masks import LabelMask
+from datasets._split import make_split
+from methods._base import Method, Task
+
+from .config import UsageError
+from .data import Data, make_dataset, open_data
+from .evaluate import Predictions, predict
+from .frames import StoredSequence
+from .loader import Loader, Pixels
+from .registry import Registry
+from .sampler import FrameTable, Pairing, Rows, Sampler, frame_table
+from .seeds import stream_seed
+from .settings import DataConfig
+from .study import Cell
+from .train import Trainer
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A cell ready to train: its trainer, and the frames that it is judged on."""
+
+    trainer: Trainer
+    table: FrameTable
+    pixels: Pixels
+    train_keys: Rows
+    """Rows of the key frames that are trained on."""
+    validation_keys: Rows
+    """Rows of the key frames of the validation subjects; empty without validation."""
+    validation: Sequence[StoredSequence]
+    test: Sequence[StoredSequence]
+    train_frames: int
+    """Coded frames of the training subjects, labelled or not."""
+
+    @property
+    def method(self) -> Method:
+        """The method under training."""
+        return self.trainer.method
+
+    def predict(self, sequences: Sequence[StoredSequence]) -> Predictions:
+        """Predict every coded frame of `sequences` with the weights as they are."""
+        return predict(self.method, self.pixels, self.table, sequences)
+
+
+def assemble(cell: Cell, device: torch.device) -> Assembly:
+    """Open the data and build the method and its trainer, each from a random stream of its own."""
+    data, table, pixels = _opened(_Source.of(cell), device)
+    if data.store.content_hash != cell.hashes["data"]:
+        raise UsageError(f"the frames of {cell.dataset} have changed since this run was planned")
+    held_out = cell.settings.data.val_subjects
+    split = make_split(data.store.sequences, data.folds, cell.fold, held_out, cell.seed)
+    mask = LabelMask.load(cell.mask_file)
+    train, validation = data.of(split.train), data.of(split.validation)
+    keys = _key_rows(train, mask)
+    sampler = _sampler(cell, table, keys, train)
+    trainer = _trainer(cell, data, sampler, pixels, device)
+    return Assembly(
+        trainer=trainer,
+        table=table,
+        pixels=pixels,
+        train_keys=keys,
+        validation_keys=_key_rows(validation, mask),
+        validation=validation,
+        test=data.of(split.test),
+        train_frames=sum(int(s.coded.sum()) for s in train),
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What decides which frames are opened: cells that agree on it share them in a process."""
+
+    dataset: str
+    root: Path | None
+    options: tuple[tuple[str, str], ...]
+    config: DataConfig
+    cache: Path
+    registry: Registry
+
+    @classmethod
+    def of(cls, cell: Cell) -> _Source:
+        options = tuple(sorted(cell.dataset_options.items()))
+        return cls(cell.dataset, cell.root, options, cell.settings.data, cell.cache, cell.registry)
+
+
+@lru_cache(maxsize=1)
+def _opened(source: _Source, device: torch.device) -> tuple[Data, FrameTable, Pixels]:
+    cls = source.registry.dataset(source.dataset)
+    dataset = make_dataset(cls, source.dataset, source.root, dict(source.options))
+    data = open_data(dataset, source.dataset, source.config, source.cache)
+    return data, frame_table(data.store), Pixels(data.store.images, device)
+
+
+def _key_rows(sequences: Sequence[StoredSequence], mask: LabelMask) -> Rows:
+    rows = [s.start + mask.positions(s) for s in sequences]
+    return np.concatenate([np.empty(0, dtype=np.int64), *rows])
+
+
+def _sampler(cell: Cell, table: FrameTable, keys: Rows, train: Sequence[StoredSequence]) -> Sampler:
+    rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in train])
+    method = cell.registry.method(cell.method.partition(":")[0])
+    return Sampler(
+        table,
+        keys,
+        rows,
+        needs=method.needs,
+        data=cell.settings.data,
+        batch_size=cell.settings.train.batch_size,
+        pairing=_pairing(cell),
+    )
+
+
+def _pairing(cell: Cell) -> Pairing:
+    return Pairing(
+        dataset=cell.dataset, fold=cell.fold, ratio=cell.ratio, rule=cell.rule, seed=cell.seed
+    )
+
+
+def _trainer(
+    cell: Cell, data: Data, sampler: Sampler, pixels: Pixels, device: torch.device
+) -> Trainer:
+    cls = cell.registry.method(cell.method.partition(":")[0])
+    task = _task(cell, data, sampler)
+    pairing = _pairing(cell)
+    torch.manual_seed(stream_seed(*pairing.stream("init")))
+    method = cls(cls.Config(**cell.method_config), task).to(device)
+    method = method.to(memory_format=torch.channels_last)
+    # dropout and the like: a stream of its own, whatever the construction drew
+    torch.manual_seed(stream_seed(*pairing.stream("train")))
+    loader = Loader(sampler, pixels, cell.settings.augment)
+    return Trainer(method, loader, cell.settings.train, device)
+
+
+def _task(cell: Cell, data: Data, sampler: Sampler) -> Task:
+    return Task(
+        aus=tuple(data.store.aus),
+        image_size=cell.settings.data.size,
+        trunk=cell.settings.trunk,
+        positive_rates=_positive_rates(sampler.table.labels[sampler.keys]),
+        labelled_frames=len(sampler.keys),
+        unlabelled_frames=sampler.unlabelled_frames(),
+        clip_len=sampler.needs.clip_len,
+    )
+
+
+def _positive_rates(labels: np.ndarray) -> tuple[float, ...]:
+    coded = np.maximum((labels != UNCODED).sum(axis=0), 1)
+    return tuple(((labels == 1).sum(axis=0) / coded).tolist())

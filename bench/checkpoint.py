@@ -1,0 +1,55 @@
+"""Checkpoints: the whole state of an unfinished run, replaced only by a whole newer one."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .records import whole_file
+
+FORMAT = 1
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be gone on from: one sentence saying why."""
+
+
+def save_checkpoint(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
+    """Write `state` for the cell of hash `fingerprint`; the previous one stays until it is whole.
+
+    Raises RecordError when the disk is full or the folder not writable.
+    """
+    with whole_file(path, "wb") as stream:
+        torch.save({"format": FORMAT, "fingerprint": fingerprint, "state": state}, stream)
+
+
+def load_checkpoint(path: Path, fingerprint: str, device: torch.device) -> dict[str, Any] | None:
+    """Read a checkpoint, or None if there is none.
+
+    One that is torn, foreign or of another cell raises CheckpointError, naming the file.
+    """
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        fields = (content["format"], content["fingerprint"])
+        state: dict[str, Any] = content["state"]
+    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole checkpoint ({type(error).__name__})"
+        ) from error
+    if fields != (FORMAT, fingerprint):
+        raise CheckpointError(f"{path} belongs to another run ({fields[1]}, not {fingerprint})")
+    return state
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that cannot be used, so that nothing is lost; returns its new name."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.bad-{number}")).exists():
+        number += 1
+    path.replace(aside)
+    return aside

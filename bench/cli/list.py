@@ -1,0 +1,77 @@
+"""`list`: the names that other commands take."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import _options as opt
+
+if TYPE_CHECKING:
+    from bench.registry import Registry
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    methods = "methods"
+    datasets = "datasets"
+    presets = "presets"
+
+
+def command(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")], plugins: opt.Plugins = None
+) -> None:
+    """List methods (with their variants), datasets or presets, a line each.
+
+    A plugin that cannot be imported is listed with the reason, and stops nothing.
+    """
+    from bench.registry import Registry
+
+    of = {Kind.methods: _methods, Kind.datasets: _datasets, Kind.presets: _presets}[kind]
+    for name, text in of(Registry(tuple(plugins or []))):
+        typer.echo(f"{name:<14} {text}")
+
+
+def _methods(registry: Registry) -> Iterator[tuple[str, str]]:
+    from bench.config import UsageError
+
+    for name, found in registry.methods().items():
+        try:
+            cls = registry.method(name)
+        except UsageError as error:
+            yield name, f"cannot be used: {error}"
+            continue
+        yield name, f"{_first_line(cls)}  [{found.where}]"
+        for variant in cls.variants:
+            yield f"{name}:{variant}", "variant"
+
+
+def _datasets(registry: Registry) -> Iterator[tuple[str, str]]:
+    from bench.config import UsageError
+
+    for name, found in registry.datasets().items():
+        try:
+            cls = registry.dataset(name)
+        except UsageError as error:
+            yield name, f"cannot be used: {error}"
+            continue
+        root = "needs --root" if cls.needs_root else "needs nothing"
+        yield name, f"{_first_line(cls)} ({root})  [{found.where}]"
+
+
+def _presets(_: Registry) -> Iterator[tuple[str, str]]:
+    from bench.settings import PRESETS
+
+    for name, preset in PRESETS.items():
+        grid = f"ratios {','.join(preset.ratios)}; folds {','.join(map(str, preset.folds))}"
+        yield name, f"{preset.summary} ({grid})"
+
+
+def _first_line(cls: type) -> str:
+    text = cls.__doc__ or sys.modules[cls.__module__].__doc__ or ""
+    return text.strip().partition("\n")[0]

@@ -1,0 +1,65 @@
+"""`run`: carry out a grid of cells, or what is left of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import _options as opt
+
+
+def command(
+    dataset: opt.Dataset = "synthetic",
+    root: opt.Root = None,
+    methods: Annotated[str, typer.Option(help="Comma-separated; none = every one.")] = "",
+    ratios: Annotated[str, typer.Option(help="Label ratios in (0, 1]; none = the preset's.")] = "",
+    folds: Annotated[str, typer.Option(help="Test folds; none = the preset's.")] = "",
+    seeds: Annotated[str, typer.Option(help="Seeds; none = the preset's.")] = "",
+    rule: Annotated[str, typer.Option(help="Key frames: sparse, contiguous or random.")] = "sparse",
+    preset: Annotated[str, typer.Option(help="smoke, quick or paper (`list presets`).")] = "quick",
+    settings: opt.Settings = None,
+    val_subjects: Annotated[
+        int, typer.Option(min=0, help="Training subjects held out to choose the step by.")
+    ] = 0,
+    results: opt.Results = opt.RESULTS,
+    cache: opt.Cache = opt.CACHE,
+    plugins: opt.Plugins = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: opt.Workers = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Do done cells again; keep old results.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Do failed cells again.")
+    ] = False,
+) -> None:
+    """Train and test every cell of the grid that has no record yet.
+
+    No argument at all: the embedded dataset, every method, preset quick. Stop it whenever you like;
+    the same command goes on.
+    """
+    from bench.study import make_study
+
+    from ._grid import Wishes, run_grid
+
+    held_out = [f"data.val_subjects={val_subjects}"] if val_subjects else []
+    study = make_study(
+        dataset=dataset,
+        methods=opt.words(methods),
+        ratios=opt.words(ratios),
+        folds=opt.whole_numbers("--folds", folds),
+        seeds=opt.whole_numbers("--seeds", seeds),
+        rule=rule,
+        preset=preset,
+        knobs=[*held_out, *(settings or [])],
+        root=root,
+        results=results,
+        cache=cache,
+        plugins=plugins or [],
+    )
+    wishes = Wishes(device, workers, dry_run, fresh, retry_failed)
+    raise typer.Exit(run_grid(study, wishes))

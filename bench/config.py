@@ -1,0 +1,91 @@
+"""Typed knobs: frozen dataclasses, overridden by `KEY=VALUE` texts; an unknown key is an error.
+
+The names a person may set are the dataclasses' own fields, so there is one list of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar
+
+ConfigT = TypeVar("ConfigT")
+
+
+class UsageError(Exception):
+    """What was asked for does not exist or cannot be: one sentence, with the way out."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Build the error for a name that is not known: the closest known one, then all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]}? " if close else ""
+    listed = ", ".join(names) if names else "none"
+    return UsageError(f"unknown {kind} '{name}': {hint}known: {listed}")
+
+
+def pick(kind: str, name: str, known: Mapping[str, ConfigT]) -> ConfigT:
+    """Return `known[name]`, or raise the error that names the closest key."""
+    if name not in known:
+        raise unknown(kind, name, known)
+    return known[name]
+
+
+def override(config: ConfigT, changes: Mapping[str, Any], section: str) -> ConfigT:
+    """Return a copy of dataclass `config` with `changes` (texts or typed values) put in.
+
+    Raises UsageError for an unknown field or a value that does not fit the field's type.
+    """
+    hints = typing.get_type_hints(type(config))
+    values = {}
+    for key, value in changes.items():
+        if key not in hints:
+            raise unknown(f"key '{section}.{key}', field", key, hints)
+        values[key] = parse(value, hints[key], f"{section}.{key}")
+    return dataclasses.replace(config, **values)  # type: ignore[type-var]
+
+
+def parse(value: Any, hint: Any, key: str) -> Any:
+    """Turn a text, or a typed value, into what the field's annotation asks for."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _parse_union(value, typing.get_args(hint), key)
+    if origin is Literal:
+        choices = {str(choice): choice for choice in typing.get_args(hint)}
+        return pick(f"value of {key}", str(value), choices)
+    if origin is tuple:
+        items = value.split("+") if isinstance(value, str) else list(value)
+        return tuple(parse(item, typing.get_args(hint)[0], key) for item in items)
+    return _parse_scalar(value, hint, key)
+
+
+def _parse_union(value: Any, hints: tuple[Any, ...], key: str) -> Any:
+    if type(None) in hints and (value is None or str(value).lower() == "none"):
+        return None
+    (hint,) = (hint for hint in hints if hint is not type(None))
+    return parse(value, hint, key)
+
+
+def _parse_scalar(value: Any, hint: type, key: str) -> Any:
+    if hint is bool:
+        return pick(f"value of {key}", str(value).lower(), {"true": True, "false": False})
+    try:
+        return hint(value) if hint is not int else int(str(value))
+    except (TypeError, ValueError):
+        raise UsageError(f"{key}={value}: it takes one {hint.__name__}") from None
+
+
+def split_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Sort `SECTION.KEY=VALUE` texts into {section: {key: value}}; UsageError on other forms."""
+    sections: dict[str, dict[str, str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        section, dot, key = name.strip().rpartition(".")
+        if not (equals and dot and section and key):
+            raise UsageError(f"--set {text}: write SECTION.KEY=VALUE, e.g. --set train.lr=0.003")
+        sections.setdefault(section, {})[key] = value.strip()
+    return sections

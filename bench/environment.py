@@ -1,0 +1,102 @@
+"""What a run ran on: device, versions, command; and how a process is set up to run on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import socket
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .config import UsageError
+
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""One thread a process: cells run side by side, and spinning threads cost half the machine."""
+
+
+def one_thread() -> None:
+    """Hold this process to one thread of arithmetic (`THREADS` does it for the ones it starts)."""
+    torch.set_num_threads(1)
+
+
+def pick_device(name: str, slot: int = 0) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:1` into a device; slot k gets the k-th GPU.
+
+    Raises UsageError if it is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: it is one of auto, cpu, cuda, cuda:0, ...") from None
+    if device.type == "cuda":
+        return _pick_gpu(device, slot)
+    if device.type != "cpu":
+        raise UsageError(f"--device {name}: this suite runs on cpu and cuda")
+    return device
+
+
+def _pick_gpu(device: torch.device, slot: int) -> torch.device:
+    count = torch.cuda.device_count()
+    index = device.index if device.index is not None else slot % max(1, count)
+    if index >= count:
+        raise UsageError(f"--device {device}: {count} CUDA devices are visible; use --device cpu")
+    return torch.device("cuda", index)
+
+
+def describe(device: torch.device, started: float, command: str) -> dict[str, Any]:
+    """Return what a record says of where and how it was made; `started` is in epoch seconds."""
+    return {
+        "device": device_name(device),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "versions": versions(),
+        "command": command,
+        "deterministic": device.type == "cpu",
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Name a device as a person would: the GPU's or the processor's own name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_cpu_name()}, {torch.get_num_threads()} thread"
+
+
+@lru_cache
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@lru_cache
+def versions() -> dict[str, str]:
+    """Return the versions that a figure may depend on."""
+    names = ("torch", "torchvision", "timm", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Return the peak so far: of the GPU's allocator, or of this process (all its cells)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    # kibibytes on Linux, bytes on macOS
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def cpu_count() -> int:
+    """Return the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

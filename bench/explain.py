@@ -1,0 +1,64 @@
+"""Cells in words: what one is, and what tells two of them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .config import UsageError, unknown
+from .records import Record, read_records
+
+
+def find_record(results: Path, name: str) -> Record:
+    """Return the record whose id begins with `name`; raises UsageError if not exactly one does."""
+    records, _ = read_records(results)
+    found = [record for record in records if record.id.startswith(name)]
+    if len(found) > 1:
+        listed = ", ".join(record.id for record in found)
+        raise UsageError(f"'{name}' is the beginning of {len(found)} cells: {listed}")
+    if not found:
+        raise unknown("cell", name, (record.id for record in records))
+    return found[0]
+
+
+def explain(record: Record) -> str:
+    """Spell a record out: place in the grid, outcome, knobs, hashes, environment."""
+    lines = [record.id, "", *_block("cell", record.cell), f"status  {record.status}"]
+    if record.reason:
+        lines.append(f"reason  {record.reason}")
+    for rule, scores in record.scores.items():
+        lines.append(f"F1 ({rule}, step {scores.step})  {100 * scores.mean_f1:.2f}")
+    for title in ("frames", "config", "hashes", "seconds", "rates", "environment"):
+        lines += ["", *_block(title, getattr(record, title))]
+    lines += [f"warning  {warning}" for warning in record.warnings]
+    return "\n".join([*lines, *([record.traceback] if record.traceback else [])])
+
+
+def _block(title: str, values: Mapping[str, Any]) -> list[str]:
+    return [title, *(f"  {key} = {value}" for key, value in _flat(values))]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def differences(first: Record, second: Record) -> list[str]:
+    """List what differs between two cells (not what came of them): a line a knob, hash, version."""
+    sides = [_identity(record) for record in (first, second)]
+    keys = dict.fromkeys([*sides[0], *sides[1]])
+    return [
+        f"{key}: {sides[0].get(key, '(absent)')} | {sides[1].get(key, '(absent)')}"
+        for key in keys
+        if sides[0].get(key) != sides[1].get(key)
+    ]
+
+
+def _identity(record: Record) -> dict[str, Any]:
+    environment = {k: record.environment.get(k) for k in ("device", "versions", "deterministic")}
+    parts = {"config": record.config, "hashes": record.hashes, "environment": environment}
+    return {**dict(_flat(record.cell)), **dict(_flat(parts))}

@@ -1,0 +1,102 @@
+"""A cell's outcome: its predictions, its history, and the record made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from .assembly import Assembly
+from .environment import peak_memory_mib
+from .evaluate import Predictions
+from .metrics import always_positive_f1, training_prior_f1
+from .records import Record, Scores, Status, whole_file
+from .study import Cell
+from .train import Trainer
+
+
+def without_result(cell: Cell, status: Status, reason: str, trace: str | None = None) -> Record:
+    """Build the record of a cell that failed or was skipped, for one sentence of a reason."""
+    return Record(
+        id=cell.id,
+        status=status,
+        cell=cell.coordinates,
+        reason=" ".join(reason.split()),
+        traceback=trace,
+        config=cell.config(),
+        hashes=dict(cell.hashes),
+    )
+
+
+def write_predictions(cell: Cell, assembly: Assembly, predictions: Predictions) -> None:
+    """Write `predictions.npz`: a probability per test frame and AU, and which frames they are."""
+    with whole_file(cell.folder / "predictions.npz", "wb") as stream:
+        np.savez_compressed(
+            stream,
+            probabilities=predictions.probabilities,
+            subject=predictions.subjects,
+            task=predictions.tasks,
+            frame=predictions.frames,
+            aus=np.array(assembly.method.task.aus),
+        )
+
+
+def write_history(cell: Cell, trainer: Trainer) -> None:
+    """Write `history.jsonl`: mean losses and learning rate, a line every few steps."""
+    with whole_file(cell.folder / "history.jsonl") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in trainer.history)
+
+
+def done(
+    cell: Cell,
+    device: torch.device,
+    assembly: Assembly,
+    scores: Mapping[str, Scores],
+    seconds: Mapping[str, float],
+    warnings: list[str],
+) -> Record:
+    """Build the record of a finished cell."""
+    trainer, task = assembly.trainer, assembly.method.task
+    sampler = trainer.loader.sampler
+    rate = trainer.total / max(trainer.seconds, 1e-9)
+    return Record(
+        id=cell.id,
+        status="done",
+        cell=cell.coordinates,
+        config=cell.config(),
+        hashes=dict(cell.hashes),
+        aus=list(task.aus),
+        scores=dict(scores),
+        baselines=_baselines(assembly),
+        frames=_frame_counts(assembly),
+        audit=trainer.audit.summary(),
+        parameters=sum(p.numel() for p in assembly.method.parameters()),
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        rates={
+            "samples_per_second": round(rate * sampler.batch_size, 2),
+            "frames_per_second": round(rate * sampler.frames_per_step, 2),
+        },
+        peak_memory_mib=round(peak_memory_mib(device), 1),
+        warnings=[*warnings, *getattr(assembly.method, "warnings", [])],
+    )
+
+
+def _baselines(assembly: Assembly) -> dict[str, list[float]]:
+    rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in assembly.test])
+    labels, rates = assembly.table.labels[rows], assembly.method.task.positive_rates
+    return {
+        "always_positive": always_positive_f1(labels).tolist(),
+        "training_prior": training_prior_f1(labels, rates).tolist(),
+    }
+
+
+def _frame_counts(assembly: Assembly) -> dict[str, int]:
+    return {
+        "labelled": len(assembly.train_keys) + len(assembly.validation_keys),
+        "unlabelled": assembly.method.task.unlabelled_frames,
+        "train": assembly.train_frames,
+        "validation": len(assembly.validation_keys),
+        "test": sum(int(s.coded.sum()) for s in assembly.test),
+    }

@@ -1,0 +1,97 @@
+"""What of a study is on disk already, what is left to do, in which order, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .records import Record, RecordError, from_json
+from .study import Cell
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's cells, parted by what has become of them."""
+
+    todo: list[Cell]
+    """Longest first, so that no slot is left waiting for one long cell at the end."""
+    done: list[Record]
+    failed: list[Record]
+    """Failed before, and not to be tried again in this run."""
+
+
+def make_plan(cells: Sequence[Cell], *, fresh: bool = False, retry_failed: bool = False) -> Plan:
+    """Part `cells` by their records; a skipped cell is always tried again: it cost nothing.
+
+    `fresh` moves what is there out of the way (nothing is deleted) and does every cell. Raises
+    RecordError for a record that cannot be read.
+    """
+    todo: list[Cell] = []
+    done: list[Record] = []
+    failed: list[Record] = []
+    for cell in cells:
+        record = None if fresh else read_record(cell)
+        if record is None or record.status == "skipped":
+            todo.append(cell)
+        elif record.status == "done":
+            done.append(record)
+        else:
+            (todo.append(cell) if retry_failed else failed.append(record))
+    return Plan(sorted(todo, key=cost, reverse=True), done, failed)
+
+
+def read_record(cell: Cell) -> Record | None:
+    """Read the cell's record, or None if it has none yet."""
+    path = cell.folder / "record.json"
+    if not path.is_file():
+        return None
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"{path} is not a readable record ({error}): move it away to do the cell again"
+        ) from error
+
+
+def put_aside(cell: Cell) -> Path | None:
+    """Move a cell's old folder to `RESULTS/replaced/`; returns where it went, if there was one."""
+    if not cell.folder.exists():
+        return None
+    place = cell.results / "replaced"
+    number = 1
+    while (target := place / f"{cell.id}-{number}").exists():
+        number += 1
+    place.mkdir(parents=True, exist_ok=True)
+    return cell.folder.rename(target)
+
+
+def cost(cell: Cell) -> float:
+    """Return how long a cell takes next to others: frames that pass through the trunk, roughly."""
+    needs = cell.registry.method(cell.method.partition(":")[0]).needs
+    beside = needs.clip_len if needs.clips else needs.unlabelled_ratio
+    frames = 1 + beside * len(needs.views)
+    train = cell.settings.train
+    steps = float(train.steps) or train.epochs * 1000 * float(cell.ratio)
+    return steps * train.batch_size * frames
+
+
+def estimate(todo: Iterable[Cell], records: Sequence[Record], slots: int) -> float | None:
+    """Guess the seconds that `todo` takes on `slots` slots from done cells of the same kind.
+
+    None if there is nothing to go by: a cell's kind is its dataset, preset and cost.
+    """
+    cells = list(todo)
+    known = [(r.seconds["total"], r.cell) for r in records if r.status == "done"]
+    total = 0.0
+    for cell in cells:
+        like = [
+            seconds
+            for seconds, place in known
+            if (place["dataset"], place["preset"], place["method"])
+            == (cell.dataset, cell.preset, cell.method)
+        ]
+        if not like:
+            return None
+        total += sum(like) / len(like)
+    return total / max(1, min(slots, len(cells)))

@@ -1,0 +1,132 @@
+"""Finding methods and datasets: a file in their folder, an entry point, or `--plugin FILE.py`.
+
+A module is imported only when it is asked for, so a broken one never stops the others.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+import datasets
+import methods
+from datasets._base import Dataset
+from methods._base import Method
+
+from .config import UsageError, pick
+
+ENTRY_POINTS = "au_ssl_bench"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A method or dataset that was found and is not yet imported."""
+
+    name: str
+    module: str
+    file: Path | None = None
+
+    @property
+    def where(self) -> str:
+        """Say where it is, as a person would look for it."""
+        return str(self.file) if self.file else self.module
+
+    def load(self, base: type) -> type:
+        """Import it and return the one class deriving from `base` that it defines."""
+        module = self._import()
+        classes = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type)
+            and issubclass(value, base)
+            and value.__module__ == module.__name__
+        ]
+        if len(classes) != 1:
+            raise UsageError(
+                f"{self.where}: it defines {len(classes)} classes deriving from {base.__name__}; "
+                "a plugin file holds exactly one"
+            )
+        return classes[0]
+
+    def _import(self) -> ModuleType:
+        try:
+            return (
+                _import_file(self.module, self.file)
+                if self.file
+                else importlib.import_module(self.module)
+            )
+        except Exception as error:
+            raise UsageError(
+                f"{self.where} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _import_file(name: str, file: Path) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every method and dataset there is, plus the files given by `--plugin`."""
+
+    plugins: tuple[Path, ...] = field(default=())
+
+    def methods(self) -> dict[str, Found]:
+        """Map each known method's name to where it was found; a duplicate name is an error."""
+        return _collect("method", methods, "methods", self.plugins)
+
+    def datasets(self) -> dict[str, Found]:
+        """Map each known dataset's name to where it was found; a duplicate name is an error."""
+        return _collect("dataset", datasets, "datasets", ())
+
+    def method(self, name: str) -> type[Method]:
+        """Import method `name` (without its variant); raises UsageError naming the closest one."""
+        return pick("method", name, self.methods()).load(Method)
+
+    def dataset(self, name: str) -> type[Dataset]:
+        """Import dataset `name`; raises UsageError naming the closest one."""
+        return pick("dataset", name, self.datasets()).load(Dataset)
+
+
+def _collect(
+    kind: str, package: ModuleType, group: str, plugins: tuple[Path, ...]
+) -> dict[str, Found]:
+    found: dict[str, Found] = {}
+    for item in _candidates(package, group, plugins):
+        if item.name in found:
+            raise UsageError(
+                f"two {kind}s are called '{item.name}': {found[item.name].where} and {item.where}; "
+                "rename one of the files"
+            )
+        found[item.name] = item
+    return found
+
+
+def _candidates(package: ModuleType, group: str, plugins: tuple[Path, ...]) -> Iterator[Found]:
+    for file in sorted(Path(package.__path__[0]).glob("*.py")):
+        if not file.stem.startswith("_"):
+            yield Found(file.stem, f"{package.__name__}.{file.stem}")
+    for point in entry_points(group=f"{ENTRY_POINTS}.{group}"):
+        yield Found(point.name, point.value.partition(":")[0])
+    for file in plugins:
+        if not file.is_file():
+            raise UsageError(f"--plugin {file}: there is no such file")
+        yield Found(file.stem, f"au_ssl_bench_plugin_{file.stem}", file.resolve())

@@ -1,0 +1,272 @@
+"""A study is a grid; its cells are single training runs, each with an identity of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from methods._base import Method
+
+from .config import UsageError, override, pick, split_settings, unknown
+from .data import Data, Labelled, mask_path, split_and_mask
+from .identity import code_hash, digest, file_digest
+from .registry import Registry
+from .settings import PRESETS, Preset, Settings
+
+RULES = ("sparse", "contiguous", "random")
+
+_NOT_IDENTITY = {"checkpoint_minutes"}
+"""Knobs that change how a run is carried out and not what comes out of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """The grid that a person asked for, checked: every name in it exists."""
+
+    dataset: str
+    methods: tuple[str, ...]
+    """Method names, with a variant where wanted: `ks:no_skd`."""
+    ratios: tuple[str, ...]
+    folds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    rule: str
+    preset: str
+    settings: Settings
+    knobs: Mapping[str, Mapping[str, str]]
+    """Method (or dataset) name -> its own knobs as texts."""
+    root: Path | None
+    results: Path
+    cache: Path
+    registry: Registry
+
+    @property
+    def dataset_options(self) -> Mapping[str, str]:
+        """The dataset's own knobs."""
+        return self.knobs.get(self.dataset, {})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One training run, picklable, with all that a worker needs to carry it out."""
+
+    dataset: str
+    method: str
+    ratio: str
+    rule: str
+    fold: int
+    seed: int
+    preset: str
+    settings: Settings
+    method_config: Mapping[str, Any]
+    """The method's knobs as plain values: a plugin's Config class cannot be pickled by name."""
+    root: Path | None
+    dataset_options: Mapping[str, str]
+    results: Path
+    cache: Path
+    registry: Registry
+    mask_file: Path
+    hashes: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def id(self) -> str:
+        """Readable label and hash: `synthetic-fixmatch-r0.01-f0-s0-1a2b3c4d5e`."""
+        rule = "" if self.rule == "sparse" else f"-{self.rule}"
+        method = self.method.replace(":", ".")
+        place = f"{self.dataset}-{method}-r{self.ratio}{rule}-f{self.fold}-s{self.seed}"
+        return f"{place}-{self.hashes['cell'][:10]}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its record, predictions, history and checkpoint lie."""
+        return self.results / "runs" / self.id
+
+    @property
+    def coordinates(self) -> dict[str, Any]:
+        """Place in the grid, as a record keeps it."""
+        names = ("dataset", "method", "ratio", "rule", "fold", "seed", "preset")
+        place = {name: getattr(self, name) for name in names}
+        return {**place, "ratio": float(self.ratio)}
+
+    def config(self) -> dict[str, Any]:
+        """Every resolved knob, by section."""
+        sections = {
+            name.name: asdict(getattr(self.settings, name.name)) for name in fields(Settings)
+        }
+        dataset = dict(self.dataset_options)
+        return {"method": dict(self.method_config), **sections, "dataset": dataset}
+
+
+def make_study(
+    *,
+    dataset: str = "synthetic",
+    methods: Sequence[str] = (),
+    ratios: Sequence[str] = (),
+    folds: Sequence[int] = (),
+    seeds: Sequence[int] = (),
+    rule: str = "sparse",
+    preset: str = "quick",
+    knobs: Sequence[str] = (),
+    root: Path | None = None,
+    results: Path = Path("results"),
+    cache: Path = Path(".cache/frames"),
+    plugins: Sequence[Path] = (),
+) -> Study:
+    """Check what was asked for and fill in what was not; raises UsageError on the first flaw.
+
+    No method named means every method there is; no ratio, fold or seed means the preset's.
+    """
+    registry = Registry(tuple(plugins))
+    chosen = pick("preset", preset, PRESETS)
+    pick("dataset", dataset, registry.datasets())
+    pick("rule", rule, dict.fromkeys(RULES))
+    sections = split_settings(knobs)
+    names = tuple(dict.fromkeys(methods)) or tuple(registry.methods())
+    return Study(
+        dataset=dataset,
+        methods=tuple(_checked_method(registry, name) for name in names),
+        ratios=tuple(dict.fromkeys(map(checked_ratio, ratios or chosen.ratios))),
+        folds=tuple(dict.fromkeys(folds)) or chosen.folds,
+        seeds=tuple(dict.fromkeys(seeds)) or chosen.seeds,
+        rule=rule,
+        preset=preset,
+        settings=_settings(chosen, sections),
+        knobs=_own_knobs(registry, dataset, sections),
+        root=root,
+        results=results,
+        cache=cache,
+        registry=registry,
+    )
+
+
+def checked_ratio(text: str) -> str:
+    """Return a ratio in its one spelling (`0.10` -> `0.1`); raises UsageError outside (0, 1]."""
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = 0.0
+    if not 0 < ratio <= 1:
+        raise UsageError(
+            f"label ratio '{text}' is outside (0, 1]: 0.05 means 5 % of the coded frames"
+        )
+    return f"{ratio:g}"
+
+
+def _checked_method(registry: Registry, name: str) -> str:
+    base, _, variant = name.partition(":")
+    cls = registry.method(base)
+    if variant:
+        pick(f"variant of {base}", variant, cls.variants)
+    return name
+
+
+def _settings(preset: Preset, sections: Mapping[str, Mapping[str, str]]) -> Settings:
+    settings = preset.settings
+    for section in (item.name for item in fields(Settings)):
+        if section in sections:
+            part = override(getattr(settings, section), sections[section], section)
+            settings = replace(settings, **{section: part})
+    return settings
+
+
+def _own_knobs(
+    registry: Registry, dataset: str, sections: Mapping[str, Mapping[str, str]]
+) -> dict[str, Mapping[str, str]]:
+    general = {item.name for item in fields(Settings)}
+    own = {name: knobs for name, knobs in sections.items() if name not in general}
+    known = {*registry.methods(), dataset}
+    for name in own:
+        if name not in known:
+            raise unknown(f"section of --set {name}.…, section", name, known | general)
+    return own
+
+
+def method_config(cls: type[Method], name: str, knobs: Mapping[str, Mapping[str, str]]) -> Any:
+    """Resolve a method's knobs: defaults, then its variant's, then those that were set."""
+    base, _, variant = name.partition(":")
+    config = cls.Config()
+    if variant:
+        config = override(config, cls.variants[variant], name)
+    return override(config, knobs.get(base, {}), base)
+
+
+def cells(study: Study, data: Data) -> list[Cell]:
+    """List the study's cells in the order of the grid; label masks are drawn and saved on the way.
+
+    Raises DatasetError for a fold that does not exist, and for a mask file that was edited.
+    """
+    masks: dict[tuple[str, int, int], tuple[Labelled, Path]] = {}
+    for ratio, fold, seed in product(study.ratios, study.folds, study.seeds):
+        labelled = _labelled(study, data, ratio, fold, seed)
+        path = mask_path(study.results, labelled.mask, fold)
+        labelled.mask.save(path)
+        masks[ratio, fold, seed] = labelled, path
+    return list(_cells(study, data, masks))
+
+
+def _labelled(study: Study, data: Data, ratio: str, fold: int, seed: int) -> Labelled:
+    held_out = study.settings.data.val_subjects
+    return split_and_mask(
+        data, fold=fold, ratio=ratio, rule=study.rule, seed=seed, val_subjects=held_out
+    )
+
+
+def _cells(
+    study: Study, data: Data, masks: Mapping[tuple[str, int, int], tuple[Labelled, Path]]
+) -> Iterator[Cell]:
+    for name in study.methods:
+        cls = study.registry.method(name.partition(":")[0])
+        code = code_hash(_source(cls))
+        config = asdict(method_config(cls, name, study.knobs))
+        for (ratio, fold, seed), (labelled, path) in masks.items():
+            cell = Cell(
+                dataset=study.dataset,
+                method=name,
+                ratio=ratio,
+                rule=study.rule,
+                fold=fold,
+                seed=seed,
+                preset=study.preset,
+                settings=study.settings,
+                method_config=config,
+                root=study.root,
+                dataset_options=study.dataset_options,
+                results=study.results,
+                cache=study.cache,
+                registry=study.registry,
+                mask_file=path,
+            )
+            yield replace(cell, hashes=_hashes(cell, data, labelled, code))
+
+
+def _source(cls: type) -> Path:
+    file = sys.modules[cls.__module__].__file__
+    assert file is not None
+    return Path(file)
+
+
+def _hashes(cell: Cell, data: Data, labelled: Labelled, code: str) -> dict[str, str]:
+    hashes = {
+        "data": data.store.content_hash,
+        "folds": data.folds.sha256,
+        "split": labelled.split.sha256,
+        "mask": labelled.mask.sha256,
+        "code": code,
+        "config": digest(_identity_config(cell)),
+    }
+    weights = Path(cell.settings.trunk.weights)
+    if weights.is_file():
+        hashes["weights"] = file_digest(weights)
+    return {**hashes, "cell": digest([hashes, cell.coordinates])}
+
+
+def _identity_config(cell: Cell) -> dict[str, Any]:
+    config = cell.config()
+    # a path says where a thing lies, and its content is in the data's hash
+    del config["dataset"]
+    train = {k: v for k, v in config["train"].items() if k not in _NOT_IDENTITY}
+    return {**config, "train": train}
