@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from ._base import UNCODED, DatasetCorrupt
 CODES = {"0": 0, "1": 1, "9": UNCODED}
 """Absent, present, not coded (occluded, say, or an AU the coders did not look for)."""
 
-IGNORED = str.maketrans("", "", ' "\r')
+IGNORED = str.maketrans("", "", ' "')
 
 
 def read_occurrence(file: Path, aus: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
@@ -31,7 +30,6 @@ def read_occurrence(file: Path, aus: Sequence[int]) -> tuple[NDArray[np.int64], 
     rows = _rows(file)
     line, header = next(rows, (1, []))
     columns = _columns(file, line, header, aus)
-    pick = itemgetter(*columns)
     frames: list[int] = []
     labels: list[list[int]] = []
     for line, cells in rows:
@@ -40,12 +38,10 @@ def read_occurrence(file: Path, aus: Sequence[int]) -> tuple[NDArray[np.int64], 
             raise DatasetCorrupt(file, line, what)
         frames.append(_frame(file, line, cells[0], frames[-1] if frames else -1))
         try:
-            labels.append([CODES[cell] for cell in pick(cells)])
-        except KeyError:
-            au, cell = next(
-                (au, cells[c]) for au, c in zip(aus, columns, strict=True) if cells[c] not in CODES
-            )
-            what = f"column {au} holds {cell!r}; an occurrence code is 0, 1 or 9"
+            labels.append([CODES[cells[column]] for column in columns])
+        except KeyError as error:
+            au = next(au for au, c in zip(aus, columns, strict=True) if cells[c] not in CODES)
+            what = f"column {au} holds {error.args[0]!r}; an occurrence code is 0, 1 or 9"
             raise DatasetCorrupt(file, line, what) from None
     if not frames:
         raise DatasetCorrupt(file, line, "no coded frame follows the header")
