@@ -144,7 +144,7 @@ def _csv_line(row: Row, column: str, cell: Cell) -> dict[str, object]:
 
 def _html(table: Table) -> str:
     lines = [(row.source, texts) for row, texts in zip(table.rows, _texts(table), strict=True)]
-    return FRAGMENT.render(table=table, lines=lines) + "\n"
+    return FRAGMENT.render(table=table, lines=lines)
 
 
 LATEX = r"""\begin{{table}}[t]
@@ -182,7 +182,9 @@ TEX = str.maketrans(
     }
 )
 
-_JINJA = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+_JINJA = jinja2.Environment(
+    autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+)
 FRAGMENT = _JINJA.from_string(
     """\
 <table class="results">
@@ -202,7 +204,8 @@ FRAGMENT = _JINJA.from_string(
 <li>{{ note }}</li>
 {% endfor %}
 </ul>
-{% endif %}"""
+{% endif %}
+"""
 )
 PAGE = _JINJA.from_string(
     """\

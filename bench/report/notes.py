@@ -14,7 +14,7 @@ RUNS = "mean over folds, then over seeds ± standard deviation over folds and se
 INTERVAL = "[low, high]: 95 % interval, bootstrap over test subjects"
 TIED = "≈ tied: not told apart from no difference"
 STATES: Mapping[State, str] = {
-    "partial": "† partial: fewer runs than other rows have in this column",
+    "partial": "† partial: some of the runs that others have in this column are missing here",
     "missing": "– not run, or not in the paper",
     "check": "? hard to read in the paper",
     "unread": "blank: could not be read in the paper",

@@ -25,7 +25,7 @@ from .grid import Place, check_masks, place_of, scores_of
 from .table import ReportError
 
 DRAWS = 2000
-LEVEL = 0.95
+ALPHA = 0.05
 RESOLUTION = 0.001
 """A tenth of a point of F1, the last digit that tables print: less is not called a difference."""
 
@@ -128,11 +128,11 @@ def tied(difference: Difference, p: float | None = None, resolution: float = RES
     """Tell whether a difference cannot be told from none.
 
     It cannot if the interval holds 0, if it is smaller than the resolution, or if its p-value (the
-    corrected one, where given) is not below 1 - LEVEL.
+    corrected one, where given) is not below ALPHA.
     """
     low, high = difference.interval
     chance = difference.p if p is None else p
-    return low <= 0 <= high or abs(difference.mean) < resolution or chance >= 1 - LEVEL
+    return low <= 0 <= high or abs(difference.mean) < resolution or chance >= ALPHA
 
 
 def _folds(records: Iterable[Record], select: str) -> dict[Place, _Fold]:
@@ -194,5 +194,5 @@ def _swapped(pair: tuple[_Fold, _Fold], draws: int, seed: int) -> NDArray[np.flo
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(values, [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)
