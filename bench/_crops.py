@@ -90,6 +90,7 @@ def warp(
 
     The crop is sampled as finely as the frame's own pixels, k x k samples a crop pixel, which are
     averaged: a box filter over each crop pixel's own rotated footprint, so shrinking cannot alias.
+    (Pillow rounds each sample down: a crop may be half a grey level too dark.)
     `frame` (h, w, 3) may be smaller than `size`, the (height, width) that `transform` is for.
     """
     inverse = _crop_to_frame(transform, size, frame.shape[:2])
@@ -101,8 +102,9 @@ def warp(
     high = np.clip(np.ceil(quad.max(axis=0)).astype(int) + 2, 0, frame.shape[1::-1])
     if (high <= low).any():
         return np.full((crop_side, crop_side, 3), GREY, dtype=np.uint8)
-    step = linear / (crop_side * samples)
-    start = origin - low
+    # Rounded to what no pixel can show, so that no machine's last bits choose a pixel's value.
+    step = np.round(linear / (crop_side * samples), 9)
+    start = np.round(origin - low, 9)
     cut = np.ascontiguousarray(frame[low[1] : high[1], low[0] : high[0]])
     image = Image.fromarray(cut).transform(
         (crop_side * samples, crop_side * samples),

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .records import RecordError, whole_file
+from .records import RecordError
 
 
 class FrameStoreError(RecordError):
@@ -80,11 +80,13 @@ class RowFile:
     dtype: str
 
     def create(self) -> None:
-        """Make the file, all zero and taking no space yet, unless it is there already."""
-        if self.is_whole():
-            return
+        """Give the file its header and full length, taking no space yet; rows stay as they are.
+
+        Nothing is replaced: another builder may have it open.
+        """
         header = {"descr": self.dtype, "fortran_order": False, "shape": self.shape}
-        with whole_file(self.path, "wb") as stream:
+        self.path.touch()
+        with self.path.open("r+b") as stream:
             np.lib.format.write_array_header_1_0(stream, header)
             stream.truncate(stream.tell() + self._row_bytes * self.shape[0])
 

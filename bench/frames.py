@@ -50,7 +50,7 @@ class StoredSequence:
 
 @dataclass(frozen=True)
 class FrameStore:
-    """An opened store. Rows that belong to no sequence (unreadable images) are black."""
+    """An opened store. Rows that belong to no sequence (unreadable images) mean nothing."""
 
     path: Path
     images: np.memmap[Any, np.dtype[np.uint8]]
