@@ -11,7 +11,8 @@ import numpy as np
 
 from bench.records import Record, Status
 
-from .grid import Line, Run, Setting, lines_of, one_setting, ratio_of, run_of, scores_of
+from .grid import Run, Setting, one_setting, ratio_of, run_of, scores_of
+from .lines import Line, failures, lines_of
 from .notes import config_differences, legend, troubles
 from .published import Published
 from .statistics import subject_bootstrap
@@ -117,7 +118,6 @@ class Grid:
         column_context: Sequence[Mapping[str, str]] = (),
     ) -> Table:
         """Assemble a table whose title, notes and CSV context say what it was made from."""
-        shown = [r for r in self.records if ratio is None or ratio_of(r) == ratio]
         context = {"table": kind, **self.setting.context(self.select)}
         return Table(
             title=f"{what}: {self.setting.title(self.select)}",
@@ -128,7 +128,7 @@ class Grid:
                 *legend(rows),
                 *notes,
                 *config_differences(self.lines),
-                *troubles(shown),
+                *troubles(failures(self.lines, ratio)),
                 *self.setting.fingerprint(),
             ),
             context=context if ratio is None else {**context, "ratio": f"{ratio:g}"},

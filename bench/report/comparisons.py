@@ -10,8 +10,9 @@ import numpy as np
 
 from bench.records import Record
 
-from .cells import Grid
-from .grid import Line, Place, mean_f1s, of, percent, ratio_of
+from .cells import Grid, cell_of_runs
+from .grid import Place, mean_f1s, of, percent, ratio_of, run_of
+from .lines import Line
 from .notes import RUNS
 from .published import ABLATED, ABLATION_RATIO, Published
 from .statistics import Difference, holm, paired_difference, tied
@@ -76,6 +77,10 @@ def ranks_table(
         against = [matrix.get((line.label, other.label), words("")) for other in lines]
         cells = (rank, *(_shown(cell, intervals=intervals) for cell in against))
         rows.append(Row(label=line.label, cells=cells))
+    for line in grid.lines:
+        if line.records and line not in lines:
+            cells = (_nothing(line), *(words("") for _ in lines))
+            rows.append(Row(label=line.label, cells=cells))
     columns = ["mean rank", *(f"over {line.label}" for line in lines)]
     what = "Mean rank, and differences of mean F1 (points), row minus column"
     return grid.table("ranks", what, columns, rows, notes=[RANK, PAIRS], ratio=ratio)
@@ -172,6 +177,11 @@ def _ranks(scores: Sequence[Mapping[Place, float]], runs: int) -> list[Cell]:
         )
         for row in ranks
     ]
+
+
+def _nothing(line: Line) -> Cell:
+    """Make the rank of a line without any result."""
+    return cell_of_runs({run_of(r): r for r in line.records}, (), lambda _: None)
 
 
 def _paper(grid: Grid, full: Line, ratio: float) -> tuple[Published | None, list[str]]:

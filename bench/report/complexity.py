@@ -10,14 +10,14 @@ import numpy as np
 from bench.records import Record
 
 from .cells import Grid
-from .grid import Line
+from .lines import Line
 from .published import Published
 from .table import MISSING, Cell, Row, Table, words
 
 COLUMNS: tuple[tuple[str, int, Callable[[Record], float | None]], ...] = (
     ("parameters (M)", 2, lambda record: record.parameters / 1e6),
-    ("samples/s", 1, lambda record: record.rates.get("samples")),
-    ("frames/s", 1, lambda record: record.rates.get("frames")),
+    ("samples/s", 1, lambda record: record.rates.get("samples_per_second")),
+    ("frames/s", 1, lambda record: record.rates.get("frames_per_second")),
     ("peak memory (MiB)", 0, lambda record: record.peak_memory_mib),
 )
 """Heading, digits, value. Rates are of the training loop, data included."""

@@ -1,14 +1,13 @@
-"""Records -> a grid of comparable runs: settings, rows, and what must not be mixed.
+"""Records -> settings of comparable runs, and the refusal of those that must not be mixed.
 
-A *setting* is one dataset (its content too), label rule and preset: a table shows one. A *line* is
-one method under one config and code: a row. A *run* is one (fold, seed) of a line at a ratio.
+A *setting* is one dataset (its content too), label rule and preset: a table shows one. A *run* is
+one (fold, seed) of a method at a label ratio.
 """
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ Run = tuple[int, int]
 """(fold, seed)"""
 Place = tuple[float, Run]
 """(ratio, (fold, seed)): what two runs must share to be compared."""
-CONTROL = "supervised"
 
 
 @dataclass(frozen=True, order=True)
@@ -60,29 +58,6 @@ class Setting:
             "folds": self.folds[:12],
             "select": select,
         }
-
-
-@dataclass(frozen=True)
-class Line:
-    """All records of one method under one config and code; `label` names what sets it apart."""
-
-    label: str
-    method: str
-    records: tuple[Record, ...]
-
-    def at(self, ratio: float) -> dict[Run, Record]:
-        """Return this line's runs at a ratio; a finished run stands before failed and skipped ones.
-
-        Raises ReportError if two finished records claim the same run.
-        """
-        runs: dict[Run, Record] = {}
-        for record in self.records:
-            if ratio_of(record) != ratio:
-                continue
-            other = runs.setdefault(run_of(record), record)
-            if other is not record:
-                runs[run_of(record)] = _prevailing(other, record)
-        return runs
 
 
 def of(record: Record, key: str) -> Any:
@@ -181,19 +156,6 @@ def check_masks(records: Iterable[Record]) -> None:
             )
 
 
-def lines_of(records: Iterable[Record]) -> list[Line]:
-    """Group records into rows: the supervised control first, then by name.
-
-    A method with more than one config or code version gives a row for each, named by what differs.
-    """
-    methods: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        methods[str(of(record, "method"))].append(record)
-    methods.setdefault(CONTROL, [])
-    order = sorted(methods, key=lambda name: (name != CONTROL, name))
-    return [line for name in order for line in _split(name, methods[name])]
-
-
 def _setting(record: Record) -> Setting:
     return Setting(
         dataset=str(of(record, "dataset")),
@@ -204,16 +166,6 @@ def _setting(record: Record) -> Setting:
     )
 
 
-def _prevailing(one: Record, other: Record) -> Record:
-    if one.status == other.status == "done":
-        raise ReportError(
-            f"{one.id} and {other.id} are the same method, config, ratio, fold and seed: "
-            "remove one of them, or move it to another results folder"
-        )
-    rank = {"done": 0, "failed": 1, "skipped": 2}
-    return min(one, other, key=lambda record: rank[record.status])
-
-
 def _check_aus(records: Iterable[Record]) -> None:
     done = [record for record in records if record.status == "done"]
     for record in done:
@@ -222,49 +174,3 @@ def _check_aus(records: Iterable[Record]) -> None:
         for select, scores in record.scores.items():
             if len(scores.f1) != len(record.aus):
                 raise ReportError(f"{record.id} has not one {select} F1 for each AU: remove it")
-
-
-def _split(method: str, records: list[Record]) -> Iterator[Line]:
-    """Split one method's records by config and code; runs without a config join the first."""
-    groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
-    for record in sorted(records, key=lambda item: (not item.config, item.id)):
-        identity = _identity(record)
-        if not record.config and groups:
-            identity = next(iter(groups))
-        groups[identity].append(record)
-    names = _distinctions(list(groups.values()))
-    for name, members in zip(names, groups.values(), strict=True):
-        yield Line(f"{method} ({name})" if name else method, method, tuple(members))
-    if not groups:
-        yield Line(method, method, ())
-
-
-def _identity(record: Record) -> tuple[str, ...]:
-    """Return what a line's records share; knobs without effect on a result are not in its hash."""
-    config = record.hashes.get("config") or json.dumps(record.config, sort_keys=True)
-    return config, record.hashes.get("code", ""), record.hashes.get("weights", "")
-
-
-def _distinctions(groups: Sequence[Sequence[Record]]) -> list[str]:
-    """Name each group by the knobs (and hashes) in which they differ; one group needs no name."""
-    knobs = [flatten(group[0].config) for group in groups]
-    for flat, group in zip(knobs, groups, strict=True):
-        hashes = group[0].hashes
-        flat |= {key: hashes[key][:8] for key in ("code", "weights") if key in hashes}
-    keys = sorted({key for flat in knobs for key in flat})
-    differ = [key for key in keys if len({str(flat.get(key, "unset")) for flat in knobs}) > 1]
-    return [
-        ", ".join(f"{key.removeprefix('method.')}={flat.get(key, 'unset')}" for key in differ)
-        for flat in knobs
-    ]
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

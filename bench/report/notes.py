@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bench.records import Record, Status
 
-from .grid import Line, flatten, of, percent, ratio_of, run_of
+from .grid import percent, ratio_of, run_of
+from .lines import Line, flatten
 from .table import Row, Source, State
 
 RUNS = "mean over folds, then over seeds ± standard deviation over folds and seeds (number of runs)"
@@ -39,17 +40,16 @@ def legend(rows: Iterable[Row]) -> Iterator[str]:
     yield from (note for shown, note in signs if shown)
 
 
-def troubles(records: Iterable[Record]) -> Iterator[str]:
+def troubles(failures: Iterable[tuple[str, Record]]) -> Iterator[str]:
     """Say why runs have no result: one sentence for each reason, with the first and how many."""
-    reasons: dict[tuple[Status, str], list[Record]] = defaultdict(list)
-    for record in records:
-        if record.status != "done":
-            reasons[record.status, record.reason or "no reason was recorded"].append(record)
-    for (status, reason), members in sorted(reasons.items()):
-        first, (fold, seed) = members[0], run_of(members[0])
-        more = f" and {len(members) - 1} more" if len(members) > 1 else ""
-        where = f"{of(first, 'method')} at {percent(ratio_of(first))}, fold {fold}, seed {seed}"
-        yield f"{status}: {where}{more}: {reason}"
+    reasons: dict[tuple[Status, str], list[str]] = defaultdict(list)
+    for label, record in failures:
+        fold, seed = run_of(record)
+        where = f"{label} at {percent(ratio_of(record))}, fold {fold}, seed {seed}"
+        reasons[record.status, record.reason or "no reason was recorded"].append(where)
+    for (status, reason), places in sorted(reasons.items()):
+        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+        yield f"{status}: {places[0]}{more}: {reason}"
 
 
 def config_differences(lines: Iterable[Line]) -> Iterator[str]:

@@ -56,7 +56,7 @@ def record(
         "baselines": {"always_positive": [0.3, 0.5], "training_prior": [0.2, 0.3]},
         "frames": {"train": 97_000, "validation": 0, "test": 50_000},
         "parameters": 2_800_000,
-        "rates": {"samples": 100.0, "frames": 500.0},
+        "rates": {"samples_per_second": 100.0, "frames_per_second": 500.0},
         "peak_memory_mib": 1024.0,
         "environment": {"device": "cpu"},
     }

@@ -226,6 +226,31 @@ def test_two_versions_of_a_method_s_code_are_two_rows() -> None:
     assert names == ["supervised", "ks (code=01234567)", "ks (code=fedcba98)"]
 
 
+def test_a_failure_under_older_code_gives_way_to_the_run_that_finished() -> None:
+    old = unfinished("failed", "boom", method="ks", fold=0)
+    new = [record("ks", fold=f, id=f"n{f}") for f in (0, 1)]
+    for item in new:
+        item.hashes["code"] = "fixed"
+    table = ssl_table([old, *new])
+    assert row(table, "ks")["10 %"].n == 2
+    assert not any("boom" in text for text in table.notes)
+
+
+def test_a_failure_under_older_code_stays_visible_where_nothing_finished() -> None:
+    old = unfinished("failed", "boom", method="ks", fold=1)
+    new = record("ks", fold=0)
+    new.hashes["code"] = "fixed"
+    table = ssl_table([old, new])
+    assert show(row(table, "ks")["10 %"]) == "50.0 (1) †"
+    assert note(table, "boom")
+
+
+def test_a_failure_under_another_config_keeps_a_row_of_its_own() -> None:
+    table = ssl_table([record("ks"), variant(unfinished("failed", "boom", method="ks"), alpha=0.9)])
+    assert show(row(table, "ks (alpha=0.9)")["10 %"]) == "failed"
+    assert note(table, "boom").startswith("failed: ks (alpha=0.9) at 10 %")
+
+
 def test_a_knob_that_is_no_part_of_the_identity_splits_nothing() -> None:
     one, two = record(fold=0), record(fold=1, config={"train": {"checkpoint_minutes": 1.0}})
     assert row(ssl_table([one, two]), "ks")["10 %"].n == 2
@@ -293,8 +318,8 @@ def test_supervised_shows_all_labels_only() -> None:
 
 
 def test_complexity_keeps_devices_apart() -> None:
-    fast = {"samples": 900.0, "frames": 4500.0}
-    runs = [record(fold=0), record(fold=1, rates={"samples": 120.0})]
+    fast = {"samples_per_second": 900.0, "frames_per_second": 4500.0}
+    runs = [record(fold=0), record(fold=1, rates={"samples_per_second": 120.0})]
     runs += [record(fold=2, environment={"device": "NVIDIA H100"}, rates=fast)]
     table = complexity_table(runs)
     rows = [item.cells for item in table.rows if item.label == "ks"]
@@ -380,6 +405,13 @@ def test_p_values_are_corrected_for_the_number_of_pairs() -> None:
     among_three = row(ranks_table(runs), "a")["over b"].p
     assert alone is not None
     assert among_three == pytest.approx(3 * alone)
+
+
+def test_ranks_keep_a_method_visible_that_has_no_result() -> None:
+    runs = [record("a", f1=0.7), record("b"), unfinished("failed", "boom", method="c")]
+    table = ranks_table(runs)
+    assert show(row(table, "c")["mean rank"]) == "failed"
+    assert note(table, "boom")
 
 
 def test_ranks_need_two_methods() -> None:
