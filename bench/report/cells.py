@@ -75,13 +75,13 @@ class Grid:
         return replace(cell, interval=(100 * low, 100 * high))
 
     def au_f1(self, line: Line, ratio: float, column: int) -> Cell:
-        """Make the cell of a line's F1 (%) on one AU."""
+        """Make the cell of a line's F1 (%) on one AU; its n is that of the mean."""
 
         def value(record: Record) -> float | None:
             scores = scores_of(record, self.select)
             return 100 * scores.f1[column] if scores else None
 
-        return self.cell(line, ratio, value)
+        return replace(self.cell(line, ratio, value), terse=True)
 
     def baseline(self, name: str, ratio: float, column: int | None = None) -> Cell:
         """Make the cell of a trivial predictor's F1 (%) on one AU, or on average.
@@ -96,7 +96,8 @@ class Grid:
                 return None
             return 100 * (f1[column] if column is not None else sum(f1) / len(f1))
 
-        return cell_of_runs(runs, self.expected[ratio], value)
+        cell = cell_of_runs(runs, self.expected[ratio], value)
+        return replace(cell, terse=column is not None)
 
     def paper(self, *, wanted: bool) -> tuple[Published | None, list[str]]:
         """Return the published numbers if they are wanted and these records are of their data."""
@@ -125,8 +126,8 @@ class Grid:
             columns=tuple(columns),
             rows=tuple(rows),
             notes=(
-                *legend(rows),
                 *notes,
+                *legend(rows),
                 *config_differences(self.lines),
                 *troubles(failures(self.lines, ratio)),
                 *self.setting.fingerprint(),

@@ -66,17 +66,13 @@ def ranks_table(
     lines = [line for line in grid.lines if mean_f1s(line.records, select)]
     if len(lines) < 2:
         raise NothingToShow("ranks need finished runs of at least two methods")
-    scores = [mean_f1s(line.records, select) for line in lines]
-    pairs = list(combinations(lines, 2))
     runs = sum(map(len, grid.expected.values()))
-    changes = _cells([_difference(*pair, select, ratio) for pair in pairs], runs=runs)
-    matrix = {(one.label, two.label): cell for (one, two), cell in zip(pairs, changes, strict=True)}
-    matrix |= {(two, one): _negative(cell) for (one, two), cell in matrix.items()}
-    rows = []
-    for line, rank in zip(lines, _ranks(scores, runs), strict=True):
-        against = [matrix.get((line.label, other.label), words("")) for other in lines]
-        cells = (rank, *(_shown(cell, intervals=intervals) for cell in against))
-        rows.append(Row(label=line.label, cells=cells))
+    ranks = _ranks([mean_f1s(line.records, select) for line in lines], runs)
+    matrix = _matrix(lines, select, runs, intervals=intervals)
+    rows = [
+        Row(label=line.label, cells=(rank, *differences))
+        for line, rank, differences in zip(lines, ranks, matrix, strict=True)
+    ]
     for line in grid.lines:
         if line.records and line not in lines:
             cells = (_nothing(line), *(words("") for _ in lines))
@@ -146,15 +142,22 @@ def _change(item: Difference, p: float, runs: int) -> Cell:
     )
 
 
+def _matrix(lines: Sequence[Line], select: str, runs: int, *, intervals: bool) -> list[list[Cell]]:
+    """Return every paired difference, row minus column; the diagonal is empty."""
+    matrix = [[words("") for _ in lines] for _ in lines]
+    places = list(combinations(range(len(lines)), 2))
+    found = [_difference(lines[one], lines[two], select, None) for one, two in places]
+    for (one, two), cell in zip(places, _cells(found, runs), strict=True):
+        shown = cell if intervals else replace(cell, interval=None)
+        matrix[one][two], matrix[two][one] = shown, _negative(shown)
+    return matrix
+
+
 def _negative(cell: Cell) -> Cell:
-    if cell.value is None or cell.interval is None:
+    if cell.value is None:
         return cell
-    return replace(cell, value=-cell.value, interval=(-cell.interval[1], -cell.interval[0]))
-
-
-def _shown(cell: Cell, *, intervals: bool) -> Cell:
-    """Drop the interval where it was not asked for: a matrix of them is wide."""
-    return cell if intervals else replace(cell, interval=None)
+    interval = cell.interval and (-cell.interval[1], -cell.interval[0])
+    return replace(cell, value=-cell.value, interval=interval)
 
 
 def _ranks(scores: Sequence[Mapping[Place, float]], runs: int) -> list[Cell]:

@@ -18,6 +18,7 @@ from .table import Cell, ReportError, Row, Table
 
 FORMATS = ("markdown", "latex", "csv", "html")
 MARKS: Mapping[str, str] = {"partial": "†", "check": "?"}
+TIE = "≈"
 EMPTY: Mapping[str, str] = {"missing": "–", "failed": "failed", "skipped": "skipped", "unread": ""}
 CSV_CONTEXT = ("table", "dataset", "rule", "preset", "data", "folds", "select", "ratio")
 CSV_NUMBERS = ("value", "spread", "n", "low", "high", "p")
@@ -51,12 +52,12 @@ def show(cell: Cell) -> str:
     parts = [f"{cell.value:{sign}.{cell.digits}f}"]
     if cell.spread is not None:
         parts.append(f"± {cell.spread:.{cell.digits}f}")
-    if cell.n is not None:
+    if cell.n is not None and not cell.terse:
         parts.append(f"({cell.n})")
     if cell.interval is not None:
         low, high = (f"{bound:{sign}.{cell.digits}f}" for bound in cell.interval)
         parts.append(f"[{low}, {high}]")
-    marks = MARKS.get(cell.state, "") + ("≈" if cell.tied else "")
+    marks = MARKS.get(cell.state, "") + (TIE if cell.tied else "")
     return " ".join(parts) + (f" {marks}" if marks else "")
 
 

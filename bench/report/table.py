@@ -42,6 +42,8 @@ class Cell:
     """Standard deviation over the runs behind `value`; None where there is only one."""
     n: int | None = None
     """Runs behind `value`."""
+    terse: bool = False
+    """Whether another cell of the row tells `n` already."""
     interval: tuple[float, float] | None = None
     """95 % interval of `value`."""
     p: float | None = None

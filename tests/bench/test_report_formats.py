@@ -5,13 +5,25 @@ from __future__ import annotations
 import csv
 import io
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from report_records import record, unfinished
 
 from bench.records import Record
-from bench.report import FORMATS, Cell, ReportError, Row, Table, render, render_all, tables
-from bench.report.formats import show
+from bench.report import (
+    FORMATS,
+    KINDS,
+    SELECTIONS,
+    Cell,
+    ReportError,
+    Row,
+    Table,
+    render,
+    render_all,
+    tables,
+)
+from bench.report.formats import EMPTY, MARKS, TIE, show
 
 
 def grid() -> list[Record]:
@@ -34,6 +46,7 @@ def sample(**cell: object) -> Table:
         (Cell(value=-1.26, signed=True, tied=True), "-1.3 ≈"),
         (Cell(value=59.4, state="check"), "59.4 ?"),
         (Cell(value=59.4, n=2, state="partial", tied=True), "59.4 (2) †≈"),
+        (Cell(value=59.4, n=2, terse=True), "59.4"),
         (Cell(state="missing"), "–"),
         (Cell(state="failed"), "failed"),
         (Cell(state="skipped"), "skipped"),
@@ -188,3 +201,13 @@ def test_every_table_can_be_drawn_in_every_format(style: str) -> None:
         text = render_all(tables(kind, runs, published=True), style)
         assert "no_skd" in text.replace("\\_", "_")
         assert text.endswith("\n")
+
+
+def test_every_sign_and_every_table_is_explained_in_the_docs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reading-the-results.md").read_text("utf-8")
+    for sign in (*MARKS.values(), TIE, *filter(None, EMPTY.values())):
+        assert f"| `{sign}` |" in page
+    for kind in KINDS:
+        assert f"| `table {kind}` |" in page
+    for rule in SELECTIONS:
+        assert f"- `{rule}`" in page
