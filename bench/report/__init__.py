@@ -58,8 +58,9 @@ def tables(
     cannot be compared would stand together.
     """
     if kind not in KINDS:
-        close = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.0)
-        raise ReportError(f"no table {kind!r}: did you mean {close[0]}? known: {', '.join(KINDS)}")
+        close = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ReportError(f"no table {kind!r}: {hint}known: {', '.join(KINDS)}")
     found: list[Table] = []
     reasons: list[str] = []
     for setting, members in settings(records).items():

