@@ -1,0 +1,44 @@
+# Everything a person types: make demo | test | check | docs | benchmarks | clean
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# One thread a process: the suite runs cells side by side (and spinning threads cost half a machine).
+export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test check format docs benchmarks clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(READY)  ## the embedded benchmark from nothing to its table
+	$(BIN)/python -m bench run
+	$(BIN)/python -m bench table
+
+test: $(READY)  ## the test suite
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## format, lint, types, tests, docs in step
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python docs/command_line.py --check
+	$(BIN)/python -m pytest
+
+format: $(READY)  ## put the code in form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(READY)  ## write the pages that are made from the code
+	$(BIN)/python docs/command_line.py
+
+benchmarks: $(READY)  ## the speed tests, on a quiet machine
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+clean:  ## remove the environment and decoded frames; records stay
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
