@@ -1,5 +1,7 @@
 """Losses as pure functions of tensors, in any float type, each with its equation.
 
+Every loss of every method is importable from here; the larger families have modules of their own.
+
 Shapes: N rows (key frames, unlabelled frames or clips), A action units. Unless an argument says
 otherwise a loss is the mean over rows and AUs; a target of -1 (not coded) leaves both the sum and
 the count, and where nothing is coded the loss is a zero that still carries a (zero) gradient.
@@ -14,6 +16,19 @@ import torch.nn.functional as F  # noqa: N812 (the name that the whole field wri
 from torch import Tensor, nn
 
 from ._base import Task
+from ._distillation import bernoulli_ensemble_kl, gaussian_ramp, laine_aila_ramp
+
+__all__ = [
+    "AuLoss",
+    "au_weights",
+    "bernoulli_ensemble_kl",
+    "fixmatch_loss",
+    "gaussian_ramp",
+    "laine_aila_ramp",
+    "pseudo_labels",
+    "weighted_bce",
+    "weights_from_rates",
+]
 
 Weighting = Literal["au", "none", "pos_weight"]
 """Class balance: w_j on both terms of an AU's BCE; nothing; or (1-r_j)/r_j on the positive term."""
