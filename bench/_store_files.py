@@ -66,8 +66,8 @@ def explained(path: Path) -> Iterator[None]:
 def _advice(path: Path, error: BaseException) -> str:
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (
-        f"cannot write the frame store {path}: {why}; free space or choose another cache folder "
-        "(what is finished is kept)"
+        f"cannot write the frame store {path}: {why}; free space or choose another folder "
+        "with --cache (what is finished is kept)"
     )
 
 

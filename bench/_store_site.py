@@ -156,19 +156,17 @@ def _prepare(site: Site, journal: Journal) -> dict[str, Built]:
     if needed > free:
         raise FrameStoreError(
             f"{site.path}: the frame store needs {needed / 1e6:,.0f} MB more and "
-            f"{free / 1e6:,.0f} MB are free; free space or choose another cache folder"
+            f"{free / 1e6:,.0f} MB are free; free space or choose another folder with --cache"
         )
     return finished
 
 
 def _jobs(site: Site) -> list[Job]:
-    """List the work, longest sequence first: none of the long ones is left for the end."""
     starts = [0, *accumulate(len(sequence.frames) for sequence in site.sequences)]
-    jobs = [
+    return [
         Job(sequence, start, site.crop, site.frames, site.crops)
         for sequence, start in zip(site.sequences, starts, strict=False)
     ]
-    return sorted(jobs, key=lambda job: -len(job.sequence.frames))
 
 
 def _frames(site: Site, finished: Mapping[str, Built]) -> int:

@@ -26,7 +26,7 @@ from ._store_files import Built, FrameStoreError
 from ._store_site import Progress, Site, build, find_site, read_manifest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StoredSequence:
     """A sequence's stored frames: rows start .. start + T - 1 of the store's images."""
 
@@ -48,7 +48,7 @@ class StoredSequence:
         return coded
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameStore:
     """An opened store. Rows that belong to no sequence (unreadable images) mean nothing."""
 
