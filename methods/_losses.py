@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812 (the name that the whole field wri
 from torch import Tensor, nn
 
 from ._base import Task
+from ._contrast import group_contrast, nt_xent, temporal_shift
 from ._distillation import bernoulli_ensemble_kl, gaussian_ramp, laine_aila_ramp
 
 __all__ = [
@@ -24,8 +25,11 @@ __all__ = [
     "bernoulli_ensemble_kl",
     "fixmatch_loss",
     "gaussian_ramp",
+    "group_contrast",
     "laine_aila_ramp",
+    "nt_xent",
     "pseudo_labels",
+    "temporal_shift",
     "weighted_bce",
     "weights_from_rates",
 ]

@@ -1,0 +1,192 @@
+"""TCL: temporal contrastive learning between two pathways (Singh et al., CVPR 2021).
+
+One network with temporal shifts sees a clip at two rates, and the slow pathway learns to agree with
+the fast one: clip by clip, then group by group, then by pseudo labels. Documentation, changes from
+videos of one action to clips of many AUs included: docs/methods/tcl.md
+
+Shapes: B clips, T frames of a clip, A action units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from timm.models import ResNet
+from torch import Tensor, nn
+
+from ._base import Batch, Method, MethodError, Needs, Progress, Task
+from ._config import Variants, check_choices, check_range
+from ._contrast import (
+    Grouping,
+    Representation,
+    class_vectors,
+    group_contrast,
+    nt_xent,
+    temporal_shift,
+)
+from ._losses import AuLoss, Weighting, pseudo_labels
+from ._nets import build_trunk
+
+_CLIPS_AT_ONCE = 32
+"""Clips through the network at once in testing: the memory of a training batch suffices."""
+
+
+class TCL(Method):
+    """A temporal-shift network whose two pathways share every weight."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Method.Config):
+        """Knobs of TCL."""
+
+        weighting: Weighting = "au"
+        """Class balance of the labelled and the fine-tuning term: `au`, `none` or `pos_weight`."""
+        gamma: float = 9.0
+        """Weight of the instance contrast."""
+        beta: float = 1.0
+        """Weight of the group contrast."""
+        temperature: float = 0.5
+        """Of both contrasts, T > 0."""
+        contrast_from: float = 0.12
+        """Share of the training before the contrasts start, 0..1 (6 of 50 epochs)."""
+        contrast_until: float = 0.88
+        """Share after which pseudo labels take their place, 0..1 (44 of 50 epochs)."""
+        threshold: float = 0.8
+        """Least confidence of a pseudo label in fine-tuning, 0.5..1."""
+        representation: Representation = "bern"
+        """Class vector: `bern` [s, 1 - s], `sigma`, `signed`, or a `softmax` over AUs."""
+        groups: Grouping = "au"
+        """Groups: clips with an AU `au`, with equal AU patterns `pattern`, same top AU `argmax`."""
+        slow: Literal["even", "random"] = "even"
+        """Frames of the slow pathway: every second one, or as many drawn at random, in order."""
+        readout: Literal["average", "centre"] = "average"
+        """Prediction in testing: mean logits of the clip, or those of its middle frame."""
+        shift_divisor: int = 8
+        """One in how many channels is shifted each way."""
+        dropout: float = 0.5
+        """Share of pooled features dropped before the linear layer, 0..1."""
+
+    needs = Needs(clip_len=5, views=("weak", "weak2"), clips=True, one_clip_per_sequence=True)
+    variants: ClassVar[Variants] = {
+        "no_instance": {"gamma": 0.0},
+        "no_group": {"beta": 0.0},
+        "no_contrast": {"gamma": 0.0, "beta": 0.0},
+        "no_fine_tuning": {"contrast_until": 1.0},
+        "random_slow": {"slow": "random"},
+        "pattern_groups": {"groups": "pattern"},
+    }
+
+    def __init__(self, config: Config, task: Task):
+        super().__init__(config, task)
+        check_choices(config)
+        check_range(config, 0, 1, "dropout", "contrast_from", "contrast_until")
+        check_range(config, 0.5, 1, "threshold")
+        check_range(config, 1e-3, 1e3, "temperature")
+        if task.clip_len < 3:
+            raise MethodError(f"tcl takes clips of 3 frames or more, not clip_len={task.clip_len}")
+        self.trunk = build_trunk(task.trunk, task.image_size)
+        self.shift = _insert_shifts(self.trunk.body, config.shift_divisor, task.trunk.name)
+        self.dropout = nn.Dropout(config.dropout)
+        self.fc = nn.Linear(self.trunk.num_features, len(task.aus))
+        self.au_loss = AuLoss(task, config.weighting)
+        self.metrics: dict[str, Tensor] = {}
+        """Scalars of the last step, detached: `false_negatives`, the share of contrasted pairs of
+        clips whose labels are the same; `accepted`, the share of pseudo labels used."""
+
+    def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Return `au` (labels against the fast clip average) and the terms of the phase.
+
+        Until `contrast_from` no other; then `instance` and `group`; from `contrast_until` on
+        `pseudo`. The fast pathway is detached in all but `au`.
+        """
+        config = self.config
+        fast = self._clip_logits(batch.clips["weak"])
+        losses = {"au": self.au_loss(fast, batch.labels)}
+        if progress.fraction < config.contrast_from:
+            return losses
+        slow, fast = self._clip_logits(self._slow(batch.clips["weak2"])), fast.detach()
+        if progress.fraction >= config.contrast_until:
+            losses["pseudo"] = self._pseudo(fast, slow, batch, progress)
+            return losses
+        self.metrics["false_negatives"] = _equal_pairs(batch.labels)
+        vectors = [class_vectors(z.float(), config.representation) for z in (fast, slow)]
+        instance = nt_xent(vectors[0], vectors[1], config.temperature)
+        group = group_contrast(
+            fast.float(),
+            slow.float(),
+            config.temperature,
+            representation=config.representation,
+            groups=config.groups,
+        )
+        return losses | {"instance": config.gamma * instance, "group": config.beta * group}
+
+    def _pseudo(self, fast: Tensor, slow: Tensor, batch: Batch, progress: Progress) -> Tensor:
+        """Teach the slow pathway the fast one's confident answers; the mean over all elements."""
+        targets, used = pseudo_labels(fast, self.config.threshold)
+        self.metrics["accepted"] = used.float().mean()
+        if progress.audit is not None:
+            frames = batch.clips["weak"].shape[1]
+            progress.audit(*(x.repeat_interleave(frames, 0) for x in (targets, used)))
+        elements: Tensor = self.au_loss(slow, targets, reduction="none")
+        return (elements * used).mean()
+
+    def _slow(self, clips: Tensor) -> Tensor:
+        """Return every second frame of clips (B, T, ...), or as many random ones in their order."""
+        if self.config.slow == "even":
+            return clips[:, ::2]
+        count = (clips.shape[1] + 1) // 2
+        draws = torch.rand(clips.shape[:2], device=clips.device).argsort(1)[:, :count]
+        index = draws.sort(1).values
+        return clips[torch.arange(len(clips), device=clips.device)[:, None], index]
+
+    def _frame_logits(self, clips: Tensor) -> Tensor:
+        """Classify each frame of clips (B, T, 3, H, W) beside its neighbours -> (B, T, A)."""
+        self.shift.frames = clips.shape[1]
+        logits: Tensor = self.fc(self.dropout(self.trunk(clips.flatten(0, 1))))
+        return logits.view(*clips.shape[:2], -1)
+
+    def _clip_logits(self, clips: Tensor) -> Tensor:
+        return self._frame_logits(clips).mean(1)
+
+    def encode(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Return frames (N, 3, H, W) as they are: shifts mix neighbours from the first block on."""
+        return frames
+
+    def head(self, features: Tensor) -> Tensor:
+        """Predict the middle frame of clips (B, T, 3, H, W), fast pathway -> logits (B, A)."""
+        starts = range(0, len(features), _CLIPS_AT_ONCE)
+        logits = torch.cat([self._frame_logits(features[i : i + _CLIPS_AT_ONCE]) for i in starts])
+        if self.config.readout == "centre":
+            return logits[:, logits.shape[1] // 2]
+        return logits.mean(1)
+
+
+class TemporalShift(nn.Module):
+    """`temporal_shift` of feature maps (N T, C, H, W), T = `frames`, which the pathway sets."""
+
+    def __init__(self, divisor: int):
+        super().__init__()
+        self.divisor, self.frames = divisor, 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shift x along its clips."""
+        return temporal_shift(x, self.frames, self.divisor)
+
+
+def _insert_shifts(body: Any, divisor: int, name: str) -> TemporalShift:
+    """Put one shared shift before the first convolution of every residual block of a ResNet."""
+    if not isinstance(body, ResNet):
+        raise MethodError(f"tcl shifts inside ResNet blocks: trunk {name} has none, resnet18 has")
+    shift = TemporalShift(divisor)
+    stages: list[Any] = [body.layer1, body.layer2, body.layer3, body.layer4]
+    for block in (block for stage in stages for block in stage):
+        block.conv1 = nn.Sequential(shift, block.conv1)
+    return shift
+
+
+def _equal_pairs(labels: Tensor) -> Tensor:
+    """Return the share of pairs of different rows of labels (B, A) that are equal."""
+    equal = (labels[:, None] == labels[None]).all(2).float()
+    count = len(labels)
+    return (equal.sum() - count) / max(1, count * (count - 1))
