@@ -30,7 +30,7 @@ class FaceFile:
     """The rows of a face file, found by recording and frame."""
 
     index: Mapping[str, tuple[NDArray[np.int64], NDArray[np.intp]]]
-    """Recording (`F001_T1`) -> its frames as in image names, increasing, and the row of each."""
+    """Recording (`F001_T1`) -> its frames as in image names, and the row of each."""
     boxes: NDArray[np.float32] | None
     """(rows, 4): x0, y0, x1, y1; None if the file has no boxes."""
     points: NDArray[np.float32] | None
@@ -112,7 +112,7 @@ def _index(
     again = keys.duplicated()
     index = {
         str(name): (group["frame"].to_numpy(np.int64), group.index.to_numpy(np.intp))
-        for name, group in keys[~again].sort_values("frame").groupby("name")
+        for name, group in keys[~again].groupby("name")
     }
     return index, int(again.sum())
 

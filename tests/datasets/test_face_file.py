@@ -45,10 +45,12 @@ def test_boxes_meet_their_frames_whatever_order_they_come_in(tree: Path) -> None
     write(
         tree / "boxes.csv",
         HEADER,
+        "M009,T1,9,9,9,99,99",
         "F001,T1,0011,4,5,6,7",
+        "",
         "F001,T1,009,1.5,2,3,40",
         "F001,T1,77,1,2,3,4",
-        "M009,T1,9,9,9,99,99",
+        "F001,T1,,1,2,3,4",
     )
     sequence, problems = sequence_of(tree)
     assert boxes_of(sequence) == [None, [1.5, 2, 3, 40], None, [4, 5, 6, 7], None]
@@ -88,6 +90,12 @@ def test_a_face_that_was_not_found_is_unknown_however_it_is_written(tree: Path) 
     sequence, _ = sequence_of(tree)
     assert sequence.landmarks is not None
     assert np.isnan(sequence.landmarks).all()
+
+
+def test_a_comma_at_the_end_of_rows_shifts_nothing(tree: Path) -> None:
+    write(tree / "boxes.csv", HEADER, "F001,T1,8,1,2,3,4,", "F001,T1,9,5,6,7,8,")
+    sequence, _ = sequence_of(tree)
+    assert boxes_of(sequence) == [[1, 2, 3, 4], [5, 6, 7, 8], None, None, None]
 
 
 def test_a_second_face_on_a_frame_is_left_out_and_counted(tree: Path) -> None:

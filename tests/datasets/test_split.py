@@ -317,6 +317,11 @@ def test_a_contiguous_choice_is_one_block(length: int, ratio: float, seed: int) 
     assert seed or positions[0] == 0
 
 
+def test_blocks_reach_both_ends_of_a_recording() -> None:
+    starts = {key_positions(10, 0.4, "contiguous", seed)[0] for seed in range(1, 60)}
+    assert starts == set(range(7))
+
+
 @pytest.mark.parametrize("rule", sorted(RULES))
 @settings(max_examples=8, deadline=None)
 @given(ratio=RATIO, seed=SEED)
