@@ -227,7 +227,7 @@ def test_two_versions_of_a_method_s_code_are_two_rows() -> None:
 
 
 def test_a_failure_under_older_code_gives_way_to_the_run_that_finished() -> None:
-    old = unfinished("failed", "boom", method="ks", fold=0)
+    old = unfinished("failed", "boom", method="ks", fold=0, id="a")
     new = [record("ks", fold=f, id=f"n{f}") for f in (0, 1)]
     for item in new:
         item.hashes["code"] = "fixed"
@@ -395,6 +395,14 @@ def test_ranks_show_paired_differences_both_ways_and_mark_ties() -> None:
     assert show(row(table, "b")["over a"]) == "-20.0 (3)"
     assert show(row(table, "b")["over c"]).endswith("≈")
     assert show(row(table, "a")["over a"]) == ""
+
+
+def test_the_interval_of_a_difference_turns_with_it() -> None:
+    runs = [record("a", fold=f, f1=0.7) for f in range(2)]
+    runs += [record("b", fold=f, f1=0.5 + 0.1 * f) for f in range(2)]
+    table = ranks_table(runs, intervals=True)
+    assert show(row(table, "a")["over b"]) == "+15.0 (2) [+15.0, +15.0]"
+    assert show(row(table, "b")["over a"]) == "-15.0 (2) [-15.0, -15.0]"
 
 
 def test_p_values_are_corrected_for_the_number_of_pairs() -> None:
