@@ -8,6 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from methods._base import Method
+from methods._nets import WeightAverage
+
 from .assembly import Assembly
 from .environment import peak_memory_mib
 from .evaluate import Predictions
@@ -72,15 +75,22 @@ def done(
         baselines=_baselines(assembly),
         frames=_frame_counts(assembly),
         audit=trainer.audit.summary(),
-        parameters=sum(p.numel() for p in assembly.method.parameters()),
+        parameters=_parameters(assembly.method),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         rates={
             "samples_per_second": round(rate * sampler.batch_size, 2),
             "frames_per_second": round(rate * sampler.frames_per_step, 2),
         },
         peak_memory_mib=round(peak_memory_mib(device), 1),
-        warnings=[*warnings, *getattr(assembly.method, "warnings", [])],
+        warnings=[*warnings, *assembly.method.warnings],
     )
+
+
+def _parameters(method: Method) -> int:
+    """Count the network's parameters; a running average of them is no second network."""
+    averages = [m for m in method.modules() if isinstance(m, WeightAverage)]
+    averaged = {id(p) for average in averages for p in average.parameters()}
+    return sum(p.numel() for p in method.parameters() if id(p) not in averaged)
 
 
 def _baselines(assembly: Assembly) -> dict[str, list[float]]:

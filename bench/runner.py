@@ -167,7 +167,5 @@ class _Saver:
 
     def _tick(self) -> Tick:
         t = self.trainer
-        loss = t.history[-1] if t.history else {}
-        named = [v for k, v in loss.items() if k not in ("step", "epoch", "lr")]
         rate = t.step * t.loader.sampler.frames_per_step / max(t.seconds, 1e-9)
-        return Tick(self.cell.id, t.step, t.total, sum(named) if named else None, rate)
+        return Tick(self.cell.id, t.step, t.total, t.last_loss, rate)

@@ -78,7 +78,9 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
-        self._pending: list[tuple[int, dict[str, Tensor]]] = []
+        self.last_loss: float | None = None
+        """Mean sum of the losses at the last look."""
+        self._pending: list[tuple[int, dict[str, Tensor], dict[str, Tensor]]] = []
 
     def run(self, until: int, after_step: Callable[[Trainer], None] = lambda _: None) -> None:
         """Train up to step `until`; calls `after_step` between steps.
@@ -119,7 +121,7 @@ class Trainer:
             group["lr"] = learning_rate(self.config, progress.fraction)
         self.optimiser.step()
         self.method.after_step(progress)
-        self._pending.append((self.step, losses))
+        self._pending.append((self.step, losses, dict(self.method.metrics)))
         self.step += 1
 
     def _backward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
@@ -137,20 +139,24 @@ class Trainer:
         return nullcontext()
 
     def _look(self) -> None:
-        """Bring the losses over from the device at once, check them, and keep their means."""
-        rows = [
-            {name: float(value) for name, value in zip(losses, _to_host(losses), strict=True)}
-            for _, losses in self._pending
-        ]
-        for (step, _), row in zip(self._pending, rows, strict=True):
-            if not all(map(math.isfinite, row.values())):
-                raise NonFiniteLoss(step, row)
+        """Bring the losses over from the device, check them, and keep their means."""
+        losses, metrics = [], []
+        for step, step_losses, step_metrics in self._pending:
+            losses.append(_to_host(step_losses))
+            metrics.append(_to_host(step_metrics))
+            if not all(map(math.isfinite, losses[-1].values())):
+                raise NonFiniteLoss(step, losses[-1])
         self._pending.clear()
-        names = dict.fromkeys(name for row in rows for name in row)
-        means = {n: float(np.mean([row[n] for row in rows if n in row])) for n in names}
-        lr = self.optimiser.param_groups[0]["lr"]
-        epoch = self.progress().epoch
-        self.history.append({"step": self.step, "epoch": round(epoch, 4), "lr": lr, **means})
+        self.last_loss = sum(_means(losses).values())
+        self.history.append(
+            {
+                "step": self.step,
+                "epoch": round(self.progress().epoch, 4),
+                "lr": self.optimiser.param_groups[0]["lr"],
+                **_means(losses),
+                **_means(metrics),
+            }
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the rest of the run depends on; only whole steps are in it."""
@@ -181,9 +187,16 @@ def use_amp(config: TrainConfig, device: torch.device) -> bool:
     return config.amp == "on" or (config.amp == "auto" and device.type == "cuda")
 
 
-def _to_host(losses: dict[str, Tensor]) -> list[float]:
-    values: list[float] = torch.stack([loss.float() for loss in losses.values()]).tolist()
-    return values
+def _to_host(scalars: dict[str, Tensor]) -> dict[str, float]:
+    if not scalars:
+        return {}
+    values = torch.stack([value.detach().float() for value in scalars.values()]).tolist()
+    return dict(zip(scalars, values, strict=True))
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {n: float(np.mean([row[n] for row in rows if n in row])) for n in names}
 
 
 def _random_state() -> dict[str, Any]:

@@ -131,6 +131,10 @@ class Method(nn.Module):
     def __init__(self, config: Any, task: Task):
         super().__init__()
         self.config, self.task = config, task
+        self.metrics: dict[str, Tensor] = {}
+        """Detached scalars of the last step, logged beside the losses by their names."""
+        self.warnings: list[str] = []
+        """Sentences about what the method had to do without; they stand in the record."""
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return named scalar losses, already weighted: the loop adds them up."""
