@@ -49,6 +49,8 @@ class Arrays:
                 os._exit(1)
             if index == self.gives_up_at:
                 raise DatasetCorrupt(f"{self.name}.avi", None, "the stream is damaged")
+            if index == len(self) - 1:
+                (self.folder / f"read-to-the-end-{self.name}").touch()
             yield BrokenFrame(f"{self.name}/{index}.jpg", "cut") if index in self.broken else frame
 
 
@@ -57,7 +59,7 @@ def wait_at(gate: Path) -> None:
     if gate.exists():
         with gate.open() as handle:
             fcntl.flock(handle, fcntl.LOCK_SH)
-            wait_for(lambda: not gate.exists())
+            wait_for(lambda: not gate.exists(), seconds=300)
 
 
 def is_being_read(gate: Path) -> bool:
@@ -119,8 +121,8 @@ def rows_of(store: FrameStore, index: int) -> NDArray[np.uint8]:
     return np.array(store.images[sequence.start : sequence.start + len(sequence.frames)])
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "waited for half a minute"
+        assert time.monotonic() < deadline, f"waited for {seconds} s"
         time.sleep(0.01)

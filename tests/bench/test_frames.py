@@ -53,19 +53,22 @@ def test_landmarks_are_where_the_crop_shows_them(tmp_path: Path) -> None:
     """A dot is painted on one landmark of a turned face; its crop must show it at that landmark."""
     turned = np.array([[0.98, -0.2], [0.2, 0.98]])
     landmarks = ((canonical_face() - 0.5) * 30) @ turned.T + np.array([30, 20])
-    pixels = np.zeros((1, *SIZE, 3), np.uint8)
     column, row = np.floor(landmarks[8]).astype(int)
-    pixels[0, row, column] = 255
-    dataset = toy(tmp_path / "data", names="A", length=1)
-    moved = landmarks + (np.array([column, row]) + 0.5 - landmarks[8])
-    source = Arrays(pixels, tmp_path / "data", "A_T1")
-    dataset = changed(dataset, 0, source=source, landmarks=moved[None].astype(np.float32))
+    landmarks += np.array([column, row]) + 0.5 - landmarks[8]
+    pixels = np.zeros((2, *SIZE, 3), np.uint8)
+    pixels[1, row, column] = 255
+    dataset = changed(
+        toy(tmp_path / "data", names="AB", length=2),
+        1,
+        source=Arrays(pixels, tmp_path / "data", "B_T1", broken=(0,)),
+        landmarks=np.stack([landmarks * 0.5, landmarks]).astype(np.float32),
+    )
     store = store_of(dataset, tmp_path, size=60, crop="auto")
-    stored = store.sequences[0].landmarks
+    stored = store.sequences[1].landmarks
     assert stored is not None
-    expected = transform_points(align_transform(moved), moved) * 60
-    np.testing.assert_allclose(stored[0], expected, atol=1e-3)
-    bright = np.argwhere(store.images[0, ..., 0] > 100)
+    expected = transform_points(align_transform(landmarks), landmarks) * 60
+    np.testing.assert_allclose(stored, expected[None], atol=1e-3)
+    bright = np.argwhere(rows_of(store, 1)[0, ..., 0] > 100)
     np.testing.assert_allclose(bright.mean(axis=0)[::-1] + 0.5, stored[0, 8], atol=0.5)
 
 

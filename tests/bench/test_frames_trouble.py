@@ -8,7 +8,11 @@ import multiprocessing
 import os
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,13 +41,14 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_decodes_only_what_is_missing(
 
     def progress(done: int, total: int) -> None:
         if done >= 6 * (3 if workers == 2 else 2) and list(tmp_path.glob("toy-*/journal.jsonl")):
-            gate.unlink(missing_ok=True)
+            threading.Timer(0.3, gate.unlink).start()
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         store_of(dataset, tmp_path, workers=workers, progress=progress)
-    gate.unlink(missing_ok=True)
     assert multiprocessing.active_children() == []
+    assert not (tmp_path / "data" / "read-to-the-end-D_T1").exists()
+    wait_for(lambda: not gate.exists())
     (journal,) = tmp_path.glob("toy-*/journal.jsonl")
     kept = {json.loads(line)["name"] for line in journal.read_text().split("\n") if line}
     assert kept
@@ -53,6 +58,31 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_decodes_only_what_is_missing(
     assert len(after) - len(before) == 4 - len(kept)
     assert all(after.count(name) == before.count(name) for name in kept)
     assert store.content_hash == store_of(dataset, tmp_path / "fresh").content_hash
+
+
+def test_ctrl_c_in_a_terminal_shows_no_worker_a_traceback_of_its_own(tmp_path: Path) -> None:
+    """One worker is at work when it comes, and one has nothing left to do."""
+    (tmp_path / "data").mkdir()
+    gate = tmp_path / "data" / "gate-B_T1"
+    gate.touch()
+    script = (
+        "import sys; from pathlib import Path; sys.path[:0] = sys.argv[1:3]\n"
+        "from store_toys import store_of, toy\n"
+        "data, cache = map(Path, sys.argv[3:])\n"
+        "store_of(toy(data, names='AB'), cache, workers=2)\n"
+    )
+    here = Path(__file__).parent
+    places = map(str, (here, here.parent.parent, tmp_path / "data", tmp_path))
+    command = [sys.executable, "-c", script, *places]
+    builder = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(lambda: reads(tmp_path / "data") == ["A_T1", "B_T1"])
+    wait_for(lambda: any(tmp_path.glob("toy-*/journal.jsonl")))
+    os.killpg(builder.pid, signal.SIGINT)
+    time.sleep(0.2)
+    gate.unlink()
+    _, errors = builder.communicate()
+    assert errors.count("Traceback") == 1
+    assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
 def _build(dataset: Toy, cache: Path, workers: int) -> None:
