@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from datasets._base import BrokenFrame, DatasetError, FrameSource, Sequence
 
 from ._crops import CropPlan, plan_crops, sufficient_side, warp
-from ._store_files import Built, FrameStoreError, RowFile, explained
+from ._store_files import Built, FrameStoreError, RowFile
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ def build_sequence(job: Job, tick: Callable[[], None]) -> Built:
     except (DatasetError, OSError) as error:
         return _unreadable(job, str(error), tick)
     plan = plan_crops(job.sequence, job.crop, size)
-    with explained(job.frames.path):
-        pixels, left_out = _store_frames(job, plan, size, tick)
+    pixels, left_out = _store_frames(job, plan, size, tick)
     return Built(job.sequence.name, job.start, pixels, left_out, plan.centred, plan.doubtful)
 
 

@@ -106,18 +106,25 @@ class RowFile:
 
     @contextmanager
     def writer(self) -> Iterator[Callable[[int, NDArray[Any]], None]]:
-        """Give a function that writes one row; on leaving, all rows are on disk, not in a cache."""
-        with self.path.open("r+b", buffering=0) as stream:
+        """Give a function that writes one row; on leaving, all rows are on disk, not in a cache.
+
+        Both raise FrameStoreError.
+        """
+        with explained(self.path):
+            stream = self.path.open("r+b", buffering=0)
+        with stream:
             begin = _data_offset(stream, self)
 
             def write(row: int, values: NDArray[Any]) -> None:
-                stream.seek(begin + row * self._row_bytes)
                 left = memoryview(values.astype(self.dtype, copy=False).tobytes())
-                while len(left):
-                    left = left[stream.write(left) :]
+                with explained(self.path):
+                    stream.seek(begin + row * self._row_bytes)
+                    while len(left):
+                        left = left[stream.write(left) :]
 
             yield write
-            os.fsync(stream.fileno())
+            with explained(self.path):
+                os.fsync(stream.fileno())
 
     @property
     def _row_bytes(self) -> int:

@@ -70,6 +70,7 @@ class Site:
 
 def find_site(cache: Path, name: str, sequences: list[Sequence], size: int, crop: str) -> Site:
     """Name the store of a dataset's sequences; reads nothing but the sources' fingerprints."""
+    assert len({s.name for s in sequences}) == len(sequences), "two sequences share a name"
     digest = hashlib.sha256(f"{RECIPE}\n{name}\n{size}\n{crop}\n".encode())
     for sequence in sequences:
         marks = sequence.landmarks if crop in ("auto", "align") else None
@@ -155,8 +156,8 @@ def _prepare(site: Site, journal: Journal) -> dict[str, Built]:
     free = shutil.disk_usage(site.path).free
     if needed > free:
         raise FrameStoreError(
-            f"{site.path}: the frame store needs {needed / 1e6:,.0f} MB more and "
-            f"{free / 1e6:,.0f} MB are free; free space or choose another folder with --cache"
+            f"{site.path}: the frame store needs {needed / 1e6:,.1f} MB more and "
+            f"{free / 1e6:,.1f} MB are free; free space or choose another folder with --cache"
         )
     return finished
 
