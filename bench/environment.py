@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import socket
+import subprocess
 import sys
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -59,6 +60,7 @@ def describe(device: torch.device, started: float, command: str) -> dict[str, An
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "versions": versions(),
+        "commit": commit(),
         "command": command,
         "deterministic": device.type == "cpu",
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
@@ -86,6 +88,18 @@ def versions() -> dict[str, str]:
     """Return the versions that a figure may depend on."""
     names = ("torch", "torchvision", "timm", "numpy", "pillow")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+@lru_cache
+def commit() -> str | None:
+    """Return the checkout's commit, with `+` if files differ from it; None outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changes = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True)
+    except OSError:
+        return None
+    return head.stdout.strip() + "+" * changes.returncode if head.returncode == 0 else None
 
 
 def peak_memory_mib(device: torch.device) -> float:

@@ -69,7 +69,7 @@ def test_a_dying_worker_costs_its_cell_and_no_other(tmp_path):
 
 @pytest.mark.parametrize("execute", [serially, locally])
 def test_a_request_to_stop_saves_what_runs_and_the_same_command_goes_on(tmp_path, execute):
-    grid = small_grid(tmp_path, knobs=["train.steps=150"], methods=["supervised"])
+    grid = small_grid(tmp_path, knobs=["train.steps=60"], methods=["supervised"])
     heard = cells.Listening()
 
     def ask_when_training():
