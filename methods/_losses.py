@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name that the whole field writes)
 from torch import Tensor, nn
 
+from ._attention import eac_attention, eac_loss
 from ._base import Task
 from ._contrast import group_contrast, nt_xent, temporal_shift
 from ._distillation import bernoulli_ensemble_kl, gaussian_ramp, laine_aila_ramp
@@ -23,6 +24,8 @@ __all__ = [
     "AuLoss",
     "au_weights",
     "bernoulli_ensemble_kl",
+    "eac_attention",
+    "eac_loss",
     "fixmatch_loss",
     "gaussian_ramp",
     "group_contrast",

@@ -62,7 +62,7 @@ def build_trunk(trunk: Trunk, image_size: int = 224) -> ImageTrunk:
     weights that cannot be had or do not fit.
     """
     _check_name(trunk.name)
-    body = _create(trunk, image_size) if trunk.width == 1 else _narrow_resnet(trunk)
+    body = create_body(trunk, image_size) if trunk.width == 1 else _narrow_resnet(trunk)
     if trunk.weights not in {"none", "imagenet"}:
         load_weights(body, Path(trunk.weights))
     return ImageTrunk(body, renormalise=trunk.weights != "none")
@@ -77,7 +77,8 @@ def _check_name(name: str) -> None:
         raise MethodError(f"timm has no weights {name!r}; it has {closest(name, known)}")
 
 
-def _create(trunk: Trunk, image_size: int) -> nn.Module:
+def create_body(trunk: Trunk, image_size: int) -> nn.Module:
+    """Build a timm network without its classifier, at its own width, ImageNet weights if asked."""
     published = timm.get_pretrained_cfg(trunk.name)
     sized = published is not None and published.fixed_input_size
     options: dict[str, Any] = {"img_size": image_size} if sized else {}
@@ -153,7 +154,7 @@ def load_weights(body: Any, path: Path, classifier: str | None = None) -> None:
 
     Raises MethodError naming the file if it is missing, unreadable, or of another network.
     """
-    state = _read_state(path)
+    state = read_state(path)
     heads = classifier or body.pretrained_cfg["classifier"]
     prefixes = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
     state = {key: value for key, value in state.items() if not key.startswith(prefixes)}
@@ -164,7 +165,8 @@ def load_weights(body: Any, path: Path, classifier: str | None = None) -> None:
         raise MethodError(f"{path} holds weights of another network: {detail[:200]}") from error
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict file, safetensors or torch's; raises MethodError naming it."""
     if not path.is_file():
         raise MethodError(f"{path}: no such weights file; give --set trunk.weights=PATH|none")
     try:

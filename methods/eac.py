@@ -1,0 +1,130 @@
+"""EAC-Net: enhancing and cropping by landmarks (Li, Abtahi, Zhu and Yin, TPAMI 2018).
+
+Supervised: labelled frames alone, one at a time. The first half of the training is E-Net's, a
+VGG-19 enhanced by an attention map; the second is C-Net's, on crops of E-Net's features, which stay
+as they are. Documentation: docs/methods/eac.md
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from ._attention import Form, au_centres, canonical_landmarks, eac_attention, eac_loss
+from ._base import Batch, Method, MethodError, Needs, Progress, Task
+from ._config import Variants, check_choices, check_range
+from ._eac_nets import CNet, ENet, load_vgg
+
+
+class EAC(Method):
+    """E-Net, then C-Net on its features; the prediction is C-Net's, once it has begun to learn."""
+
+    stage_two: Tensor
+    mean_face: Tensor
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Method.Config):
+        """Knobs of EAC-Net."""
+
+        stage_two_from: float = 0.5
+        """Share of the training after which C-Net learns, 0..1; 1 = E-Net alone."""
+        attention: Form = "paper"
+        """Attention map: of the paper's text, or of the `released` code."""
+        fixed_map: bool = False
+        """Whether every face has the mean face's landmarks, as it has where a dataset has none."""
+        weights: str | None = None
+        """VGG-19 weights: `imagenet`, `none` or a path; None = what `trunk.weights` says."""
+        norm: Literal["auto", "batch", "none"] = "auto"
+        """Batch normalisation in VGG-19; `auto`: only where it starts from random weights."""
+
+    needs = Needs(clip_len=1, landmarks=True)
+    variants: ClassVar[Variants] = {
+        "enet": {"stage_two_from": 1.0},
+        "released_map": {"attention": "released"},
+        "fixed_map": {"fixed_map": True},
+    }
+
+    def __init__(self, config: Config, task: Task):
+        super().__init__(config, task)
+        check_choices(config)
+        check_range(config, 0, 1, "stage_two_from")
+        weights, width = config.weights or task.trunk.weights, task.trunk.width
+        random = weights == "none"
+        batch_norm = random if config.norm == "auto" else config.norm == "batch"
+        if task.image_size < 32:
+            raise MethodError(f"eac takes images of 32 px or more, not {task.image_size}")
+        if not random and (width != 1 or batch_norm):
+            raise MethodError(
+                f"VGG-19 weights ({weights}) need trunk.width=1 and eac.norm=none|auto: "
+                "give them, or --set eac.weights=none"
+            )
+        aus = len(task.aus)
+        self.enet = ENet(aus, task.image_size, width, batch_norm=batch_norm)
+        self.cnet = CNet(aus, self.enet.channels, width)
+        if not random:
+            load_vgg(self.enet, weights)
+            self.enet.freeze_early()
+        self.register_buffer("stage_two", torch.tensor(data=False))
+        mean_face = canonical_landmarks() * task.image_size
+        self.register_buffer("mean_face", mean_face, persistent=False)
+        self.warnings: list[str] = []
+        """Sentences for the record."""
+
+    def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        """Return `enet`, or from `stage_two_from` on `cnet`: each net's own loss (eq. 6)."""
+        landmarks = self._landmarks(batch.landmarks, len(batch.key))
+        if progress.fraction < self.config.stage_two_from:
+            logits = self.enet(batch.key, self._attention(landmarks))
+            return {"enet": eac_loss(logits.float().sigmoid(), batch.labels)}
+        self.stage_two.fill_(value=True)
+        self.enet.eval()  # its features are fixed from here on, statistics included
+        logits = self._crop_logits(batch.key, landmarks)
+        return {"cnet": eac_loss(logits.float().sigmoid(), batch.labels)}
+
+    def _crop_logits(self, frames: Tensor, landmarks: Tensor) -> Tensor:
+        with torch.no_grad():
+            features = self.enet.features(frames, self._attention(landmarks))
+        side = self.task.image_size
+        logits: Tensor = self.cnet(features, au_centres(landmarks, (side, side)))
+        return logits
+
+    def _landmarks(self, given: Tensor | None, count: int) -> Tensor:
+        """Return landmarks (N, L, 2) in pixels, the mean face's where a face has none."""
+        if given is None or self.config.fixed_map:
+            if given is None and not self.warnings:
+                self.warnings.append(
+                    "eac had no landmarks: its attention and crops are the mean face's"
+                )
+            return self.mean_face.expand(count, -1, -1)
+        lacking = 68 - given.shape[1]
+        mean_face = self.mean_face if not lacking else _without_outline(self.mean_face)
+        known = given.isfinite().all(2).all(1)
+        return torch.where(known[:, None, None], given, mean_face)
+
+    def _attention(self, landmarks: Tensor) -> Tensor:
+        """Return maps (N, S, S): computed on the 100 grid, stretched to the image."""
+        side = self.task.image_size
+        maps = eac_attention(landmarks, (side, side), self.config.attention)
+        return F.interpolate(maps[:, None], size=(side, side), mode="bilinear")[:, 0]
+
+    def encode(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:
+        """Classify frames (N, 3, S, S) with landmarks (N, L, 2) in pixels -> logits (N, A)."""
+        landmarks = self._landmarks(landmarks, len(frames))
+        if self.stage_two:
+            return self._crop_logits(frames, landmarks)
+        logits: Tensor = self.enet(frames, self._attention(landmarks))
+        return logits
+
+    def head(self, features: Tensor) -> Tensor:
+        """Return the middle frame's logits of (B, T, A) -> (B, A)."""
+        return features[:, features.shape[1] // 2]
+
+
+def _without_outline(face: Tensor) -> Tensor:
+    """Return the 49 inner points of a face (68, 2)."""
+    kept = [i for i in range(17, 68) if i not in {60, 64}]
+    return face[kept]
