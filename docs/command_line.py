@@ -1,4 +1,4 @@
-"""Writes `docs/command-line.md` from the commands' own help; `--check` says if it is out of step."""
+"""Writes `docs/command-line.md` from the commands' own help; `--check`: is it in step?"""
 
 from __future__ import annotations
 
