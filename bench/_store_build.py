@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import current_process, get_context, parent_process
@@ -121,7 +122,8 @@ def run_jobs(
     count, stop = context.Value("q", 0), context.Event()
     pool = ProcessPoolExecutor(workers, context, _start_worker, (count, stop))
     try:
-        pending = {pool.submit(_work, job) for job in jobs}
+        with _ctrl_c_held_back():
+            pending = {pool.submit(_work, job) for job in jobs}
         while pending:
             over, pending = wait(pending, timeout=0.25, return_when=FIRST_COMPLETED)
             decoded(count.value)
@@ -134,6 +136,19 @@ def run_jobs(
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """Let processes that are started meanwhile never see Ctrl-C, which is their parent's to handle.
+
+    They inherit the mask, so that not even their start-up is interrupted (with a traceback each).
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_here(
@@ -165,9 +180,8 @@ _tick: Callable[[], None] = _no_tick
 
 
 def _start_worker(count: Synchronized[int], stop: Event) -> None:
-    """Prepare a worker process: Ctrl-C is the parent's to handle, and so is the end."""
+    """Prepare a worker process: it counts its frames, and ends when it should."""
     global _tick
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     def tick() -> None:

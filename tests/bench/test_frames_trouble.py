@@ -127,6 +127,18 @@ def test_the_workers_of_a_killed_build_end_with_it(tmp_path: Path) -> None:
         wait_for(lambda gate=gate: not is_being_read(gate))  # type: ignore[misc]
 
 
+def test_a_daemon_that_may_have_no_children_builds_the_store_itself(tmp_path: Path) -> None:
+    dataset = toy(tmp_path / "data", names="AB")
+    builder = multiprocessing.get_context("spawn").Process(
+        target=_build, args=(dataset, tmp_path, 2), daemon=True
+    )
+    builder.start()
+    builder.join()
+    assert builder.exitcode == 0
+    store_of(dataset, tmp_path)
+    assert reads(tmp_path / "data") == ["A_T1", "B_T1"]
+
+
 def test_a_second_builder_waits_for_the_first_and_decodes_nothing(tmp_path: Path) -> None:
     dataset = toy(tmp_path / "data")
     gate = tmp_path / "data" / "gate-B_T1"
