@@ -7,7 +7,7 @@ copies look like, and what is done about it: `docs/datasets/bp4d.md`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -30,6 +30,8 @@ TREE = (
     "expected are images Sequences/F001/T1/<number>.jpg (also in Sequences(2D+3D) or "
     "BP4D-training) and label files AUCoding/AU_OCC/F001_T1.csv below it"
 )
+CONTEXT = 8
+"""Uncoded frames kept on either side: enough around a clip; all would be 2.5 times the disk."""
 STRAY = 10
 """No shift is concluded if fewer than one recording in this many shows it: images get lost."""
 
@@ -59,16 +61,25 @@ class _Recording:
         """Tell which coded frames have an image if image number = frame number + offset."""
         return np.isin(self.coded + offset, self.numbers)
 
+    def near_coded(self, offset: int, context: int | None) -> _Recording:
+        """Drop images farther than `context` frames from the coded window; None keeps them all."""
+        if context is None:
+            return self
+        low, high = self.coded.min() + offset - context, self.coded.max() + offset + context
+        files = {number: file for number, file in self.files.items() if low <= number <= high}
+        return replace(self, files=files)
+
 
 @final
 class Bp4d(Dataset):
-    """BP4D's recordings: every image is a frame, and those of the coded window carry labels."""
+    """BP4D's recordings: the frames of the coded window and a few beside them."""
 
     aus = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
     fps = 25.0
     option_help: ClassVar[Mapping[str, str]] = {
         "landmarks": "face file (CSV: boxes or landmarks); default boxes.csv in the root, if any",
         "frame_offset": "image number minus label frame number: auto (default), 0 or -1",
+        "context": "uncoded frames kept before and after the coded ones (default 8), or all",
     }
 
     def sequences(self) -> list[Sequence]:
@@ -78,10 +89,13 @@ class Bp4d(Dataset):
         breaks its format. `problems` names what was left out.
         """
         self.problems = []
-        choice, root = self._offset_option(), self._existing_root()
+        choice, context = self._offset_option(), self._context_option()
+        root = self._existing_root()
         recordings = self._recordings(root)
         offset = self._evident_offset(recordings) if choice == "auto" else int(choice)
-        usable = [r for r in recordings if self._meets_images(r, offset)]
+        usable = [
+            r.near_coded(offset, context) for r in recordings if self._meets_images(r, offset)
+        ]
         if not usable:
             raise DatasetMissing(root, f"no label meets an image ({self.problems[-1]}); {TREE}")
         faces = self._faces(root, usable)
@@ -103,6 +117,12 @@ class Bp4d(Dataset):
         if choice not in ("auto", "0", "-1"):
             raise DatasetError(f"frame_offset is {choice!r}: it may be auto, 0 or -1")
         return choice
+
+    def _context_option(self) -> int | None:
+        given = str(self.options.get("context", CONTEXT))
+        if given != "all" and not given.isdecimal():
+            raise DatasetError(f"context is {given!r}: give a number of frames, or all")
+        return None if given == "all" else int(given)
 
     def _recordings(self, root: Path) -> list[_Recording]:
         """Pair image folders with label files; what has no partner is named and left out."""
@@ -185,7 +205,7 @@ class Bp4d(Dataset):
     def _sequence(
         self, root: Path, recording: _Recording, offset: int, faces: FaceFile | None
     ) -> Sequence:
-        """Put images and labels together; frames outside the coded window stay, unlabelled."""
+        """Put images and labels together; frames beside the coded window carry no label."""
         numbers = recording.numbers
         frames = numbers - offset
         labels = np.full((len(frames), len(self.aus)), UNCODED, np.int8)

@@ -319,8 +319,8 @@ def test_an_evident_shift_is_found_for_the_whole_copy_and_reported(tmp_path: Pat
 
 def test_without_evidence_numbers_are_taken_as_they_are(tmp_path: Path) -> None:
     truth = make_bp4d_tree(tmp_path, images=range(30), coded=range(10, 20))
-    assert read(tmp_path)["F001_T1"].frames.tolist() == list(range(30))
-    shifted = read(tmp_path, frame_offset=-1)["F001_T1"]
+    assert read(tmp_path, context="all")["F001_T1"].frames.tolist() == list(range(30))
+    shifted = read(tmp_path, frame_offset=-1, context="all")["F001_T1"]
     assert shifted.frames.tolist() == list(range(1, 31))
     np.testing.assert_array_equal(shifted.labels[9:19], truth["F001_T1"])
 
@@ -343,6 +343,23 @@ def test_the_evidence_can_be_overruled(tmp_path: Path) -> None:
         Bp4d(tmp_path, frame_offset=1).sequences()
 
 
+def test_uncoded_frames_are_kept_as_far_as_clips_reach_or_as_asked(tmp_path: Path) -> None:
+    make_bp4d_tree(tmp_path, images=range(60), coded=range(20, 30))
+    kept = {
+        context: read(tmp_path, **options)["F001_T1"].frames.tolist()
+        for context, options in (
+            ("default", {}),
+            ("none", {"context": "0"}),
+            ("all", {"context": "all"}),
+        )
+    }
+    assert kept["default"] == list(range(12, 38))
+    assert kept["none"] == list(range(20, 30))
+    assert kept["all"] == list(range(60))
+    with pytest.raises(DatasetError, match="context is 'few': give a number of frames, or all"):
+        Bp4d(tmp_path, context="few").sequences()
+
+
 # --- the rendered tree --------------------------------------------------------------------------
 
 
@@ -351,7 +368,7 @@ def rendered() -> Path:
     shared = os.environ.get("AU_BENCH_SHARED")
     if not shared:
         pytest.skip("AU_BENCH_SHARED does not say where the rendered video is")
-    return Path(shared) / "data" / "ictface-bp4d"
+    return Path(shared) / "ictface-bp4d"
 
 
 @pytest.mark.shared
