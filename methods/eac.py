@@ -71,8 +71,6 @@ class EAC(Method):
         self.register_buffer("stage_two", torch.tensor(data=False))
         mean_face = canonical_landmarks() * task.image_size
         self.register_buffer("mean_face", mean_face, persistent=False)
-        self.warnings: list[str] = []
-        """Sentences for the record."""
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return `enet`, or from `stage_two_from` on `cnet`: each net's own loss (eq. 6)."""

@@ -68,8 +68,6 @@ class FixMatch(Method):
         # With nothing unlabelled this is the supervised control, which has no average.
         averaged = config.inference == "ema" and task.unlabelled_frames > 0
         self.average = WeightAverage(self.net, config.ema_decay) if averaged else None
-        self.metrics: dict[str, Tensor] = {}
-        """Scalars of the last step, detached: `accepted`, the share of pseudo labels used."""
 
     @property
     def threshold(self) -> Threshold:
@@ -78,7 +76,10 @@ class FixMatch(Method):
         return (tau if positive is None else positive, tau)
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
-        """Return `au` and, while there is an unlabelled pool, `fixmatch` (Sohn eq. 4)."""
+        """Return `au` and, while there is an unlabelled pool, `fixmatch` (Sohn eq. 4).
+
+        Metric `accepted`: the share of pseudo labels used.
+        """
         weak, strong = batch.unlabelled.get("weak"), batch.unlabelled.get("strong")
         if weak is None or strong is None or len(weak) == 0:
             au = self.au_loss(self.net(batch.key), batch.labels)

@@ -106,9 +106,6 @@ class KnowledgeSpreader(Method):
         features = self.trunk.num_features
         self.net = Spreader(config, features, len(task.aus), task.clip_len)
         self.au_loss = AuLoss(task, config.weighting)
-        self.metrics: dict[str, Tensor] = {}
-        """Scalars of the last step, detached: `gate`, the share of pseudo labels let through, and
-        `order_accuracy`, of the order head on ordered and shuffled clips."""
 
     @staticmethod
     def _check(config: Config, task: Task) -> None:
@@ -131,8 +128,10 @@ class KnowledgeSpreader(Method):
 
         `au`: z_h. `spatial`: z_a and the active student z_m. `skd`: their distillation. Behind
         lambda times the ramp, `temporal`: z_b and z_a; `tkd`: their distillation; `order`: L_self;
-        `pseudo`: L_semi, 0 until it starts.
+        `pseudo`: L_semi, 0 until it starts. Metrics `gate`: the share of pseudo labels let through,
+        and `order_accuracy`: of the order head, on clips and shuffled clips.
         """
+        self.metrics = {}
         config, epoch = self.config, self.epoch(progress)
         key, clips = self._encode_both(batch)
         out = self.net(key, clips, config.shuffle if config.gate == "order" else "none")

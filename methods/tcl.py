@@ -90,16 +90,15 @@ class TCL(Method):
         self.dropout = nn.Dropout(config.dropout)
         self.fc = nn.Linear(self.trunk.num_features, len(task.aus))
         self.au_loss = AuLoss(task, config.weighting)
-        self.metrics: dict[str, Tensor] = {}
-        """Scalars of the last step, detached: `false_negatives`, the share of contrasted pairs of
-        clips whose labels are the same; `accepted`, the share of pseudo labels used."""
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return `au` (labels against the fast clip average) and the terms of the phase.
 
         Until `contrast_from` no other; then `instance` and `group`; from `contrast_until` on
-        `pseudo`. The fast pathway is detached in all but `au`.
+        `pseudo`. The fast pathway is detached in all but `au`. Metrics `false_negatives`: the share
+        of contrasted pairs of clips with the same labels; `accepted`: of pseudo labels used.
         """
+        self.metrics = {}
         config = self.config
         fast = self._clip_logits(batch.clips["weak"])
         losses = {"au": self.au_loss(fast, batch.labels)}
