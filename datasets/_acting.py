@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._faces import AUS, Array
-from ._looks import Person, stream
 from ._muscles import EXTRA
+from ._people import Person, stream
 
 SUBJECTS = tuple([f"F{n:03d}" for n in range(1, 24)] + [f"M{n:03d}" for n in range(1, 19)])
 TASKS = ("T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8")
 FPS = 25.0
-LEVEL_B = 0.2
+LEVEL_B = 0.25
 """Intensity (0..1) from which an action unit counts as present; FACS calls it B."""
 
 RATES = np.array([21.1, 17.1, 20.3, 46.1, 54.9, 59.4, 56.2, 46.6, 16.9, 34.3, 16.5, 15.1]) / 100
@@ -125,12 +125,46 @@ def play(seed: int, subject: str, task: str, who: Person, frames: int) -> Take:
     return Take(intensity=intensity, labels=labels, shapes=moves, **_camera(rng, length))
 
 
+def pose(who: Person, intensity: Array, **extra: Array) -> Take:
+    """Hold still for the camera: the given intensities (T, A), and nothing else moves.
+
+    `extra` gives weights (T,) of shapes of `EXTRA` beyond what the action units do to the lids.
+    """
+    frames = len(intensity)
+    idle = np.zeros((frames, len(EXTRA)), np.float32)
+    for name, weight in extra.items():
+        idle[:, EXTRA.index(name)] = weight
+    idle[:, 2:] += np.stack(_lids(intensity, np.zeros(frames)), axis=1)
+    return Take(
+        labels=(intensity >= LEVEL_B).astype(np.int8),
+        intensity=intensity,
+        shapes=np.hstack([intensity + who.rest, idle]).astype(np.float32),
+        pose=np.zeros((frames, 3), np.float32),
+        place=np.tile(np.array([0, 0, 1], np.float32), (frames, 1)),
+        gaze=np.zeros((frames, 2), np.float32),
+        exposure=np.ones(frames, np.float32),
+        blur=np.zeros(frames, np.float32),
+        hand=np.zeros((frames, 4), np.float32),
+        noise=0.0,
+        grain=0,
+    )
+
+
+def _lids(intensity: Array, blink: Array) -> tuple[Array, Array]:
+    """Return how far the upper and the lower lid go, (T,) each; together they never cross."""
+    cheek, tight = intensity[:, AUS.index(6)], intensity[:, AUS.index(7)]
+    upper = 1 - (1 - blink) * (1 - 0.34 * tight) * (1 - 0.08 * cheek)
+    return upper, np.minimum(0.40 * tight + 0.22 * cheek, 1 - upper)
+
+
 def _perform(rng: np.random.Generator, share: Array, length: int) -> tuple[Array, NDArray[np.int8]]:
     centre, lasts, peak = _events(rng, share, length)
     when = np.arange(length)[:, None, None]
     # Time runs in a circle, as if the recording were cut out of a longer one: shares stay exact.
     since = (when - centre + length / 2) % length - length / 2
-    rise, fall = rng.uniform(8, 20, peak.shape), rng.uniform(12, 30, peak.shape)
+    # A brief event is quick all through; it still reaches its peak.
+    rise = np.minimum(rng.uniform(8, 20, peak.shape), 3 + 0.30 * lasts)
+    fall = np.minimum(rng.uniform(12, 30, peak.shape), 4 + 0.45 * lasts)
     start = _ease_back(LEVEL_B / np.maximum(peak, LEVEL_B)) * (peak >= LEVEL_B)
     level = np.minimum(
         _ease((since + lasts / 2) / rise + start), _ease((lasts / 2 - since) / fall + start)
@@ -152,9 +186,9 @@ def _events(rng: np.random.Generator, share: Array, length: int) -> tuple[Array,
     gaps *= (1 - share[:, None]) * length / np.maximum(gaps.sum(1, keepdims=True), 1e-9)
     first = (rng.random() + PHASE + rng.normal(0, 0.07, count))[:, None] * length
     centre = first + np.cumsum(lasts + gaps, 1) - lasts / 2 - gaps - lasts[:, :1] / 2
-    peak = used * (0.34 + 0.66 * rng.beta(1.5, 1.4, (count, slots)))
+    peak = used * (0.42 + 0.58 * rng.beta(1.6, 1.3, (count, slots)))
     lasts[share > 0.97] *= 3
-    faint = rng.uniform(0.03, 0.18, (count, 1)) * (rng.random((count, 1)) < 0.5)
+    faint = rng.uniform(0.03, 0.2, (count, 1)) * (rng.random((count, 1)) < 0.5)
     return (
         np.hstack([centre, rng.random((count, 1)) * length]),
         np.hstack([lasts, rng.uniform(8, 45, (count, 1))]),
@@ -179,9 +213,9 @@ def _moves(rng: np.random.Generator, task: str, who: Person, intensity: Array) -
     wide = level[2] * (task in ("T3", "T5")) * rng.uniform(0, 1)
     jaw = (_speech(rng, length) + 0.8 * wide) * sealed
     part = (level[12] * rng.uniform(0, 1.1) + 0.5 * level[10] * rng.uniform()) * sealed + jaw * 0.6
-    lid = 1 - (1 - _blinks(rng, length)) * (1 - 0.34 * level[7]) * (1 - 0.08 * level[6])
+    lid, low = _lids(intensity, _blinks(rng, length))
     lid = np.clip(lid - 0.3 * wide + 0.5 * who.rest[AUS.index(7)], -0.35, 1)
-    low = np.minimum(0.40 * level[7] + 0.22 * level[6], 1 - np.clip(lid, 0, 1))
+    low = np.minimum(low, 1 - np.clip(lid, 0, 1))
     extra = np.stack([jaw, np.clip(part, 0, 1.2), lid, low], axis=1)
     assert extra.shape[1] == len(EXTRA)
     return np.hstack([intensity + who.rest, extra]).astype(np.float32)
@@ -191,7 +225,7 @@ def _speech(rng: np.random.Generator, length: int) -> Array:
     mood, pace = _wander(rng, length, 0.4, 1.0)
     volume = np.convolve(mood > rng.uniform(0.3, 1.6), np.ones(5) / 5, "same")
     syllables = np.sin(np.arange(length) * rng.uniform(0.8, 1.2) + 2 * pace)
-    drop: Array = 0.14 * volume * (1 + syllables)
+    drop: Array = 0.11 * volume * (1 + syllables)
     return drop
 
 
@@ -220,17 +254,17 @@ def _camera(rng: np.random.Generator, length: int) -> dict[str, Any]:
     place = np.hstack([away.T * [0.02, 0.015], rng.uniform(0.95, 1.07) + 0.012 * near.T])
     series = {
         "pose": pose, "place": place, "gaze": np.tanh(eyes.T) * [0.03, 0.012],
-        "exposure": rng.uniform(0.85, 1.12) + 0.03 * lens[0],
+        "exposure": rng.uniform(0.85, 1.08) + 0.03 * lens[0],
         "blur": np.clip(rng.uniform(-0.06, 0.12) + 0.04 * lens[1], 0, 0.25),
         "hand": _hand(rng, length),
     }  # fmt: skip
     arrays = {name: np.asarray(value, np.float32) for name, value in series.items()}
-    return arrays | {"noise": float(rng.uniform(1.5, 6)), "grain": int(rng.integers(2**31))}
+    return arrays | {"noise": float(rng.uniform(1.5, 5)), "grain": int(rng.integers(2**31))}
 
 
 def _hand(rng: np.random.Generator, length: int) -> Array:
-    """Bring a hand up to the mouth, chin or cheek in one recording of six."""
-    comes, middle, stays = rng.random() < 1 / 6, rng.uniform(0, length), rng.uniform(10, 30)
+    """Bring a hand up to the mouth, chin or cheek in one recording of eight."""
+    comes, middle, stays = rng.random() < 1 / 8, rng.uniform(0, length), rng.uniform(10, 30)
     share = comes * _ease((stays - np.abs(np.arange(length) - middle)) / 8 + 1)
     x, y, tilt = rng.uniform(-0.75, 0.75), rng.uniform(1.15, 1.7), rng.uniform(-0.4, 0.4)
     hand = np.tile([x, y, 0, tilt], (length, 1))

@@ -79,7 +79,7 @@ def below_lips(x: Array, y: Array) -> Array:
 def brow(x: Array) -> Array:
     """Return the y of the brow's middle line at a point, (N,)."""
     s = (np.abs(x) - 0.14) / 0.54
-    line: Array = -0.27 - 0.115 * np.sin(np.clip(s, 0, 1) ** 1.25 * 2.35)
+    line: Array = -0.29 - 0.085 * np.sin(np.clip(s, 0, 1) ** 1.2 * 2.5)
     return line
 
 

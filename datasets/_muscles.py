@@ -27,6 +27,9 @@ from ._faces import (
 EXTRA = ("jaw", "part", "lid", "low_lid")
 """Shapes that no label speaks of: jaw drop, lips apart, upper lid down, lower lid up."""
 
+JAW_DROP = 0.36
+"""How far the chin falls at full jaw drop, in template units."""
+
 
 def motion(x: Array, y: Array) -> Array:
     """Return how far each point moves at full strength of each shape, (K, 3, N): `AUS`, `EXTRA`."""
@@ -43,8 +46,8 @@ def motion(x: Array, y: Array) -> Array:
 def _brows(out: Array, x: Array, y: Array) -> None:
     one, two, four = (AUS.index(au) for au in (1, 2, 4))
     free = 1 - ramp(y, -0.16, -0.06)
-    out[one, 1] = -free * (0.19 * bump(x, y, 0.17, -0.30, 0.22, 0.24))
-    out[two, 1] = -free * (0.17 * bump(x, y, 0.52, -0.34, 0.27, 0.24))
+    out[one, 1] = -free * (0.21 * bump(x, y, 0.17, -0.30, 0.22, 0.24))
+    out[two, 1] = -free * (0.20 * bump(x, y, 0.52, -0.34, 0.27, 0.24))
     out[four, 1] = 0.13 * bump(x, y, 0.22, -0.28, 0.34, 0.15) - 0.02 * bump(x, y, 0, -0.1, 0.1, 0.1)
     out[four, 0] = -0.085 * side(x) * bump(x, y, 0.20, -0.26, 0.17, 0.15)
     out[four, 2] = 0.05 * bump(x, y, 0.0, -0.26, 0.14, 0.12)
@@ -68,9 +71,9 @@ def _lip_raisers(out: Array, x: Array, y: Array) -> None:
     out[ten, 2] = 0.05 * bump(x, y, 0.30, 0.58, 0.11, 0.14) + 0.03 * above * bump(
         x, y, 0, 0.92, 0.2, 0.1
     )
-    out[chin, 1] = -0.13 * bump(x, y, 0.0, 1.36, 0.30, 0.20)
+    out[chin, 1] = -0.16 * bump(x, y, 0.0, 1.36, 0.30, 0.20)
     lip = bump(x, y, 0.0, 1.0, 0.27, 0.17)
-    out[chin, 1] -= 0.07 * lip
+    out[chin, 1] -= 0.085 * lip
     out[chin, 2] = 0.06 * bump(x, y, 0.0, 1.10, 0.26, 0.08) + 0.03 * bump(x, y, 0, 1.3, 0.25, 0.12)
 
 
@@ -96,7 +99,7 @@ def _lip_tighteners(out: Array, x: Array, y: Array) -> None:
     out[tight, 1] = 0.055 * upper - 0.070 * lower
     out[tight, 0] = -0.14 * side(x) * bump(x, y, 0.34, 1.0, 0.21, 0.14)
     out[tight, 2] = 0.05 * bump(x, y, 0.0, 1.0, 0.22, 0.16)
-    out[press, 1] = 0.066 * upper - 0.085 * lower
+    out[press, 1] = 0.075 * upper - 0.098 * lower
     out[press, 0] = 0.025 * side(x) * bump(x, y, 0.34, 1.0, 0.14, 0.10)
     out[press, 2] = 0.06 * bump(x, y, 0.12, 0.83, 0.24, 0.05) + 0.07 * bump(
         x, y, 0.1, 1.22, 0.24, 0.06
@@ -108,7 +111,7 @@ def _jaw_and_lids(out: Array, x: Array, y: Array) -> None:
     jaw, part, lid, low = range(len(AUS), len(AUS) + len(EXTRA))
     share = below_lips(x, y)
     hang = share * ramp(y, 0.6, 1.05) * np.clip(1.15 - x**2, 0, 1)
-    out[jaw, 1], out[jaw, 2] = 0.36 * hang, -0.07 * hang
+    out[jaw, 1], out[jaw, 2] = JAW_DROP * hang, -0.07 * hang
     out[jaw, 0] = -0.05 * side(x) * bump(x, y, 0.34, 1.0, 0.15, 0.15)
     arch = np.clip(1 - (x / MOUTH_W) ** 2, 0, 1)
     near = np.exp(-(((y - MOUTH_Y) / 0.20) ** 2))
@@ -146,7 +149,7 @@ def _furrows(x: Array, y: Array) -> Array:
         _line(ax - fold - 0.03, 0.04) * ramp(y, 0.5, 0.65) * (1 - ramp(y, 0.98, 1.08))
     )
     hook = 0.475 - 1.6 * (y - 1.0) ** 2
-    out[AUS.index(14)] = 1.3 * _line(ax - hook, 0.035) * _line(y - 1.0, 0.13)
+    out[AUS.index(14)] = 1.6 * _line(ax - hook, 0.04) * _line(y - 1.0, 0.13)
     out[AUS.index(15)] = 1.1 * _line(ax - 0.37 - 0.45 * (y - 1.08), 0.035) * _line(y - 1.15, 0.09)
     _chin_furrows(out, x, y)
     return out
@@ -172,7 +175,7 @@ def _chin_furrows(out: Array, x: Array, y: Array) -> None:
     ax = np.abs(x)
     pits = 0.5 + 0.5 * np.cos(x * 46 + 9 * np.sin(y * 11)) * np.cos(y * 42 + 3 * np.sin(x * 17))
     arc = _line(y - 1.25 - 0.9 * x**2, 0.03) * _line(ax, 0.24)
-    out[AUS.index(17)] = 0.9 * pits**2 * bump(x, y, 0, 1.38, 0.19, 0.10) + 0.9 * arc
+    out[AUS.index(17)] = 1.1 * pits**2 * bump(x, y, 0, 1.38, 0.19, 0.10) + 1.2 * arc
     comb = (
         np.cos(x * 55) ** 2
         * (_line(y - 0.83, 0.055) + 0.8 * _line(y - 1.2, 0.05))
@@ -182,4 +185,4 @@ def _chin_furrows(out: Array, x: Array, y: Array) -> None:
     band = _line(y - 0.895, 0.025) + _line(y - 1.135, 0.03)
     seam = _line(y - MOUTH_Y, 0.035)
     knot = _line(ax - 0.42, 0.035) * _line(y - 1.02, 0.07)
-    out[AUS.index(24)] = (0.7 * band + 0.8 * seam) * _line(ax, 0.30) + 0.8 * knot
+    out[AUS.index(24)] = (0.9 * band + 0.9 * seam) * _line(ax, 0.30) + 0.8 * knot

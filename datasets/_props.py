@@ -9,7 +9,8 @@ import numpy as np
 
 from ._acting import Take
 from ._faces import CENTRE_Y, SCALE, Array, ramp
-from ._looks import Person, rgb, waves
+from ._looks import rgb, waves
+from ._people import Person
 
 EAR = np.array([[1.0, -1.0], [0.18, 0.18], [-0.05, -0.05]], np.float32)
 FINGERS = np.array([[-0.28, -0.62], [-0.09, -0.74], [0.10, -0.70], [0.28, -0.52]])

@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 
 from . import _faces, _muscles
 from ._acting import Take
-from ._faces import CENTRE_Y, EYE_W, EYE_X, GAP, MOUTH_W, MOUTH_Y, SCALE, Array, ramp
-from ._looks import Person, albedo, neutral, rgb
+from ._faces import CENTRE_Y, SCALE, Array
+from ._inside import Eyes, Mouth
+from ._looks import albedo, neutral
+from ._people import Person
 from ._props import Props
+from ._splat import soften, splat
 
 PIVOT = np.array([0.0, 0.35, -0.35], np.float32)
 CHUNK = 16
@@ -103,25 +106,14 @@ class Studio:
     def __init__(self, who: Person, size: int):
         x, y, cosine, self._shape = grid(size)
         moves, creases = _motion(size)
-        self._who, self._size, self._x = who, size, x
+        self._who, self._size = who, size
         self._rest = neutral(who, x, y, cosine)
         self._moves = personal(who, moves, x).reshape(len(moves), -1)
         self._creases = creases * who.furrow[:, None]
         self._colour = albedo(who, x, y, cosine)
         self._props = Props(who, size)
-        self._shine = 26 * (1 - who.beard) * np.clip(cosine, 0, 1) ** 2
-        self._eyes, self._mouth = self._openings(x, y)
-
-    def _openings(self, x: Array, y: Array) -> tuple[_Opening, _Opening]:
-        top, low = _faces.lids(x)
-        across = np.abs(np.abs(x) - EYE_X) < EYE_W
-        eyes = _Opening(across & (y > top - 0.01) & (y < low + 0.01), y, top, low)
-        top, low = (
-            MOUTH_Y - GAP * (1 - (x / MOUTH_W) ** 2),
-            MOUTH_Y + GAP * (1 - (x / MOUTH_W) ** 2),
-        )
-        within = np.abs(x) < MOUTH_W
-        return eyes, _Opening(within & (y > top - 0.006) & (y < low + 0.006), y, top, low)
+        self._shine = 20 * (1 - who.beard) * np.clip(cosine, 0, 1) ** 2
+        self._openings = Eyes(who, x, y, self._rest), Mouth(x, y, self._rest)
 
     def film(self, take: Take) -> Iterator[NDArray[np.uint8]]:
         """Yield the take's frames, (S, S, 3) uint8 RGB, in order."""
@@ -159,114 +151,25 @@ class Studio:
 
     def _painted(self, take: Take, t: int, head: Array) -> Array:
         colour = self._colour.copy()
-        self._eyes.paint(colour, self._eye_colour(take, t, head))
-        self._mouth.paint(colour, self._mouth_colour(take, t, head))
+        for opening in self._openings:
+            opening.paint(colour, head, take, t)
         return colour
-
-    def _eye_colour(self, take: Take, t: int, head: Array) -> Array:
-        points, down = self._eyes.points, self._eyes.down
-        x, y = head[0, points], head[1, points]
-        home = self._rest[0, points], self._rest[1, points]
-        side = np.sign(self._x[points])
-        centre = [np.where(side > 0, *(h[side == s].mean() for s in (1, -1))) for h in home]
-        dx, dy = x - centre[0] - take.gaze[t, 0], y - centre[1] - take.gaze[t, 1] + 0.012
-        far = np.hypot(dx, dy)
-        iris = self._who.iris[:, None] * (0.75 + 0.5 * ramp(far, 0.03, 0.08))
-        white = rgb(228, 220, 214)[:, None] * (1 - 0.35 * (np.abs(x - centre[0]) / 0.22) ** 2)
-        colour = white + (iris - white) * (1 - ramp(far, 0.078, 0.105))
-        colour = colour * (1 - 0.9 * (1 - ramp(far, 0.025, 0.05)))
-        colour = colour * (0.55 + 0.45 * ramp(down, 0.0, 0.5))
-        glint = 1 - ramp(np.hypot(dx - 0.05 * self._who.light[0], dy + 0.035), 0.012, 0.035)
-        seen: Array = colour + (250 - colour) * 0.85 * glint
-        return seen
-
-    def _mouth_colour(self, take: Take, t: int, head: Array) -> Array:
-        points, down = self._mouth.points, self._mouth.down
-        x, y = head[0, points], head[1, points]
-        jaw = 0.36 * take.shapes[t, len(_faces.AUS)]
-        bite = self._rest[1, points].mean()
-        ivory = rgb(226, 216, 200)[:, None] * (1 - 0.5 * np.clip(np.abs(x) / 0.36, 0, 1) ** 2)
-        ivory = ivory * (0.94 + 0.06 * np.cos(x * 62))
-        cave = rgb(72, 24, 26)[:, None] + rgb(90, 40, 42)[:, None] * ramp(
-            y, bite + jaw, bite + jaw + 0.12
-        )
-        upper = 1 - ramp(y, bite + 0.035 - 0.3 * x**2, bite + 0.065 - 0.3 * x**2)
-        lower = 0.8 * ramp(y, bite + jaw + 0.05, bite + jaw + 0.08)
-        colour = cave + (ivory - cave) * np.maximum(upper, lower)
-        seen: Array = colour * (0.5 + 0.5 * ramp(down, 0.0, 0.35))
-        return seen
 
     def _lit(self, colour: Array, normal: Array, fold: Array) -> Array:
         who = self._who
         facing = np.clip(who.light @ normal, 0, None)
-        shade = who.ambient + (1.12 - who.ambient) * facing
+        shade = who.ambient + (1.06 - who.ambient) * facing
         shade = shade * (1 - np.clip(fold, -0.35, 0.75))
-        for opening in (self._eyes, self._mouth):
-            shade[opening.points] += (0.92 - shade[opening.points]) * 0.8 * opening.share
+        for opening in self._openings:
+            opening.shade(shade)
         half = who.light + np.array([0, 0, 1], np.float32)
         gloss = np.clip((half / np.linalg.norm(half)) @ normal, 0, None) ** 16
         return colour * shade + self._shine * gloss * (1 - np.clip(fold, 0, 1))
 
     def _exposed(self, image: Array, take: Take, t: int) -> NDArray[np.uint8]:
         for axis in (0, 1):
-            image = _soften(image, take.blur[t], axis)
+            image = soften(image, take.blur[t], axis)
         rng = np.random.default_rng((take.grain, t))
         noise = rng.standard_normal(image.shape, np.float32) * take.noise
-        frame: NDArray[np.uint8] = np.clip(image * take.exposure[t] + noise, 0, 255).astype(
-            np.uint8
-        )
-        return frame
-
-
-class _Opening:
-    """The points of the grid that lie between two lids, or between the lips."""
-
-    def __init__(self, inside: NDArray[np.bool_], y: Array, top: Array, low: Array):
-        self.points = np.flatnonzero(inside)
-        y, top, low = y[self.points], top[self.points], low[self.points]
-        self.down = np.clip((y - top) / (low - top + 1e-4), 0, 1)
-        """Where a point lies between the upper (0) and the lower margin (1)."""
-        self.share = ramp(np.minimum(y - top, low - y), -0.008, 0.010)
-
-    def paint(self, colour: Array, inner: Array) -> None:
-        colour[:, self.points] += (inner - colour[:, self.points]) * self.share
-
-
-def _soften(image: Array, amount: float, axis: int) -> Array:
-    moved = np.moveaxis(image, axis, 0)
-    soft = moved.copy()
-    soft[1:-1] += amount * (moved[2:] + moved[:-2] - 2 * moved[1:-1])
-    return np.moveaxis(soft, 0, axis)
-
-
-def splat(pixels: Array, colour: Array, area: Array, size: int) -> tuple[Array, Array]:
-    """Drop points into a frame: (S, S, 3) colour and (S, S) cover in 0..1; nearer points win."""
-    fine = 2 * size
-    column, row = (pixels[:2] * 2).astype(np.int32)
-    inside = (area > 0) & (column >= 0) & (column < fine) & (row >= 0) & (row < fine)
-    where = (row * fine + column)[inside]
-    area, colour = area[inside], colour[:, inside]
-    near = area * np.exp(pixels[2, inside] * (6 / (SCALE * size)))
-    planes = (area, near, *(near * channel for channel in colour))
-    sums = [np.bincount(where, plane, fine * fine) for plane in planes]
-    stack = _halved(np.array(sums, np.float32).reshape(5, fine, fine))
-    even = _soften(_soften(stack[0], 0.25, 0), 0.25, 1)
-    cover = ramp(even, 0.25, 0.70)
-    holes = (stack[1] < 1e-3) & (cover > 0)
-    if holes.any():
-        wide = stack
-        for axis in (1, 2, 1, 2):
-            wide = _soften(wide, 0.25, axis)
-        stack[:, holes] = wide[:, holes]
-    return (stack[2:] / (stack[1] + 1e-9)).transpose(1, 2, 0), cover
-
-
-def _halved(stack: Array) -> Array:
-    """Halve rows and columns of (planes, 2S, 2S) sums with the weights 1 3 3 1 over 4."""
-    for axis in (1, 2):
-        pairs = np.moveaxis(stack, axis, 0)
-        outer = np.zeros_like(pairs[::2])
-        outer[1:] += pairs[1:-1:2]
-        outer[:-1] += pairs[2::2]
-        stack = np.moveaxis((3 * (pairs[::2] + pairs[1::2]) + outer) / 4, 0, axis)
-    return stack
+        exposed: Array = np.clip(image * take.exposure[t] + noise, 0, 255)
+        return exposed.astype(np.uint8)

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _acting, _looks, _render
+from . import _acting, _people, _render
 from ._base import BrokenFrame, Dataset, DatasetError, FoldList, Sequence
 from ._faces import AUS
 from ._split import load_folds
@@ -40,12 +40,12 @@ class Recipe:
         """Play the recording: labels, movement, camera; no pixel."""
         return _acting.play(self.seed, self.subject, self.task, self.person(), self.frames)
 
-    def person(self) -> _looks.Person:
+    def person(self) -> _people.Person:
         """Return who is filmed."""
         return _person(self.seed, self.subject)
 
 
-_person = lru_cache(maxsize=64)(_looks.person)
+_person = lru_cache(maxsize=64)(_people.person)
 
 
 @lru_cache(maxsize=2)
@@ -78,6 +78,14 @@ class RenderedFrames:
     def size(self) -> tuple[int, int]:
         """Return (height, width) of every frame."""
         return self.recipe.side, self.recipe.side
+
+
+def portrait(
+    subject: str, intensity: NDArray[np.floating[Any]], *, seed: int = 0, side: int = 128
+) -> Iterator[NDArray[np.uint8]]:
+    """Draw a subject who faces the camera and acts the given intensities (T, A), 0..1, of `AUS`."""
+    who = _person(seed, subject)
+    return _studio(seed, subject, side).film(_acting.pose(who, intensity.astype(np.float32)))
 
 
 @final
