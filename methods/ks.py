@@ -151,7 +151,7 @@ class KnowledgeSpreader(Method):
         if config.pseudo:
             started = epoch >= config.pseudo_epoch
             semi = self._semi(out, clips, batch.slot, progress) if started else None
-            losses["pseudo"] = torch.zeros_like(z_m[0, 0]) if semi is None else late * semi
+            losses["pseudo"] = torch.zeros_like(losses["au"]) if semi is None else late * semi
         return losses
 
     def epoch(self, progress: Progress) -> int:

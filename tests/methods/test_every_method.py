@@ -1,0 +1,118 @@
+"""What holds for each method alike: no waiting for the device, mixed precision, checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from method_toys import make_batch, make_progress, make_task, predict
+
+from datasets._landmarks import canonical_face
+from methods._base import Batch, Method
+from methods.eac import EAC
+from methods.fixmatch import FixMatch
+from methods.ks import KnowledgeSpreader
+from methods.pseudo_label import PseudoLabel
+from methods.supervised import Supervised
+from methods.tcl import TCL
+
+METHODS = [Supervised, PseudoLabel, FixMatch, KnowledgeSpreader, TCL, EAC]
+VARIANTS = [(kind, name) for kind in METHODS for name in (None, *kind.variants)]
+STEPS = (0, 50, 95)
+"""Steps of a hundred, one in each phase of every method."""
+
+
+def build(kind: type[Method], variant: str | None = None) -> Method:
+    torch.manual_seed(0)
+    knobs = dict(kind.variants[variant]) if variant else {}
+    if kind is KnowledgeSpreader:
+        knobs |= {"width": 16, "hidden": 16, "heads": 2}
+    return kind(kind.Config(**knobs), make_task()).train()
+
+
+def full_batch(kind: type[Method], seed: int = 0) -> Batch:
+    batch = make_batch(kind.needs, seed=seed)
+    face = torch.from_numpy(canonical_face()).expand(len(batch.key), -1, -1) * 32
+    return replace(batch, landmarks=face.clone()) if kind.needs.landmarks else batch
+
+
+def on_meta(batch: Batch) -> Batch:
+    return replace(
+        batch,
+        key=batch.key.to("meta"),
+        labels=batch.labels.to("meta"),
+        clips={view: frames.to("meta") for view, frames in batch.clips.items()},
+        unlabelled={view: frames.to("meta") for view, frames in batch.unlabelled.items()},
+        landmarks=batch.landmarks.to("meta") if batch.landmarks is not None else None,
+    )
+
+
+@pytest.mark.parametrize(("kind", "variant"), VARIANTS)
+def test_a_step_never_asks_the_device_for_a_value(kind: type[Method], variant: str | None) -> None:
+    """Meta tensors have no values: reading one, or a shape that depends on one, is an error."""
+    method = build(kind, variant).to("meta")
+    batch = on_meta(full_batch(kind))
+    for step in STEPS:
+        audit = lambda targets, used: targets & used if targets.dtype == torch.bool else None  # noqa: E731
+        losses = method.losses(batch, make_progress(step, 100, audit=audit))
+        torch.stack(list(losses.values())).sum().backward()
+        method.after_step(make_progress(step, 100))
+
+
+@pytest.mark.parametrize("kind", METHODS)
+@pytest.mark.parametrize("step", STEPS)
+def test_mixed_precision_gives_finite_losses_close_to_full(kind: type[Method], step: int) -> None:
+    full = build(kind).losses(full_batch(kind), make_progress(step, 100))
+    method = build(kind)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = method.losses(full_batch(kind), make_progress(step, 100))
+    torch.stack(list(half.values())).sum().backward()
+    assert list(half) == list(full)
+    assert half[next(iter(half))].item() == pytest.approx(full[next(iter(full))].item(), rel=0.2)
+    for name, weight in method.named_parameters():
+        assert weight.grad is None or torch.isfinite(weight.grad).all(), name
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_method_restored_from_its_state_goes_on_with_the_same_bits(kind: type[Method]) -> None:
+    def go(method: Method, optimiser: torch.optim.Optimizer, steps: range) -> list[torch.Tensor]:
+        totals = []
+        for step in steps:
+            losses = method.losses(full_batch(kind, step), make_progress(step, 8))
+            optimiser.zero_grad()
+            total = torch.stack(list(losses.values())).sum()
+            total.backward()
+            optimiser.step()
+            method.after_step(make_progress(step, 8))
+            totals.append(total.detach())
+        return totals
+
+    def optimiser_of(method: Method) -> torch.optim.Optimizer:
+        return torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.01)
+
+    method = build(kind)
+    optimiser = optimiser_of(method)
+    go(method, optimiser, range(6))
+    state = {name: value.clone() for name, value in method.state_dict().items()}
+    random = torch.get_rng_state()
+    expected = go(method, optimiser, range(6, 8))
+    restored = build(kind)
+    restored.load_state_dict(state)
+    torch.set_rng_state(random)
+    assert go(restored, optimiser_of(restored), range(6, 8)) == expected
+    clips = torch.randn(2, kind.needs.clip_len, 3, 32, 32)
+    assert torch.equal(predict(restored, clips), predict(method, clips))
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_predicting_between_steps_changes_nothing(kind: type[Method]) -> None:
+    """Evaluation in the midst of training draws no random number and moves no statistic."""
+    method = build(kind)
+    method.losses(full_batch(kind), make_progress(95, 100))
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    random = torch.get_rng_state()
+    predict(method, torch.ones(2, kind.needs.clip_len, 3, 32, 32))
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, value in method.state_dict().items():
+        assert torch.equal(value, before[name]), name
