@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +22,44 @@ def save_checkpoint(path: Path, fingerprint: str, state: dict[str, Any]) -> None
 
     Raises RecordError when the disk is full or the folder not writable.
     """
+    content = {"format": FORMAT, "fingerprint": fingerprint, "state": state}
     with whole_file(path, "wb") as stream:
-        torch.save({"format": FORMAT, "fingerprint": fingerprint, "state": state}, stream)
+        try:
+            torch.save(content, stream)
+        except RuntimeError as error:
+            # torch's own complaint about a half-written archive hides the disk's
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
-def load_checkpoint(path: Path, fingerprint: str, device: torch.device) -> dict[str, Any] | None:
-    """Read a checkpoint, or None if there is none.
+def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Read a checkpoint into the CPU's memory (random states must be there), or None if none is.
 
     One that is torn, foreign or of another cell raises CheckpointError, naming the file.
     """
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        content = _read(path)
         fields = (content["format"], content["fingerprint"])
         state: dict[str, Any] = content["state"]
-    except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+    except Exception as error:
         raise CheckpointError(
             f"{path} is not a whole checkpoint ({type(error).__name__})"
         ) from error
     if fields != (FORMAT, fingerprint):
         raise CheckpointError(f"{path} belongs to another run ({fields[1]}, not {fingerprint})")
     return state
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()  # torch does not look at the checksums
+    if damaged is not None:
+        raise zipfile.BadZipFile(damaged)
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content
 
 
 def set_aside(path: Path) -> Path:

@@ -5,11 +5,13 @@ The names a person may set are the dataclasses' own fields, so there is one list
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
+import math
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 ConfigT = TypeVar("ConfigT")
@@ -19,13 +21,17 @@ class UsageError(Exception):
     """What was asked for does not exist or cannot be: one sentence, with the way out."""
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
-    """Build the error for a name that is not known: the closest known one, then all of them."""
+def unknown(kind: str, name: str, known: Iterable[str], section: str = "") -> UsageError:
+    """Build the error for a name that is not known: the closest known one, then all of them.
+
+    With a `section`, the names are keys in it, and are said as they are typed: `train.lr`.
+    """
     names = sorted(known)
+    prefix = f"{section}." if section else ""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}? " if close else ""
+    hint = f"did you mean {prefix}{close[0]}? " if close else ""
     listed = ", ".join(names) if names else "none"
-    return UsageError(f"unknown {kind} '{name}': {hint}known: {listed}")
+    return UsageError(f"unknown {kind} '{prefix}{name}': {hint}known: {listed}")
 
 
 def pick(kind: str, name: str, known: Mapping[str, ConfigT]) -> ConfigT:
@@ -40,11 +46,12 @@ def override(config: ConfigT, changes: Mapping[str, Any], section: str) -> Confi
 
     Raises UsageError for an unknown field or a value that does not fit the field's type.
     """
-    hints = typing.get_type_hints(type(config))
+    every = typing.get_type_hints(type(config))
+    hints = {item.name: every[item.name] for item in dataclasses.fields(config)}  # type: ignore[arg-type]
     values = {}
     for key, value in changes.items():
         if key not in hints:
-            raise unknown(f"key '{section}.{key}', field", key, hints)
+            raise unknown("key", key, hints, section)
         values[key] = parse(value, hints[key], f"{section}.{key}")
     return dataclasses.replace(config, **values)  # type: ignore[type-var]
 
@@ -66,17 +73,34 @@ def parse(value: Any, hint: Any, key: str) -> Any:
 def _parse_union(value: Any, hints: tuple[Any, ...], key: str) -> Any:
     if type(None) in hints and (value is None or str(value).lower() == "none"):
         return None
-    (hint,) = (hint for hint in hints if hint is not type(None))
-    return parse(value, hint, key)
+    *first, last = (hint for hint in hints if hint is not type(None))
+    for hint in first:
+        with contextlib.suppress(UsageError):
+            return parse(value, hint, key)
+    return parse(value, last, key)
 
 
 def _parse_scalar(value: Any, hint: type, key: str) -> Any:
     if hint is bool:
         return pick(f"value of {key}", str(value).lower(), {"true": True, "false": False})
+    readers: dict[type, Callable[[Any], Any]] = {int: _whole, float: _finite}
     try:
-        return hint(value) if hint is not int else int(str(value))
+        return readers.get(hint, hint)(value)
     except (TypeError, ValueError):
-        raise UsageError(f"{key}={value}: it takes one {hint.__name__}") from None
+        wanted = {int: "a whole number", float: "a number"}.get(hint, f"a {hint.__name__}")
+        raise UsageError(f"{key}={value}: it takes {wanted}") from None
+
+
+def _whole(value: Any) -> int:
+    # through text, for int() would cut a typed 2.5 down to 2
+    return int(str(value))
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def split_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:

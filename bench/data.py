@@ -37,7 +37,7 @@ def make_dataset(
     """Build a reader with its own options; an unknown one is an error that names the closest."""
     for key in options:
         if key not in cls.option_help:
-            raise unknown(f"key '{name}.{key}', option", key, cls.option_help)
+            raise unknown("key", key, cls.option_help, name)
     return cls(root, **options)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .records import Record, RecordError, from_json
+from .records import Record, RecordError, cannot_write, from_json
 from .study import Cell
 
 
@@ -24,8 +24,8 @@ class Plan:
 def make_plan(cells: Sequence[Cell], *, fresh: bool = False, retry_failed: bool = False) -> Plan:
     """Part `cells` by their records; a skipped cell is always tried again: it cost nothing.
 
-    `fresh` moves what is there out of the way (nothing is deleted) and does every cell. Raises
-    RecordError for a record that cannot be read.
+    `fresh` does every cell, whatever there is of it. Raises RecordError for a record that cannot
+    be read.
     """
     todo: list[Cell] = []
     done: list[Record] = []
@@ -55,15 +55,21 @@ def read_record(cell: Cell) -> Record | None:
 
 
 def put_aside(cell: Cell) -> Path | None:
-    """Move a cell's old folder to `RESULTS/replaced/`; returns where it went, if there was one."""
+    """Move a cell's old folder to `RESULTS/replaced/`; returns where it went, if there was one.
+
+    Raises RecordError if it cannot be moved.
+    """
     if not cell.folder.exists():
         return None
     place = cell.results / "replaced"
     number = 1
     while (target := place / f"{cell.id}-{number}").exists():
         number += 1
-    place.mkdir(parents=True, exist_ok=True)
-    return cell.folder.rename(target)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        return cell.folder.rename(target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
 
 
 def cost(cell: Cell) -> float:
@@ -79,10 +85,10 @@ def cost(cell: Cell) -> float:
 def estimate(todo: Iterable[Cell], records: Sequence[Record], slots: int) -> float | None:
     """Guess the seconds that `todo` takes on `slots` slots from done cells of the same kind.
 
-    None if there is nothing to go by: a cell's kind is its dataset, preset and cost.
+    None if there is nothing to go by: a cell's kind is its dataset, preset and method.
     """
     cells = list(todo)
-    known = [(r.seconds["total"], r.cell) for r in records if r.status == "done"]
+    known = [(r.seconds["total"], r.cell) for r in records if "total" in r.seconds]
     total = 0.0
     for cell in cells:
         like = [

@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, get_args
 
 Status = Literal["done", "failed", "skipped"]
 SCHEMA = 1
+PLACE = frozenset({"dataset", "method", "ratio", "rule", "fold", "seed", "preset"})
+"""What a record's `cell` tells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +91,31 @@ def from_json(text: str) -> Record:
     values = json.loads(text)
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise ValueError(f"it is not a record of schema {SCHEMA}")
-    values["scores"] = {rule: Scores(**scores) for rule, scores in values.get("scores", {}).items()}
     known = {item.name for item in fields(Record)}
-    return Record(**{key: value for key, value in values.items() if key in known})
+    values = {key: value for key, value in values.items() if key in known}
+    _check(values)
+    values["scores"] = {rule: Scores(**scores) for rule, scores in values["scores"].items()}
+    return Record(**values)
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Raise ValueError if a part that every reader of records counts on is missing or foreign."""
+    kinds = {"str": str, "dict": dict, "list": list}
+    for item in fields(Record):
+        kind = kinds.get(str(item.type).partition("[")[0])
+        if kind and not isinstance(values.get(item.name), kind):
+            raise ValueError(f"its {item.name} is no {kind.__name__}")
+    if values["status"] not in get_args(Status):
+        raise ValueError(f"its status is {values['status']!r}")
+    done = values["status"] == "done"
+    if not values["cell"].keys() >= PLACE or (done and "last" not in values["scores"]):
+        raise ValueError("it lacks its place in the grid or its scores")
+
+
+def cannot_write(path: Path, error: OSError) -> RecordError:
+    """Build the error for a file that the disk did not take."""
+    why = error.strerror or error
+    return RecordError(f"cannot write {path}: {why}; free space or change --results")
 
 
 @contextmanager
@@ -114,9 +138,7 @@ def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         Path(temporary).replace(path)
         _fsync_folder(path.parent)
     except OSError as error:
-        raise RecordError(
-            f"cannot write {path}: {error.strerror or error}; free space or change --results"
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

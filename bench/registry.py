@@ -31,6 +31,8 @@ class Found:
     name: str
     module: str
     file: Path | None = None
+    attribute: str = ""
+    """The class that an entry point names; none: the one class that the module defines."""
 
     @property
     def where(self) -> str:
@@ -42,15 +44,15 @@ class Found:
         module = self._import()
         classes = [
             value
-            for value in vars(module).values()
+            for name, value in vars(module).items()
             if isinstance(value, type)
             and issubclass(value, base)
-            and value.__module__ == module.__name__
+            and (name == self.attribute if self.attribute else value.__module__ == module.__name__)
         ]
         if len(classes) != 1:
             raise UsageError(
-                f"{self.where}: it defines {len(classes)} classes deriving from {base.__name__}; "
-                "a plugin file holds exactly one"
+                f"{self.where} defines {len(classes)} classes deriving from {base.__name__}: "
+                "it must define exactly one"
             )
         return classes[0]
 
@@ -68,8 +70,9 @@ class Found:
 
 
 def _import_file(name: str, file: Path) -> ModuleType:
-    if name in sys.modules:
-        return sys.modules[name]
+    loaded = sys.modules.get(name)
+    if loaded is not None and loaded.__file__ == str(file):
+        return loaded
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
@@ -125,8 +128,9 @@ def _candidates(package: ModuleType, group: str, plugins: tuple[Path, ...]) -> I
         if not file.stem.startswith("_"):
             yield Found(file.stem, f"{package.__name__}.{file.stem}")
     for point in entry_points(group=f"{ENTRY_POINTS}.{group}"):
-        yield Found(point.name, point.value.partition(":")[0])
-    for file in plugins:
-        if not file.is_file():
-            raise UsageError(f"--plugin {file}: there is no such file")
-        yield Found(file.stem, f"au_ssl_bench_plugin_{file.stem}", file.resolve())
+        module, _, attribute = point.value.partition(":")
+        yield Found(point.name, module, attribute=attribute)
+    for file in dict.fromkeys(file.resolve() for file in plugins):
+        if not file.is_file() or file.suffix != ".py":
+            raise UsageError(f"--plugin {file}: there is no such Python file")
+        yield Found(file.stem, f"au_ssl_bench_plugin_{file.stem}", file)

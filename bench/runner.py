@@ -95,7 +95,7 @@ def _carry_out(cell: Cell, slot: Slot) -> Record:
     began = time.perf_counter()
     assembly = assemble(cell, slot.device)
     selection = Selection(cell.settings.train, assembly)
-    warnings = _resume(cell, slot, assembly.trainer, selection)
+    warnings = _resume(cell, assembly.trainer, selection)
     ready = time.perf_counter()
     _train(cell, slot, assembly, selection)
     trained = time.perf_counter()
@@ -113,11 +113,11 @@ def _carry_out(cell: Cell, slot: Slot) -> Record:
     return done(cell, slot.device, assembly, selection.scores, seconds, warnings)
 
 
-def _resume(cell: Cell, slot: Slot, trainer: Trainer, selection: Selection) -> list[str]:
+def _resume(cell: Cell, trainer: Trainer, selection: Selection) -> list[str]:
     """Go on from the cell's checkpoint if it has one; one that cannot be used is set aside."""
     path = _checkpoint_file(cell)
     try:
-        state = load_checkpoint(path, cell.hashes["cell"], slot.device)
+        state = load_checkpoint(path, cell.hashes["cell"])
     except CheckpointError as error:
         return [f"{error}; set aside as {set_aside(path).name}, trained from the start"]
     if state is not None:

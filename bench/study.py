@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -15,6 +16,7 @@ from methods._base import Method
 from .config import UsageError, override, pick, split_settings, unknown
 from .data import Data, Labelled, mask_path, split_and_mask
 from .identity import code_hash, digest, file_digest
+from .records import cannot_write
 from .registry import Registry
 from .settings import PRESETS, Preset, Settings
 
@@ -126,16 +128,20 @@ def make_study(
     pick("rule", rule, dict.fromkeys(RULES))
     sections = split_settings(knobs)
     names = tuple(dict.fromkeys(methods)) or tuple(registry.methods())
+    own = _own_knobs(registry, dataset, sections)
+    for name in dict.fromkeys([*names, *own]):
+        if name != dataset:
+            _check_method(registry, name, own)
     return Study(
         dataset=dataset,
-        methods=tuple(_checked_method(registry, name) for name in names),
+        methods=names,
         ratios=tuple(dict.fromkeys(map(checked_ratio, ratios or chosen.ratios))),
         folds=tuple(dict.fromkeys(folds)) or chosen.folds,
         seeds=tuple(dict.fromkeys(seeds)) or chosen.seeds,
         rule=rule,
         preset=preset,
         settings=_settings(chosen, sections),
-        knobs=_own_knobs(registry, dataset, sections),
+        knobs=own,
         root=root,
         results=results,
         cache=cache,
@@ -153,15 +159,22 @@ def checked_ratio(text: str) -> str:
         raise UsageError(
             f"label ratio '{text}' is outside (0, 1]: 0.05 means 5 % of the coded frames"
         )
-    return f"{ratio:g}"
+    return f"{ratio:.15g}"
 
 
-def _checked_method(registry: Registry, name: str) -> str:
-    base, _, variant = name.partition(":")
+def _check_method(registry: Registry, name: str, knobs: Mapping[str, Mapping[str, str]]) -> None:
+    base, colon, variant = name.partition(":")
     cls = registry.method(base)
-    if variant:
+    if colon:
         pick(f"variant of {base}", variant, cls.variants)
-    return name
+    config = asdict(method_config(cls, name, knobs))
+    try:
+        json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"a knob of {name} cannot be kept in a record ({error}): knobs are finite numbers, "
+            "texts, truth values, or tuples of them"
+        ) from error
 
 
 def _settings(preset: Preset, sections: Mapping[str, Mapping[str, str]]) -> Settings:
@@ -181,7 +194,7 @@ def _own_knobs(
     known = {*registry.methods(), dataset}
     for name in own:
         if name not in known:
-            raise unknown(f"section of --set {name}.…, section", name, known | general)
+            raise unknown("section of --set,", name, known | general)
     return own
 
 
@@ -197,15 +210,23 @@ def method_config(cls: type[Method], name: str, knobs: Mapping[str, Mapping[str,
 def cells(study: Study, data: Data) -> list[Cell]:
     """List the study's cells in the order of the grid; label masks are drawn and saved on the way.
 
-    Raises DatasetError for a fold that does not exist, and for a mask file that was edited.
+    Raises DatasetError for a fold that does not exist, and for a mask file that was edited, and
+    RecordError if a mask cannot be saved.
     """
     masks: dict[tuple[str, int, int], tuple[Labelled, Path]] = {}
     for ratio, fold, seed in product(study.ratios, study.folds, study.seeds):
         labelled = _labelled(study, data, ratio, fold, seed)
         path = mask_path(study.results, labelled.mask, fold)
-        labelled.mask.save(path)
+        _save(labelled, path)
         masks[ratio, fold, seed] = labelled, path
     return list(_cells(study, data, masks))
+
+
+def _save(labelled: Labelled, path: Path) -> None:
+    try:
+        labelled.mask.save(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _labelled(study: Study, data: Data, ratio: str, fold: int, seed: int) -> Labelled:
@@ -266,7 +287,9 @@ def _hashes(cell: Cell, data: Data, labelled: Labelled, code: str) -> dict[str, 
 
 def _identity_config(cell: Cell) -> dict[str, Any]:
     config = cell.config()
-    # a path says where a thing lies, and its content is in the data's hash
+    # a path says where a thing lies; what lies there has a hash of its own
     del config["dataset"]
+    if Path(cell.settings.trunk.weights).is_file():
+        del config["trunk"]["weights"]
     train = {k: v for k, v in config["train"].items() if k not in _NOT_IDENTITY}
     return {**config, "train": train}

@@ -36,10 +36,10 @@ class Wishes:
     retry_failed: bool
 
     def slots(self) -> int:
-        """Count the processes that cells run on."""
+        """Count the processes that cells run on; raises UsageError if the device is not there."""
+        device = pick_device(self.device)
         if self.workers:
             return self.workers
-        device = pick_device(self.device)
         return torch.cuda.device_count() if device.type == "cuda" else cpu_count()
 
 
@@ -65,6 +65,8 @@ def open_study_data(
     """Open the study's dataset with a progress bar; names what was left out (None: all of it)."""
     cls = study.registry.dataset(study.dataset)
     dataset = make_dataset(cls, study.dataset, study.root, study.dataset_options)
+    for fold in study.folds:
+        dataset.folds().test_subjects(fold)  # a wrong one is said before hours of decoding
     bar = BuildBar(console)
     try:
         data = open_data(
@@ -75,6 +77,9 @@ def open_study_data(
             workers=workers,
             progress=bar,
         )
+    except KeyboardInterrupt:
+        console.print("stopped: decoded frames are kept, and the same command goes on from here")
+        raise SystemExit(130) from None
     finally:
         bar.close()
     say_problems(console, data.problems, named)
@@ -101,14 +106,17 @@ def announce(console: Console, study: Study, grid: Sequence[Cell], plan: Plan, s
             ("seeds", study.seeds),
         )
     ]
-    line = f"{study.dataset}, preset {study.preset}: {' x '.join(counts)} = {len(grid)} cells"
+    size = f"{len(grid)} cell" + "s" * (len(grid) != 1)
+    line = f"{study.dataset}, preset {study.preset}: {' x '.join(counts)} = {size}"
     parts = [f"{len(plan.done)} done", f"{len(plan.todo)} to do"]
     if plan.failed:
         parts.append(f"{len(plan.failed)} failed before (--retry-failed does them again)")
     console.print(f"{line}: {', '.join(parts)}", markup=False)
     seconds = estimate(plan.todo, read_records(study.results)[0], slots) if plan.todo else None
     if seconds is not None:
-        console.print(f"about {seconds / 60:.0f} min on {slots} slot(s), by earlier cells")
+        about = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+        workers = f"{slots} worker" + "s" * (slots != 1)
+        console.print(f"about {about} on {workers}, going by earlier cells")
 
 
 def show_cells(plan: Plan) -> None:

@@ -35,8 +35,10 @@ def words(text: str) -> list[str]:
 
 
 def whole_numbers(option: str, text: str) -> list[int]:
-    """Split a comma-separated option of whole numbers; raises typer.BadParameter on others."""
+    """Split a comma-separated option of whole numbers; raises UsageError on others."""
+    from bench.config import UsageError
+
     try:
         return [int(word) for word in words(text)]
     except ValueError:
-        raise typer.BadParameter(f"{option} {text}: give whole numbers, e.g. 0,1,2") from None
+        raise UsageError(f"{option} {text}: give whole numbers, e.g. 0,1,2") from None

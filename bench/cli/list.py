@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,25 +14,19 @@ if TYPE_CHECKING:
     from bench.registry import Registry
 
 
-class Kind(StrEnum):
-    """What can be listed."""
-
-    methods = "methods"
-    datasets = "datasets"
-    presets = "presets"
-
-
 def command(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")], plugins: opt.Plugins = None
+    kind: Annotated[str, typer.Argument(help="methods, datasets or presets.")],
+    plugins: opt.Plugins = None,
 ) -> None:
     """List methods (with their variants), datasets or presets, a line each.
 
     A plugin that cannot be imported is listed with the reason, and stops nothing.
     """
+    from bench.config import pick
     from bench.registry import Registry
 
-    of = {Kind.methods: _methods, Kind.datasets: _datasets, Kind.presets: _presets}[kind]
-    for name, text in of(Registry(tuple(plugins or []))):
+    kinds = {"methods": _methods, "datasets": _datasets, "presets": _presets}
+    for name, text in pick("kind", kind, kinds)(Registry(tuple(plugins or []))):
         typer.echo(f"{name:<14} {text}")
 
 

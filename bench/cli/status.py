@@ -20,9 +20,8 @@ def command(results: opt.Results = opt.RESULTS) -> None:
     counts: Counter[str] = Counter(record.status for record in records)
     unfinished = _unfinished(results)
     counts["unfinished"] = len(unfinished)
-    typer.echo(
-        ", ".join(f"{count} {status}" for status, count in counts.items() if count) or "empty"
-    )
+    line = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    typer.echo(line or f"no records in {results / 'runs'}")
     for record in records:
         if record.status != "done":
             typer.echo(f"{record.status}  {record.id}: {record.reason}")
