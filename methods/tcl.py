@@ -46,6 +46,9 @@ class TCL(Method):
         """Weight of the instance contrast."""
         beta: float = 1.0
         """Weight of the group contrast."""
+        scale: Literal["per_au", "literal"] = "per_au"
+        """`per_au`: contrasts are divided by the number of AUs, as the labelled term is, so that
+        gamma and beta keep their published proportion to it; `literal`: they are not."""
         temperature: float = 0.5
         """Of both contrasts, T > 0."""
         contrast_from: float = 0.12
@@ -69,6 +72,7 @@ class TCL(Method):
 
     needs = Needs(clip_len=5, views=("weak", "weak2"), clips=True, one_clip_per_sequence=True)
     variants: ClassVar[Variants] = {
+        "literal_scale": {"scale": "literal"},
         "no_instance": {"gamma": 0.0},
         "no_group": {"beta": 0.0},
         "no_contrast": {"gamma": 0.0, "beta": 0.0},
@@ -118,7 +122,12 @@ class TCL(Method):
             representation=config.representation,
             groups=config.groups,
         )
-        return losses | {"instance": config.gamma * instance, "group": config.beta * group}
+        aus = len(self.task.aus) if config.scale == "per_au" else 1
+        contrasts = {
+            "instance": config.gamma / aus * instance,
+            "group": config.beta / aus * group,
+        }
+        return losses | contrasts
 
     def _pseudo(self, fast: Tensor, slow: Tensor, batch: Batch, progress: Progress) -> Tensor:
         """Teach the slow pathway the fast one's confident answers; the mean over all elements."""

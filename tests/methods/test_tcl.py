@@ -36,13 +36,16 @@ def test_labels_alone_then_contrasts_then_pseudo_labels() -> None:
 
 
 def test_the_contrasts_are_those_of_the_two_pathways() -> None:
-    method, batch = build(dropout=0.0).eval(), make_batch(TCL.needs)
+    method, batch = build(dropout=0.0, scale="literal").eval(), make_batch(TCL.needs)
     losses = method.losses(batch, make_progress(50, 100))
+    scaled = build(dropout=0.0).eval().losses(batch, make_progress(50, 100))
     fast = method._frame_logits(batch.clips["weak"]).mean(1)
     slow = method._frame_logits(batch.clips["weak2"][:, [0, 2, 4]]).mean(1)
     instance = 9 * nt_xent(class_vectors(fast), class_vectors(slow), 0.5)
     torch.testing.assert_close(losses["instance"], instance)
     torch.testing.assert_close(losses["group"], group_contrast(fast, slow, 0.5))
+    for name in ("instance", "group"):
+        torch.testing.assert_close(scaled[name], losses[name] / 4)
 
 
 def test_only_the_slow_pathway_learns_from_the_contrasts_and_pseudo_labels() -> None:
