@@ -1,0 +1,135 @@
+"""Plans: what is done stays done, the longest first, and a guess of how long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.plan import cost, estimate, make_plan, put_aside, read_record
+from bench.records import RecordError, write_record
+from bench.registry import Registry
+from bench.settings import PRESETS
+from bench.study import Cell
+from tests.bench.report_records import record as fabricated
+from tests.bench.report_records import unfinished
+
+
+def cell(results, method="supervised", ratio="0.1", fold=0, **train):
+    settings = PRESETS["quick"].settings
+    return Cell(
+        dataset="synthetic",
+        method=method,
+        ratio=ratio,
+        rule="sparse",
+        fold=fold,
+        seed=0,
+        preset="quick",
+        settings=replace(settings, train=replace(settings.train, **train)),
+        method_config={},
+        root=None,
+        dataset_options={},
+        results=results,
+        cache=Path("cache"),
+        registry=Registry(),
+        mask_file=results / "mask.json",
+        hashes={"cell": f"{method}{ratio}{fold}".ljust(10, "0")},
+    )
+
+
+def over(one, record):
+    """Put a record into a cell's folder."""
+    write_record(one.folder, replace(record, id=one.id))
+    return replace(record, id=one.id)
+
+
+def test_cells_are_parted_by_what_became_of_them(tmp_path):
+    grid = [cell(tmp_path, fold=fold) for fold in range(4)]
+    done = over(grid[0], fabricated())
+    failed = over(grid[1], unfinished("failed", "why"))
+    over(grid[2], unfinished("skipped", "no weights"))
+    plan = make_plan(grid)
+    assert (plan.done, plan.failed) == ([done], [failed])
+    assert plan.todo == [grid[2], grid[3]]
+    again = make_plan(grid, retry_failed=True)
+    assert (again.done, again.failed) == ([done], [])
+    assert again.todo == grid[1:]
+    fresh = make_plan(grid, fresh=True)
+    assert (fresh.todo, fresh.done, fresh.failed) == (grid, [], [])
+
+
+def test_the_longest_cells_come_first(tmp_path):
+    grid = [
+        cell(tmp_path, "supervised"),
+        cell(tmp_path, "ks"),
+        cell(tmp_path, "supervised", steps=4000),
+        cell(tmp_path, "fixmatch"),
+    ]
+    methods = [one.method for one in make_plan(grid).todo]
+    assert methods.index("ks") < methods.index("supervised", methods.index("supervised") + 1)
+    costs = [cost(one) for one in make_plan(grid).todo]
+    assert costs == sorted(costs, reverse=True)
+    assert costs[-1] == 400 * 32
+
+
+def test_epochs_cost_by_their_share_of_labels(tmp_path):
+    tenth, half = (cell(tmp_path, ratio=ratio, steps=0, epochs=2.0) for ratio in ("0.1", "0.5"))
+    assert cost(half) == pytest.approx(5 * cost(tenth))
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b""])
+def test_a_record_that_cannot_be_read_stops_the_plan_with_a_way_out(tmp_path, content):
+    one = cell(tmp_path)
+    assert read_record(one) is None
+    one.folder.mkdir(parents=True)
+    (one.folder / "record.json").write_bytes(content)
+    with pytest.raises(RecordError, match="move it away to do the cell again"):
+        make_plan([one])
+    assert make_plan([one], fresh=True).todo == [one]
+
+
+def test_an_old_folder_is_put_aside_whole_and_none_is_replaced(tmp_path):
+    one = cell(tmp_path)
+    assert put_aside(one) is None
+    for number in (1, 2):
+        over(one, fabricated())
+        (one.folder / "predictions.npz").write_text(str(number))
+        place = put_aside(one)
+        assert place == tmp_path / "replaced" / f"{one.id}-{number}"
+        assert (place / "predictions.npz").read_text() == str(number)
+        assert (place / "record.json").is_file()
+        assert not one.folder.exists()
+
+
+def test_a_folder_that_cannot_be_put_aside_is_one_sentence(tmp_path):
+    one = cell(tmp_path)
+    over(one, fabricated())
+    (tmp_path / "replaced").write_text("a file in its place")
+    with pytest.raises(RecordError, match=r"cannot write .*replaced/synthetic-supervised"):
+        put_aside(one)
+    assert read_record(one) is not None
+
+
+def timed(seconds, **place):
+    return fabricated(seconds={"total": seconds}, **place)
+
+
+def test_time_is_guessed_from_cells_of_the_same_kind(tmp_path):
+    records = [
+        timed(10.0, method="ks"),
+        timed(30.0, method="ks", fold=1),
+        timed(2.0, method="supervised"),
+        timed(900.0, method="ks", preset="paper"),
+        timed(900.0, method="supervised", dataset="bp4d"),
+    ]
+    todo = [cell(tmp_path, "ks"), cell(tmp_path, "ks", fold=1), cell(tmp_path, "supervised")]
+    assert estimate(todo, records, 1) == pytest.approx(20 + 20 + 2)
+    assert estimate(todo, records, 2) == pytest.approx(42 / 2)
+    assert estimate(todo, records, 64) == pytest.approx(42 / 3)
+
+
+def test_nothing_is_guessed_from_nothing(tmp_path):
+    failed = replace(unfinished("failed", "why", method="ks"), seconds={})
+    assert estimate([cell(tmp_path, "ks")], [failed], 1) is None
+    assert estimate([cell(tmp_path, "fixmatch")], [timed(1.0, method="ks")], 1) is None

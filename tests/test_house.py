@@ -1,0 +1,124 @@
+"""The house: who may import whom, and how large things may grow."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("bench", "methods", "datasets")
+FILES = sorted(file for package in OURS for file in (ROOT / package).rglob("*.py"))
+LONGEST_FUNCTION, LONGEST_MODULE = 45, 320
+
+
+def name(file):
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+
+def tree(file):
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imports(file):
+    """Absolute names that a file imports, at the top or anywhere; `from . import` resolved."""
+    for node in ast.walk(tree(file)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                home = ".".join(file.relative_to(ROOT).parts[: -node.level])
+                base = f"{home}.{base}".rstrip(".")
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def within(imported, package):
+    return imported == package or imported.startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+class TestEveryModule:
+    def test_imports_run_one_way(self, file):
+        forbidden = {
+            "datasets": ("bench", "methods", "torch", "torchvision", "timm"),
+            "methods": ("bench", "datasets"),
+            "bench": (),
+        }[file.relative_to(ROOT).parts[0]]
+        wrong = [i for i in imports(file) if any(within(i, package) for package in forbidden)]
+        assert wrong == []
+
+    def test_no_relative_import_leaves_its_package(self, file):
+        levels = [n.level for n in ast.walk(tree(file)) if isinstance(n, ast.ImportFrom)]
+        assert max(levels, default=0) <= 1
+
+    def test_nothing_is_longer_than_it_should_be(self, file):
+        kinds = ast.FunctionDef | ast.AsyncFunctionDef
+        functions = [node for node in ast.walk(tree(file)) if isinstance(node, kinds)]
+        # a command's signature is the list of its options, and as long as that
+        command = file.parent.name == "cli"
+        lengths = {
+            node.name: node.end_lineno + 1 - (node.body[0] if command else node).lineno
+            for node in functions
+        }
+        assert {n: count for n, count in lengths.items() if count > LONGEST_FUNCTION} == {}
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+
+
+@pytest.mark.parametrize("package", ["methods", "datasets"])
+def test_no_method_and_no_dataset_imports_another(package):
+    public = [f for f in (ROOT / package).glob("*.py") if not f.name.startswith("_")]
+    assert len(public) >= 2
+    names = {name(file) for file in public}
+    for file in (ROOT / package).glob("*.py"):
+        wrong = [i for i in imports(file) if any(within(i, n) for n in names - {name(file)})]
+        assert wrong == [], f"{name(file)} imports a concrete one"
+
+
+def test_the_checks_above_see_imports_of_every_form(tmp_path, monkeypatch):
+    file = tmp_path / "methods" / "mine.py"
+    file.parent.mkdir()
+    file.write_text(
+        "import bench.train as t\nfrom bench import study\nfrom . import _nets\n"
+        "from ._losses import AuLoss\ndef late():\n    from torch import nn\n"
+    )
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert set(imports(file)) == {
+        "bench.train",
+        "bench.study",
+        "methods._nets",
+        "methods._losses.AuLoss",
+        "torch.nn",
+    }
+
+
+def loaded(script):
+    command = [sys.executable, "-c", f"{script}\nimport sys\nprint(*sys.modules)"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_command_line_is_there_before_torch_is():
+    script = "from bench.cli import make_app\nimport typer.main\ntyper.main.get_command(make_app())"
+    modules = loaded(script)
+    assert {"bench.cli.run", "bench.cli.table", "bench.cli.data"} <= modules
+    assert not modules & {"torch", "timm", "torchvision", "numpy", "pandas", "methods._base"}
+
+
+def test_datasets_are_read_without_torch():
+    modules = loaded("import datasets.bp4d, datasets.synthetic")
+    assert not modules & {"torch", "bench", "methods"}
+
+
+def test_the_suite_says_so_when_it_is_not_whole(tmp_path):
+    (tmp_path / "bench").mkdir()
+    source = (ROOT / "bench" / "__init__.py").read_text(encoding="utf-8")
+    (tmp_path / "bench" / "__init__.py").write_text(source)
+    command = [sys.executable, "-c", "import bench"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "the folder methods/ does not lie beside bench/" in done.stderr
+    assert "clone the whole project and run `python -m bench` from its root" in done.stderr
