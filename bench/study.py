@@ -16,6 +16,7 @@ from methods._base import Method
 from .config import UsageError, override, pick, split_settings, unknown
 from .data import Data, Labelled, mask_path, split_and_mask
 from .identity import code_hash, digest, file_digest
+from .ranges import check_ranges
 from .records import cannot_write
 from .registry import Registry
 from .settings import PRESETS, Preset, Settings
@@ -183,6 +184,7 @@ def _settings(preset: Preset, sections: Mapping[str, Mapping[str, str]]) -> Sett
         if section in sections:
             part = override(getattr(settings, section), sections[section], section)
             settings = replace(settings, **{section: part})
+    check_ranges(settings)
     return settings
 
 

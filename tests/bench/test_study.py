@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 from bench.config import UsageError
 from bench.data import Data
 from bench.frames import FrameStore, StoredSequence
+from bench.ranges import AT_LEAST, AT_MOST
 from bench.records import RecordError
 from bench.registry import Registry
 from bench.settings import PRESETS
@@ -110,6 +111,45 @@ def test_what_is_asked_twice_is_done_once():
 )
 def test_what_does_not_exist_is_refused_before_anything_is_read(asked, sentence):
     assert refusal(**asked).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("knob", "limit"),
+    [
+        ("train.batch_size=0", "1 or more"),
+        ("train.steps=-5", "0 or more"),
+        ("train.epochs=0", "0.001 or more"),
+        ("train.lr=-1", "0 or more"),
+        ("train.momentum=1.5", "0 to 1"),
+        ("train.weight_decay=-0.1", "0 or more"),
+        ("train.clip_norm=-1", "0 or more"),
+        ("train.evaluate_every=-1", "0 or more"),
+        ("train.checkpoint_minutes=-1", "0 or more"),
+        ("trunk.width=0", "0.01 or more"),
+        ("data.size=0", "8 to 4096"),
+        ("data.size=100000", "8 to 4096"),
+        ("data.stride=0", "1 or more"),
+        ("data.val_subjects=-1", "0 or more"),
+    ],
+)
+def test_a_number_that_would_train_nonsense_is_refused(knob, limit):
+    assert refusal(knobs=[knob]) == f"{knob}: it takes {limit}"
+
+
+def test_every_number_of_a_run_has_a_range():
+    sections = {name: getattr(make_study().settings, name) for name in ("train", "trunk", "data")}
+    numbers = {
+        f"{section}.{item.name}"
+        for section, config in sections.items()
+        for item in fields(config)
+        if type(getattr(config, item.name)) in (int, float)
+    }
+    assert numbers == set(AT_LEAST) >= set(AT_MOST)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_lie_within_their_ranges(preset):
+    assert make_study(preset=preset).settings == PRESETS[preset].settings
 
 
 def test_the_knobs_of_a_method_that_does_not_run_are_checked_too():
