@@ -196,7 +196,7 @@ def _own_knobs(
     known = {*registry.methods(), dataset}
     for name in own:
         if name not in known:
-            raise unknown("section of --set,", name, known | general)
+            raise unknown("--set section", name, known | general)
     return own
 
 

@@ -46,7 +46,7 @@ def own_tree(person, tmp_path):
         ("--methods ks:no_sk", "unknown variant of ks 'no_sk': did you mean no_skd? known: "),
         ("--preset quik", "unknown preset 'quik': did you mean quick? known: paper, quick, smoke"),
         ("--rule dense", "unknown rule 'dense': known: contiguous, random, sparse"),
-        ("--set trian.lr=1", "unknown section of --set, 'trian': did you mean train? known: "),
+        ("--set trian.lr=1", "unknown --set section 'trian': did you mean train? known: "),
         ("--set train.lrr=1", "unknown key 'train.lrr': did you mean train.lr? known: amp, "),
         ("--set fixmatch.tua=1", "unknown key 'fixmatch.tua': did you mean fixmatch.tau? known: "),
         ("--set bp4d.landmark=x", "unknown key 'bp4d.landmark': did you mean bp4d.landmarks?"),
