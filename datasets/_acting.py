@@ -1,17 +1,15 @@
 """What a person does in front of the camera: action units over time, their labels, and all else.
 
-A plan for the whole cast shares each action unit's time out over the recordings, so that rates and
-co-occurrence hold for any seed; a take then plays one recording: events with onset, apex and
-offset, head movement, blinks, speech, a hand. Rates and signs of co-occurrence are BP4D's; timing
-follows common FACS practice (an event lasts from reaching intensity B to falling below it).
+A take plays one recording of the plan: events with onset, apex and offset, head movement, blinks,
+speech, a hand. Timing follows common FACS practice (an event lasts from reaching intensity B to
+falling below it).
 
-Shapes: Q recordings of the cast, T frames, A action units, E events of an action unit in a take.
+Shapes: T frames, A action units, K shapes, E events of an action unit in a take.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,42 +18,22 @@ from numpy.typing import NDArray
 from ._faces import AUS, Array
 from ._muscles import EXTRA
 from ._people import Person, stream
+from ._plan import plan
 
-SUBJECTS = tuple([f"F{n:03d}" for n in range(1, 24)] + [f"M{n:03d}" for n in range(1, 19)])
-TASKS = ("T1", "T2", "T3", "T4", "T5", "T6", "T7", "T8")
 FPS = 25.0
 LEVEL_B = 0.25
 """Intensity (0..1) from which an action unit counts as present; FACS calls it B."""
 
-RATES = np.array([21.1, 17.1, 20.3, 46.1, 54.9, 59.4, 56.2, 46.6, 16.9, 34.3, 16.5, 15.1]) / 100
 LASTS = np.array([28, 26, 45, 100, 110, 110, 110, 90, 22, 40, 20, 22])
 """Median length of an event in frames; a long one usually outlasts the recording."""
-FULLEST = np.array([0.7, 0.7, 0.9, 1, 1, 1, 1, 1, 0.55, 0.85, 0.55, 0.55])
-"""The largest share of a recording that an action unit is on for."""
-SPREAD = np.array([0.4, 0.4, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.45, 0.35, 0.45, 0.45])
-"""The share of recordings that lie between never and `FULLEST`."""
+FAINTEST = np.array([50, 50, 50, 36, 36, 36, 36, 44, 50, 50, 50, 50]) / 100
+"""The weakest an event may be at its peak: states that last are often weak, brief acts are not."""
 PHASE = np.array([0.55, 0.55, 0.40, 0.0, 0.0, 0.02, 0.0, 0.08, 0.28, 0.48, 0.74, 0.50])
 """When in a recording the first event is centred, in turns after the recording's own moment."""
 MOST_TURN = np.radians([20.0, 15.0, 9.0])
 """Largest yaw, pitch and roll."""
-TASK_EFFECT = np.array(
-    [
-        [-0.4, -0.3, -0.9, 1.1, 0.6, 0.9, 1.3, 0.5, -0.4, -0.7, -0.4, -0.4],  # T1 happy
-        [0.5, 0.2, 0.6, -0.8, -0.5, -0.8, -1.0, -0.2, 0.7, 0.7, 0.2, 0.4],  # T2 sad
-        [0.9, 0.9, -0.4, -0.7, -0.7, -0.5, -0.2, -0.3, -0.2, -0.4, -0.2, -0.3],  # T3 surprised
-        [0.1, 0.1, -0.4, 0.7, 0.4, 0.5, 0.7, 0.6, 0.0, -0.1, 0.0, 0.2],  # T4 embarrassed
-        [0.6, 0.6, 0.4, -0.4, -0.2, -0.2, -0.3, -0.2, 0.0, -0.1, -0.1, -0.2],  # T5 afraid
-        [-0.4, -0.4, 0.5, 0.6, 0.7, 0.7, 0.1, 0.0, 0.0, 0.0, 0.1, -0.1],  # T6 in pain
-        [-0.4, -0.3, 0.4, -0.6, -0.1, -0.5, -0.6, 0.0, -0.1, 0.6, 0.7, 0.4],  # T7 angry
-        [-0.3, -0.3, 0.5, 0.2, 0.4, 0.6, 0.0, -0.2, -0.1, 0.1, -0.2, -0.1],  # T8 disgusted
-    ]
-)
-TOGETHER = {
-    (1, 2): 0.75, (6, 7): 0.6, (6, 10): 0.6, (7, 10): 0.6, (6, 12): 0.65, (7, 12): 0.5,
-    (10, 12): 0.6, (17, 24): 0.4, (12, 14): 0.3, (15, 17): 0.25, (4, 7): 0.15, (1, 4): 0.1,
-}  # fmt: skip
-APART = ((1, 6), (1, 7), (2, 6), (2, 7), (10, 17), (10, 23), (10, 24), (12, 15), (12, 17),
-         (12, 23), (12, 24), (15, 23), (15, 24), (23, 24))  # fmt: skip
+PACES = (0.5, 0.5, 0.5, 0.4, 0.4, 0.3, 0.8, 0.6, 0.3, 0.4, 0.35, 0.35)
+"""Fastest drift in Hz of head turn (3), place (3), gaze (2), exposure, focus, and light (2)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +52,8 @@ class Take:
     """(T, 3) shift right and down in frame sides, and zoom."""
     gaze: Array
     """(T, 2) shift of the irises in template units."""
+    light: Array
+    """(T, 3) direction to the light, unit length."""
     exposure: Array
     blur: Array
     """(T,) weight of a pixel's neighbours, 0..0.25."""
@@ -85,44 +65,13 @@ class Take:
     """Seed of the noise."""
 
 
-@lru_cache(maxsize=4)
-def plan(seed: int) -> dict[tuple[str, str], Array]:
-    """Share the action units out: (subject, task) -> share of the recording each is on, (A,)."""
-    rng = stream(seed, "plan")
-    mix = _correlated()
-    people, tasks, count = len(SUBJECTS), len(TASKS), len(AUS)
-    subject = 0.55 * rng.standard_normal((people, 1, count)) @ mix
-    residual = 0.85 * rng.standard_normal((people, tasks, count)) @ mix
-    drive = (subject + residual + TASK_EFFECT).reshape(-1, count)
-    rank = (drive.argsort(0).argsort(0) + 0.5) / len(drive)
-    never = 1 - RATES / FULLEST - SPREAD / 2
-    share = FULLEST * np.clip((rank - never) / SPREAD, 0, 1)
-    keys = [(person, task) for person in SUBJECTS for task in TASKS]
-    return dict(zip(keys, share.astype(np.float32), strict=True))
-
-
-@lru_cache(maxsize=1)
-def _correlated() -> NDArray[np.float64]:
-    """Return the (A, A) factor that gives white noise the signs of `TOGETHER` and `APART`."""
-    matrix = np.eye(len(AUS))
-    pairs = TOGETHER | dict.fromkeys(APART, -0.35)
-    for (one, other), value in pairs.items():
-        i, j = AUS.index(one), AUS.index(other)
-        matrix[i, j] = matrix[j, i] = value
-    values, vectors = np.linalg.eigh(matrix)
-    # Hand-set pairs need not make a valid correlation matrix: the nearest one is close enough.
-    factor = (vectors * np.sqrt(np.clip(values, 0.02, None))) @ vectors.T
-    scaled: NDArray[np.float64] = factor / np.linalg.norm(factor, axis=0)
-    return scaled
-
-
 def play(seed: int, subject: str, task: str, who: Person, frames: int) -> Take:
     """Play the recording that (seed, subject, task) names, `frames` long give or take 15 %."""
     rng = stream(seed, "take", subject, task)
     length = max(2, round(frames * rng.uniform(0.85, 1.15)))
     intensity, labels = _perform(rng, plan(seed)[subject, task], length)
     moves = _moves(rng, task, who, intensity)
-    return Take(intensity=intensity, labels=labels, shapes=moves, **_camera(rng, length))
+    return Take(intensity=intensity, labels=labels, shapes=moves, **_camera(rng, length, who))
 
 
 def pose(who: Person, intensity: Array, **extra: Array) -> Take:
@@ -142,6 +91,7 @@ def pose(who: Person, intensity: Array, **extra: Array) -> Take:
         pose=np.zeros((frames, 3), np.float32),
         place=np.tile(np.array([0, 0, 1], np.float32), (frames, 1)),
         gaze=np.zeros((frames, 2), np.float32),
+        light=np.tile(who.light, (frames, 1)),
         exposure=np.ones(frames, np.float32),
         blur=np.zeros(frames, np.float32),
         hand=np.zeros((frames, 4), np.float32),
@@ -153,8 +103,8 @@ def pose(who: Person, intensity: Array, **extra: Array) -> Take:
 def _lids(intensity: Array, blink: Array) -> tuple[Array, Array]:
     """Return how far the upper and the lower lid go, (T,) each; together they never cross."""
     cheek, tight = intensity[:, AUS.index(6)], intensity[:, AUS.index(7)]
-    upper = 1 - (1 - blink) * (1 - 0.34 * tight) * (1 - 0.08 * cheek)
-    return upper, np.minimum(0.40 * tight + 0.22 * cheek, 1 - upper)
+    upper = 1 - (1 - blink) * (1 - 0.28 * tight) * (1 - 0.08 * cheek)
+    return upper, np.minimum(0.36 * tight + 0.20 * cheek, 1 - upper)
 
 
 def _perform(rng: np.random.Generator, share: Array, length: int) -> tuple[Array, NDArray[np.int8]]:
@@ -170,6 +120,8 @@ def _perform(rng: np.random.Generator, share: Array, length: int) -> tuple[Array
         _ease((since + lasts / 2) / rise + start), _ease((lasts / 2 - since) / fall + start)
     )
     intensity = (level * peak).max(-1)
+    ebb = 0.5 + 0.5 * np.sin(_wander(rng, length, *[0.7] * len(AUS)).T)
+    intensity -= 0.25 * ebb * np.clip(intensity - LEVEL_B, 0, None)
     early, late = rng.normal(0, 1.2, (2, *peak.shape))
     seen = (since >= early - lasts / 2) & (since < lasts / 2 + late) & (peak >= LEVEL_B)
     return intensity.astype(np.float32), seen.any(-1).astype(np.int8)
@@ -186,7 +138,7 @@ def _events(rng: np.random.Generator, share: Array, length: int) -> tuple[Array,
     gaps *= (1 - share[:, None]) * length / np.maximum(gaps.sum(1, keepdims=True), 1e-9)
     first = (rng.random() + PHASE + rng.normal(0, 0.07, count))[:, None] * length
     centre = first + np.cumsum(lasts + gaps, 1) - lasts / 2 - gaps - lasts[:, :1] / 2
-    peak = used * (0.42 + 0.58 * rng.beta(1.6, 1.3, (count, slots)))
+    peak = used * (FAINTEST[:, None] + (1 - FAINTEST[:, None]) * rng.beta(1.6, 1.3, (count, slots)))
     lasts[share > 0.97] *= 3
     faint = rng.uniform(0.03, 0.2, (count, 1)) * (rng.random((count, 1)) < 0.5)
     return (
@@ -245,19 +197,21 @@ def _wander(rng: np.random.Generator, length: int, *paces: float) -> Array:
     return noise
 
 
-def _camera(rng: np.random.Generator, length: int) -> dict[str, Any]:
+def _camera(rng: np.random.Generator, length: int, who: Person) -> dict[str, Any]:
     """Draw how the head moves and how it is filmed: the other fields of a `Take`."""
-    turn = _wander(rng, length, 0.5, 0.5, 0.5)
-    away, near = _wander(rng, length, 0.4, 0.4), _wander(rng, length, 0.3)
-    eyes, lens = _wander(rng, length, 0.8, 0.6), _wander(rng, length, 0.3, 0.4)
-    pose = MOST_TURN * np.tanh(rng.normal(0, 0.42, 3) + 0.32 * turn.T)
-    place = np.hstack([away.T * [0.02, 0.015], rng.uniform(0.95, 1.07) + 0.012 * near.T])
+    drift = _wander(rng, length, *PACES).T
+    turn, shift, eyes, lens, lamp = np.split(drift, [3, 6, 8, 10], axis=1)
+    lamp = who.light[:2] + rng.normal(0, [0.2, 0.1]) + [0.22, 0.15] * lamp
+    lamp = np.hstack([lamp, np.full((length, 1), who.light[2])])
     series = {
-        "pose": pose, "place": place, "gaze": np.tanh(eyes.T) * [0.03, 0.012],
-        "exposure": rng.uniform(0.85, 1.08) + 0.03 * lens[0],
-        "blur": np.clip(rng.uniform(-0.06, 0.12) + 0.04 * lens[1], 0, 0.25),
+        "pose": MOST_TURN * np.tanh(rng.normal(0, 0.3, 3) + 0.55 * turn),
+        "place": [0, 0, rng.uniform(0.95, 1.07)] + [0.02, 0.015, 0.012] * shift,
+        "gaze": [0.03, 0.012] * np.tanh(eyes),
+        "exposure": rng.uniform(0.85, 1.05) + 0.05 * lens[:, 0],
+        "light": lamp / np.linalg.norm(lamp, axis=1, keepdims=True),
+        "blur": np.clip(rng.uniform(-0.06, 0.12) + 0.04 * lens[:, 1], 0, 0.25),
         "hand": _hand(rng, length),
-    }  # fmt: skip
+    }
     arrays = {name: np.asarray(value, np.float32) for name, value in series.items()}
     return arrays | {"noise": float(rng.uniform(1.5, 5)), "grain": int(rng.integers(2**31))}
 

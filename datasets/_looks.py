@@ -46,7 +46,7 @@ def _identity(x: Array, y: Array) -> Array:
         (0.11 * x * mouth * (1 - ramp(ax, 0.35, 0.7)), nil, nil),
         (nil, 0.035 * bump(x, y, 0, 1.0, 0.5, 0.22), nil),
         (nil, 0.022 * (bump(x, y, 0, 1.16, 0.3, 0.07) - bump(x, y, 0, 0.89, 0.3, 0.06)), nil),
-        (nil, 0.045 * brow, 0.03 * brow),
+        (nil, 0.038 * brow, 0.03 * brow),
         (nil, 0.09 * (ax - 0.42) * brow, nil),
         (
             0.05 * out * bump(x, y, 0.8, 0.5, 0.25, 0.35),
@@ -91,10 +91,10 @@ def albedo(who: Person, x: Array, y: Array, cosine: Array) -> Array:
     lip = ramp(y - top, -edge, edge) * (1 - ramp(y - bottom, -edge, edge))
     lip *= 1 - ramp(np.abs(x), _faces.MOUTH_W - 0.02, _faces.MOUTH_W + 0.03)
     groove = np.exp(-((np.minimum(np.abs(y - inner_top), np.abs(y - inner_low)) / 0.03) ** 2))
-    colour = _mix(colour, who.lip[:, None] * (1 - 0.35 * groove), lip)
+    colour = _mix(colour, who.lip[:, None] * (1 - 0.5 * groove), lip)
     colour = _mix(colour, rgb(40, 26, 22)[:, None], _lashes(x, y))
     brows = who.brow_dark * _brow_mask(who, x, y)
-    colour = _mix(colour, 0.62 * who.hair[:, None], brows)
+    colour = _mix(colour, 0.5 * who.hair[:, None], brows)
     strands = 1 + 0.16 * waves(who.texture + 2, 3.2 * x, 0.5 * y, 6, 22)
     return _mix(colour, who.hair[:, None] * strands, hair_mask(who, x, y, cosine))
 

@@ -47,9 +47,9 @@ def _brows(out: Array, x: Array, y: Array) -> None:
     one, two, four = (AUS.index(au) for au in (1, 2, 4))
     free = 1 - ramp(y, -0.16, -0.06)
     out[one, 1] = -free * (0.21 * bump(x, y, 0.17, -0.30, 0.22, 0.24))
-    out[two, 1] = -free * (0.20 * bump(x, y, 0.52, -0.34, 0.27, 0.24))
-    out[four, 1] = 0.13 * bump(x, y, 0.22, -0.28, 0.34, 0.15) - 0.02 * bump(x, y, 0, -0.1, 0.1, 0.1)
-    out[four, 0] = -0.085 * side(x) * bump(x, y, 0.20, -0.26, 0.17, 0.15)
+    out[two, 1] = -free * (0.22 * bump(x, y, 0.52, -0.34, 0.27, 0.24))
+    out[four, 1] = 0.15 * bump(x, y, 0.22, -0.28, 0.34, 0.15) - 0.02 * bump(x, y, 0, -0.1, 0.1, 0.1)
+    out[four, 0] = -0.10 * side(x) * bump(x, y, 0.20, -0.26, 0.17, 0.15)
     out[four, 2] = 0.05 * bump(x, y, 0.0, -0.26, 0.14, 0.12)
 
 
@@ -96,10 +96,10 @@ def _lip_pullers(out: Array, x: Array, y: Array) -> None:
 def _lip_tighteners(out: Array, x: Array, y: Array) -> None:
     tight, press = AUS.index(23), AUS.index(24)
     upper, lower = bump(x, y, 0.0, 0.90, 0.30, 0.075), bump(x, y, 0.0, 1.145, 0.28, 0.085)
-    out[tight, 1] = 0.055 * upper - 0.070 * lower
-    out[tight, 0] = -0.14 * side(x) * bump(x, y, 0.34, 1.0, 0.21, 0.14)
+    out[tight, 1] = 0.062 * upper - 0.082 * lower
+    out[tight, 0] = -0.17 * side(x) * bump(x, y, 0.34, 1.0, 0.22, 0.14)
     out[tight, 2] = 0.05 * bump(x, y, 0.0, 1.0, 0.22, 0.16)
-    out[press, 1] = 0.075 * upper - 0.098 * lower
+    out[press, 1] = 0.085 * upper - 0.112 * lower
     out[press, 0] = 0.025 * side(x) * bump(x, y, 0.34, 1.0, 0.14, 0.10)
     out[press, 2] = 0.06 * bump(x, y, 0.12, 0.83, 0.24, 0.05) + 0.07 * bump(
         x, y, 0.1, 1.22, 0.24, 0.06
@@ -149,19 +149,19 @@ def _furrows(x: Array, y: Array) -> Array:
         _line(ax - fold - 0.03, 0.04) * ramp(y, 0.5, 0.65) * (1 - ramp(y, 0.98, 1.08))
     )
     hook = 0.475 - 1.6 * (y - 1.0) ** 2
-    out[AUS.index(14)] = 1.6 * _line(ax - hook, 0.04) * _line(y - 1.0, 0.13)
-    out[AUS.index(15)] = 1.1 * _line(ax - 0.37 - 0.45 * (y - 1.08), 0.035) * _line(y - 1.15, 0.09)
+    out[AUS.index(14)] = 1.6 * _line(ax - hook, 0.05) * _line(y - 1.0, 0.13)
+    out[AUS.index(15)] = 1.1 * _line(ax - 0.37 - 0.45 * (y - 1.08), 0.05) * _line(y - 1.15, 0.09)
     _chin_furrows(out, x, y)
     return out
 
 
 def _upper_furrows(out: Array, ax: Array, y: Array) -> None:
-    rows = sum(_line(y - row - 0.04 * np.cos(ax * 5), 0.028) for row in (-0.53, -0.66, -0.79))
+    rows = sum(_line(y - row - 0.04 * np.cos(ax * 5), 0.036) for row in (-0.47, -0.59, -0.72))
     out[AUS.index(1)] = 0.9 * rows * (1 - ramp(ax, 0.25, 0.5))
     out[AUS.index(2)] = 0.9 * rows * ramp(ax, 0.2, 0.45) * (1 - ramp(ax, 0.7, 0.85))
-    glabella = _line(ax - 0.075 - 0.05 * (y + 0.25), 0.03) * _line(y + 0.27, 0.13)
-    root = _line(y + 0.06, 0.03) * _line(ax, 0.11)
-    out[AUS.index(4)] = 1.2 * glabella + 0.6 * root
+    glabella = _line(ax - 0.075 - 0.05 * (y + 0.25), 0.045) * _line(y + 0.27, 0.13)
+    root = _line(y + 0.06, 0.04) * _line(ax, 0.12)
+    out[AUS.index(4)] = 1.5 * glabella + 0.8 * root
     angle, radius = np.arctan2(y + 0.02, ax - 0.57), np.hypot(y + 0.02, ax - 0.57)
     crow = (
         np.clip(np.cos(angle * 9), 0, 1) ** 2 * _line(radius - 0.16, 0.085) * (np.abs(angle) < 0.9)
@@ -173,16 +173,16 @@ def _upper_furrows(out: Array, ax: Array, y: Array) -> None:
 
 def _chin_furrows(out: Array, x: Array, y: Array) -> None:
     ax = np.abs(x)
-    pits = 0.5 + 0.5 * np.cos(x * 46 + 9 * np.sin(y * 11)) * np.cos(y * 42 + 3 * np.sin(x * 17))
-    arc = _line(y - 1.25 - 0.9 * x**2, 0.03) * _line(ax, 0.24)
+    pits = 0.5 + 0.5 * np.cos(x * 36 + 7 * np.sin(y * 9)) * np.cos(y * 32 + 3 * np.sin(x * 13))
+    arc = _line(y - 1.25 - 0.9 * x**2, 0.045) * _line(ax, 0.24)
     out[AUS.index(17)] = 1.1 * pits**2 * bump(x, y, 0, 1.38, 0.19, 0.10) + 1.2 * arc
     comb = (
-        np.cos(x * 55) ** 2
+        np.cos(x * 36) ** 2
         * (_line(y - 0.83, 0.055) + 0.8 * _line(y - 1.2, 0.05))
         * _line(ax, 0.24)
     )
-    out[AUS.index(23)] = 0.6 * comb + 0.5 * _line(ax - 0.36, 0.03) * _line(y - 1.0, 0.08)
-    band = _line(y - 0.895, 0.025) + _line(y - 1.135, 0.03)
-    seam = _line(y - MOUTH_Y, 0.035)
-    knot = _line(ax - 0.42, 0.035) * _line(y - 1.02, 0.07)
+    out[AUS.index(23)] = 1.0 * comb + 0.7 * _line(ax - 0.36, 0.045) * _line(y - 1.0, 0.08)
+    band = _line(y - 0.895, 0.035) + _line(y - 1.135, 0.04)
+    seam = _line(y - MOUTH_Y, 0.045)
+    knot = _line(ax - 0.42, 0.05) * _line(y - 1.02, 0.07)
     out[AUS.index(24)] = (0.9 * band + 0.9 * seam) * _line(ax, 0.30) + 0.8 * knot

@@ -24,6 +24,8 @@ HAIRS = {
     "blond": (198, 164, 108), "brown": (104, 70, 44), "dark": (58, 40, 30), "black": (30, 25, 25),
     "red": (146, 74, 38), "grey": (150, 146, 140),
 }  # fmt: skip
+FURROWS = np.array([60, 60, 60, 50, 50, 50, 50, 60, 60, 65, 65, 65]) / 100
+"""How much darker skin gets in a full furrow of each action unit."""
 IRISES = ((92, 130, 160), (84, 116, 84), (104, 72, 40), (62, 40, 26), (44, 30, 24))
 
 
@@ -81,24 +83,24 @@ def person(seed: int, subject: str) -> Person:
 
 def _face(rng: np.random.Generator, *, female: bool) -> dict[str, Any]:
     count = len(AUS)
-    shape = np.clip(rng.normal(0, 0.85, IDENTITIES), -1.7, 1.7)
+    shape = np.clip(rng.normal(0, 0.75, IDENTITIES), -1.7, 1.7)
     shape[[2, 3, 12, 13]] += np.array([-0.6, -0.4, 0.5, -0.3]) * (1 if female else -1)
     overall = np.exp(rng.normal(0, 0.14))
     return {
         "shape": shape.astype(np.float32),
-        "gain": (overall * np.exp(rng.normal(0, 0.16, count))).astype(np.float32),
-        "lean": np.clip(rng.normal(0, 0.16, count), -0.4, 0.4).astype(np.float32),
-        "rest": np.clip(rng.normal(0, 0.07, count), -0.15, 0.18).astype(np.float32),
-        "furrow": (0.50 * np.exp(rng.normal(0, 0.25, count))).astype(np.float32),
+        "gain": (overall * np.exp(rng.normal(0, 0.14, count))).astype(np.float32),
+        "lean": np.clip(rng.normal(0, 0.14, count), -0.35, 0.35).astype(np.float32),
+        "rest": np.clip(rng.normal(0, 0.06, count), -0.13, 0.15).astype(np.float32),
+        "furrow": (FURROWS * np.exp(rng.normal(0, 0.25, count))).astype(np.float32),
         "lines": float(rng.beta(1.2, 3)),
-        "brow_size": float(rng.uniform(0.75, 1.1) if female else rng.uniform(0.95, 1.4)),
-        "brow_dark": float(rng.uniform(0.5, 0.95)),
+        "brow_size": float(rng.uniform(0.9, 1.25) if female else rng.uniform(1.05, 1.5)),
+        "brow_dark": float(rng.uniform(0.7, 0.98)),
         "hairline": float(rng.normal(-0.98, 0.06) - (0 if female else rng.choice([0, 0, 0.25]))),
         "fringe": float(rng.choice([0, 0, 0.2, 0.4]) if female else rng.choice([0, 0, 0.15])),
         "parting": float(rng.uniform(-0.5, 0.5)),
         "hair_low": float(rng.choice([0.7, 1.5, 2.6]) if female else rng.choice([0.1, 0.3, 0.4])),
         "hair_thick": float(rng.uniform(0.10, 0.2) if female else rng.uniform(0.03, 0.14)),
-        "beard": float(0 if female else rng.choice([0, 0.1, 0.2, 0.35, 0.8])),
+        "beard": float(0 if female else rng.choice([0, 0.08, 0.15, 0.25, 0.6])),
         "freckles": float(rng.choice([0, 0, 0, 1])),
         "glasses": float(rng.random() < 0.15),
     }
@@ -112,7 +114,7 @@ def _colours(rng: np.random.Generator, *, female: bool) -> dict[str, Any]:
     hair = np.array(
         HAIRS[str(rng.choice(light_hair if tone < 1.5 else ["dark", "black", "black"]))]
     )
-    red = skin * [0.86, 0.60, 0.58]
+    red = skin * [0.80, 0.48, 0.48]
     lipstick = np.array([170, 40, 60]) if female and rng.random() < 0.3 else red
     iris = IRISES[int(rng.integers(0, 4) if tone < 1.5 else rng.integers(2, 5))]
     colours = {

@@ -131,7 +131,7 @@ class Studio:
     ) -> NDArray[np.uint8]:
         pixels = project(head, turn, take.place[t], self._size)
         normal, area = self._normals(pixels)
-        lit = self._lit(self._painted(take, t, head), normal, fold)
+        lit = self._lit(self._painted(take, t, head), normal, fold, take.light[t])
         colour, cover = splat(pixels, lit, area, self._size)
         back = self._props.behind(take, t, turn)
         image: Array = back + (colour - back) * cover[..., None]
@@ -155,14 +155,14 @@ class Studio:
             opening.paint(colour, head, take, t)
         return colour
 
-    def _lit(self, colour: Array, normal: Array, fold: Array) -> Array:
+    def _lit(self, colour: Array, normal: Array, fold: Array, light: Array) -> Array:
         who = self._who
-        facing = np.clip(who.light @ normal, 0, None)
+        facing = np.clip(light @ normal, 0, None)
         shade = who.ambient + (1.06 - who.ambient) * facing
         shade = shade * (1 - np.clip(fold, -0.35, 0.75))
         for opening in self._openings:
             opening.shade(shade)
-        half = who.light + np.array([0, 0, 1], np.float32)
+        half = light + np.array([0, 0, 1], np.float32)
         gloss = np.clip((half / np.linalg.norm(half)) @ normal, 0, None) ** 16
         return colour * shade + self._shine * gloss * (1 - np.clip(fold, 0, 1))
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _acting, _people, _render
+from . import _acting, _people, _plan, _render
 from ._base import BrokenFrame, Dataset, DatasetError, FoldList, Sequence
 from ._faces import AUS
 from ._split import load_folds
@@ -99,7 +99,7 @@ class Synthetic(Dataset):
         "seed": "another cast and other recordings (default 0)",
         "subjects": "how many subjects, 1-41, or their names, comma-separated (default 41)",
         "tasks": "tasks, comma-separated, of T1-T8 (default all)",
-        "frames": "mean length of a recording in frames, 10 or more; +-15 % (default 110)",
+        "frames": "mean length of a recording in frames, 10 or more; +-15 % (default 100)",
         "size": "side of the drawn frames in pixels, 48-512 (default 88)",
     }
 
@@ -115,9 +115,9 @@ class Synthetic(Dataset):
         """Play every recording of the chosen subjects and tasks; no pixel is drawn."""
         self.problems = []
         seed = self._number("seed", 0, 0, 2**31)
-        frames = self._number("frames", 110, 10, 10_000)
+        frames = self._number("frames", 100, 10, 10_000)
         side = self._number("size", 88, 48, 512)
-        tasks = self._names("tasks", _acting.TASKS)
+        tasks = self._names("tasks", _plan.TASKS)
         return [
             _sequence(Recipe(seed, subject, task, frames, side))
             for subject in self._subjects()
@@ -131,12 +131,12 @@ class Synthetic(Dataset):
         return FoldList(full.name, groups, full.sha256)
 
     def _subjects(self) -> list[str]:
-        given = str(self.options.get("subjects", len(_acting.SUBJECTS)))
+        given = str(self.options.get("subjects", len(_plan.SUBJECTS)))
         if not given.isdigit():
-            return self._names("subjects", _acting.SUBJECTS)
-        count = self._number("subjects", len(_acting.SUBJECTS), 1, len(_acting.SUBJECTS))
+            return self._names("subjects", _plan.SUBJECTS)
+        count = self._number("subjects", len(_plan.SUBJECTS), 1, len(_plan.SUBJECTS))
         # Women and men in turn: the first few already reach every fold.
-        return sorted(sorted(_acting.SUBJECTS, key=lambda name: (int(name[1:]), name))[:count])
+        return sorted(sorted(_plan.SUBJECTS, key=lambda name: (int(name[1:]), name))[:count])
 
     def _names(self, key: str, known: tuple[str, ...]) -> list[str]:
         given = self.options.get(key, known)
