@@ -85,20 +85,22 @@ class Preset:
     seeds: tuple[int, ...] = (0,)
 
 
-# A small trunk needs a recipe of its own: the paper's SGD on unweighted frames does not leave the
-# ground in a few hundred steps (results/LOG.md).
+# A small trunk needs a recipe of its own: a few hundred steps of the paper's SGD teach it next to
+# nothing (results/LOG.md). Found on the supervised control alone, the same for every method.
 _QUICK = Settings(
     train=TrainConfig(
         optimiser="adamw",
-        lr=4e-3,
+        lr=6e-3,
         weight_decay=0.05,
         schedule="one-cycle",
-        batch_size=32,
-        steps=400,
+        batch_size=16,
+        steps=600,
         clip_norm=1.0,
     ),
     trunk=Trunk(name="resnet18", width=0.25, weights="none"),
     data=DataConfig(size=64),
+    # Crops are aligned already, and at 64 px a turn of 15 degrees costs more than it teaches.
+    augment=AugmentConfig(rotate=6.0),
 )
 
 PRESETS = {
@@ -112,9 +114,9 @@ PRESETS = {
         ratios=("0.05",),
     ),
     "quick": Preset(
-        summary="small and honest: quarter-width ResNet-18, 64 px, 400 steps at every ratio",
+        summary="small and honest: quarter-width ResNet-18, 64 px, 600 steps at every ratio",
         settings=_QUICK,
-        ratios=("0.01", "0.1", "1"),
+        ratios=("0.01", "0.1"),
     ),
     "paper": Preset(
         summary="the paper's: ResNet-18, ImageNet weights, 224 px, SGD 0.01, 50 epochs",

@@ -33,4 +33,4 @@ def command(
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
     found = tables(kind, records, select=select, published=published, intervals=intervals)
-    typer.echo(render_all(found, style))
+    typer.echo(render_all(found, style), nl=False)
