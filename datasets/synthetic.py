@@ -99,7 +99,7 @@ class Synthetic(Dataset):
         "seed": "another cast and other recordings (default 0)",
         "subjects": "how many subjects, 1-41, or their names, comma-separated (default 41)",
         "tasks": "tasks, comma-separated, of T1-T8 (default all)",
-        "frames": "mean length of a recording in frames, 10 or more; +-15 % (default 100)",
+        "frames": "mean length of a recording in frames, 10 or more; +-15 % (default 80)",
         "size": "side of the drawn frames in pixels, 48-512 (default 88)",
     }
 
@@ -115,7 +115,7 @@ class Synthetic(Dataset):
         """Play every recording of the chosen subjects and tasks; no pixel is drawn."""
         self.problems = []
         seed = self._number("seed", 0, 0, 2**31)
-        frames = self._number("frames", 100, 10, 10_000)
+        frames = self._number("frames", 80, 10, 10_000)
         side = self._number("size", 88, 48, 512)
         tasks = self._names("tasks", _plan.TASKS)
         return [
