@@ -15,6 +15,7 @@ COMMANDS = (
     "status",
     "table",
     "list",
+    "check",
     "explain",
     "diff",
     "data prepare",

@@ -1,0 +1,110 @@
+"""Conformance checks to the bit: one seed, hidden and uncoded labels, stop and go."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from datasets._base import UNCODED
+
+from ._check_bed import STEPS, Bed, drawn_from, generators, shake
+from ._check_watch import Failed, listed
+from .train import Trainer
+
+
+def same_seed(bed: Bed) -> None:
+    """Check that two runs of one seed give the same weights and losses, bit for bit."""
+    shake(1)
+    again = bed.assembly()
+    before = generators()
+    again.trainer.run(STEPS)
+    unlike = bed.reference.differing(again.trainer)
+    if unlike:
+        culprit = drawn_from(before) or "numpy, random, the time, the order of a set or an id()"
+        raise Failed(
+            f"two runs of one seed differ in {listed(unlike)}: it depends on {culprit}; draw "
+            "random numbers from torch's global generator, which is seeded and saved"
+        )
+
+
+def hidden_labels(bed: Bed) -> None:
+    """Check that turning round every label but the key frames' changes no bit of the training."""
+    assembly = bed.assembly()
+    sampler = assembly.trainer.loader.sampler
+    labels = sampler.table.labels.copy()
+    hidden = labels != UNCODED
+    hidden[sampler.keys] = False
+    labels[hidden] = 1 - labels[hidden]
+    sampler.table = replace(sampler.table, labels=labels)
+    assembly.trainer.run(STEPS)
+    unlike = bed.reference.differing(assembly.trainer)
+    if unlike:
+        raise Failed(
+            f"labels that the budget did not pay for change {listed(unlike)}: learn from "
+            "Batch.labels alone; what Progress.audit is given must stay behind it"
+        )
+
+
+def uncoded_labels(bed: Bed) -> None:
+    """Check that a label of -1 counts neither as present nor as absent nor as a number."""
+    trainer = bed.run(until=STEPS // 2).trainer
+    batch, hidden = trainer.loader.batch(trainer.step)
+    trainer.audit.expect(hidden)
+    random = torch.get_rng_state()
+
+    def total(label: float) -> float:
+        torch.set_rng_state(random)
+        labels = batch.labels.clone()
+        labels[:, 0] = label
+        found = trainer.method.losses(replace(batch, labels=labels), trainer.progress())
+        return float(torch.stack(list(found.values())).sum().detach())
+
+    absent, present, uncoded = total(0), total(1), total(UNCODED)
+    if not np.isfinite(uncoded):
+        raise Failed(
+            "an AU that no frame of a batch codes makes the loss infinite: divide by max(1, n)"
+        )
+    linear = 2 * absent - present  # what a BCE makes of a target of -1
+    for value, taken in ((absent, "0"), (present, "1"), (linear, "the number -1")):
+        if absent != present and np.isclose(uncoded, value, rtol=1e-6, atol=0):
+            raise Failed(
+                f"a label of -1 is learnt as {taken}: it means not coded; leave those elements out "
+                "of the sum and of the count, as methods._losses.weighted_bce does"
+            )
+
+
+def stop_and_go(bed: Bed) -> None:
+    """Check that a run saved half-way, loaded and continued gives the bits of one that was not."""
+    stream = io.BytesIO()
+    torch.save(bed.run(until=STEPS // 2).trainer.state_dict(), stream)
+    stream.seek(0)
+    again = bed.assembly().trainer
+    torch.manual_seed(0)
+    again.load_state_dict(torch.load(stream, weights_only=True))
+    again.run(STEPS)
+    unlike = bed.reference.differing(again)
+    if unlike:
+        suspects = _plain_state(bed.reference.trainer, again)
+        raise Failed(
+            f"a run that was stopped and continued differs in {listed(unlike)}"
+            f"{f' (look at {listed(suspects)})' if suspects else ''}: what is kept from step to "
+            "step must be in state_dict(); use register_buffer, or follow it from progress.step"
+        )
+
+
+def _plain_state(first: Trainer, second: Trainer) -> list[str]:
+    """Name the attributes outside the state dicts in which two methods differ, as `self.name`."""
+    ours = {*vars(nn.Module()), "metrics", "warnings", "config", "task"}
+    pairs = zip(first.method.named_modules(), second.method.modules(), strict=False)
+    return [
+        ".".join(part for part in ("self", prefix, name) if part)
+        for (prefix, one), other in pairs
+        for name, value in vars(one).items()
+        if name not in ours
+        and repr(value) != repr(vars(other).get(name))
+        and " at 0x" not in repr(value)
+    ]
