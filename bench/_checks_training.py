@@ -117,7 +117,7 @@ def device(bed: Bed) -> None:
     method = trainer.method.to("meta")  # a device on which tensors have no values
     batch, _ = trainer.loader.batch(0)
     try:
-        method.losses(_on(batch, "meta"), replace(trainer.progress(), audit=None))
+        method.losses(_on(batch, "meta"), replace(trainer.progress(), audit=lambda *_: None))
     except (RuntimeError, NotImplementedError) as error:
         text = str(error)
         if "expected device" in text or "same device" in text:

@@ -64,7 +64,7 @@ CHECKS = (
     ),
     Check("gradients", training.gradients, after=("losses",)),
     Check("its part", training.its_part, after=("losses",)),
-    Check("device", training.device, "it cannot be moved to another device", after=("losses",)),
+    Check("device", training.device, "it cannot be moved to another device", after=("gradients",)),
     Check("same seed", bits.same_seed, after=("losses",)),
     Check("hidden labels", bits.hidden_labels, after=("same seed",)),
     Check(
@@ -113,7 +113,12 @@ CHECKS = (
         "mean of nothing is NaN; leave the term out where len() is 0",
         after=("losses",),
     ),
-    Check("learning", training.learning, "sixty steps do not go through", after=("losses",)),
+    Check(
+        "learning",
+        training.learning,
+        "sixty steps do not go through",
+        after=("gradients", "batch mates"),
+    ),
 )
 
 
