@@ -36,6 +36,7 @@ format: $(READY)  ## put the code in form
 
 docs: $(READY)  ## write the pages that are made from the code
 	$(BIN)/python docs/command_line.py
+	PYTHONPATH=. $(BIN)/python docs/pictures.py
 
 benchmarks: $(READY)  ## the speed tests, on a quiet machine
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

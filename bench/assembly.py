@@ -51,7 +51,8 @@ class Assembly:
 
     def predict(self, sequences: Sequence[StoredSequence]) -> Predictions:
         """Predict every coded frame of `sequences` with the weights as they are."""
-        return predict(self.method, self.pixels, self.table, sequences)
+        stride = self.trainer.loader.sampler.data.stride
+        return predict(self.method, self.pixels, self.table, sequences, stride)
 
 
 def assemble(cell: Cell, device: torch.device) -> Assembly:
@@ -156,5 +157,6 @@ def _task(cell: Cell, data: Data, sampler: Sampler) -> Task:
 
 
 def _positive_rates(labels: np.ndarray) -> tuple[float, ...]:
-    coded = np.maximum((labels != UNCODED).sum(axis=0), 1)
-    return tuple(((labels == 1).sum(axis=0) / coded).tolist())
+    coded = (labels != UNCODED).sum(axis=0)
+    rates = (labels == 1).sum(axis=0) / np.maximum(coded, 1)
+    return tuple(np.where(coded, rates, np.nan).tolist())

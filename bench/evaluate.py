@@ -55,12 +55,20 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(
-    method: Method, pixels: Pixels, table: FrameTable, sequences: Sequence[StoredSequence]
+    method: Method,
+    pixels: Pixels,
+    table: FrameTable,
+    sequences: Sequence[StoredSequence],
+    stride: int = 1,
 ) -> Predictions:
-    """Predict every coded frame of `sequences`; raises NonFiniteOutput."""
+    """Predict every coded frame of `sequences` from clips of every `stride`-th frame around it.
+
+    Raises NonFiniteOutput.
+    """
     training = method.training
     method.eval()
-    parts = [_predict_group(method, pixels, table, group) for group in _groups(sequences)]
+    groups = _groups(sequences)
+    parts = [_predict_group(method, pixels, table, group, stride) for group in groups]
     method.train(training)
     rows = np.concatenate([rows for rows, _ in parts])
     probabilities = np.concatenate([values for _, values in parts])
@@ -95,13 +103,17 @@ def _groups(sequences: Sequence[StoredSequence]) -> Iterator[list[StoredSequence
 
 
 def _predict_group(
-    method: Method, pixels: Pixels, table: FrameTable, group: list[StoredSequence]
+    method: Method,
+    pixels: Pixels,
+    table: FrameTable,
+    group: list[StoredSequence],
+    stride: int,
 ) -> tuple[Rows, NDArray[np.float32]]:
     rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in group])
     coded = rows[np.concatenate([s.coded for s in group])]
     features = _encode(method, pixels, table, rows)
     length = method.needs.clip_len
-    clips = np.searchsorted(rows, clip_rows(table, coded, length // 2, length))
+    clips = np.searchsorted(rows, clip_rows(table, coded, length // 2, length, stride))
     logits = [
         method.head(features[torch.from_numpy(part).to(features.device)])
         for part in np.array_split(clips, max(1, len(clips) // _BATCH))

@@ -95,7 +95,8 @@ def _parameters(method: Method) -> int:
 
 def _baselines(assembly: Assembly) -> dict[str, list[float]]:
     rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in assembly.test])
-    labels, rates = assembly.table.labels[rows], assembly.method.task.positive_rates
+    labels = assembly.table.labels[rows]
+    rates = np.nan_to_num(assembly.method.task.positive_rates)
     return {
         "always_positive": always_positive_f1(labels).tolist(),
         "training_prior": training_prior_f1(labels, rates).tolist(),
@@ -107,6 +108,6 @@ def _frame_counts(assembly: Assembly) -> dict[str, int]:
         "labelled": len(assembly.train_keys) + len(assembly.validation_keys),
         "unlabelled": assembly.method.task.unlabelled_frames,
         "train": assembly.train_frames,
-        "validation": len(assembly.validation_keys),
+        "validation": sum(int(s.coded.sum()) for s in assembly.validation),
         "test": sum(int(s.coded.sum()) for s in assembly.test),
     }

@@ -62,7 +62,7 @@ class Record:
     baselines: dict[str, list[float]] = field(default_factory=dict)
     """Trivial predictors' per-AU test F1: `always_positive`, `training_prior`."""
     frames: dict[str, int] = field(default_factory=dict)
-    """labelled, unlabelled, train, validation, test."""
+    """labelled (validation's included), unlabelled (the pool); coded: train, validation, test."""
     audit: dict[str, Any] = field(default_factory=dict)
     """Pseudo labels held against the hidden labels; empty for methods that use none."""
     parameters: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -79,7 +80,7 @@ class Cell:
     def id(self) -> str:
         """Readable label and hash: `synthetic-fixmatch-r0.01-f0-s0-1a2b3c4d5e`."""
         rule = "" if self.rule == "sparse" else f"-{self.rule}"
-        method = self.method.replace(":", ".")
+        method = re.sub(r"[^\w.-]+", "-", self.method.replace(":", "."))
         place = f"{self.dataset}-{method}-r{self.ratio}{rule}-f{self.fold}-s{self.seed}"
         return f"{place}-{self.hashes['cell'][:10]}"
 

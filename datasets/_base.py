@@ -130,8 +130,9 @@ class FoldList:
 class Dataset(ABC):
     """A place on disk (or a recipe) that yields sequences. Concrete readers are final.
 
-    `options` are the reader's own knobs (`--set data.KEY=VALUE`), listed in `option_help`; an
-    unknown one is an error before anything is read. The constructor stores and does not read.
+    `options` are the reader's own knobs (`--set NAME.KEY=VALUE` with the dataset's name), listed in
+    `option_help`; an unknown one is an error before anything is read. The constructor stores and
+    does not read.
     """
 
     aus: tuple[int, ...]

@@ -139,7 +139,7 @@ def make_split(
         if not subjects:
             raise SplitError(
                 f"fold {fold} of {folds.name} has no {side} subject on disk: "
-                f"only {', '.join(sorted(present)) or 'nothing'} is there"
+                f"there are only {', '.join(sorted(present)) or 'none'}"
             )
     if not 0 <= val_subjects < len(training):
         raise SplitError(

@@ -149,11 +149,11 @@ class Synthetic(Dataset):
         for name in names:
             if name not in known:
                 raise DatasetError(
-                    f"data.{key}: there is no {name} among {known[0]} to {known[-1]}"
+                    f"synthetic.{key}: there is no {name} among {known[0]} to {known[-1]}"
                 )
         if not names:
             raise DatasetError(
-                f"data.{key} names nothing: leave it out or give some of {', '.join(known)}"
+                f"synthetic.{key} names nothing: leave it out or give some of {', '.join(known)}"
             )
         return names
 
@@ -162,9 +162,9 @@ class Synthetic(Dataset):
         try:
             value = int(str(given))
         except ValueError:
-            raise DatasetError(f"data.{key} is {given!r}: give a whole number") from None
+            raise DatasetError(f"synthetic.{key} is {given!r}: give a whole number") from None
         if not low <= value <= high:
-            raise DatasetError(f"data.{key} is {value}: give a number from {low} to {high}")
+            raise DatasetError(f"synthetic.{key} is {value}: give a number from {low} to {high}")
         return value
 
 

@@ -1,4 +1,4 @@
-"""Writes `docs/command-line.md` from the commands' own help; `--check`: is it in step?"""
+"""Writes `docs/command-line.md` from the commands' own help, or checks it (`--check`)."""
 
 from __future__ import annotations
 

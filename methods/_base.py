@@ -102,7 +102,7 @@ class Task:
     """Side of the square input, pixels."""
     trunk: Trunk
     positive_rates: tuple[float, ...]
-    """Share of positives per AU among the LABELLED training frames only."""
+    """Share of positives per AU among the LABELLED training frames only; nan if none codes it."""
     labelled_frames: int
     unlabelled_frames: int
     """Distinct frames in the unlabelled pool; 0 at 100 % labels."""
