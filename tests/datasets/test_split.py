@@ -192,9 +192,9 @@ def test_a_split_that_cannot_be_had_says_why() -> None:
     folds = load_folds("bp4d")
     with pytest.raises(SplitError, match="does not know subject F099, X1"):
         make_split([recording(9, "X1"), recording(9, "F099"), recording(9)], folds, 0)
-    with pytest.raises(SplitError, match="no training subject on disk: only F001"):
+    with pytest.raises(SplitError, match="no training subject on disk: there are only F001"):
         make_split([recording(9, "F001")], folds, 0)
-    with pytest.raises(SplitError, match="no test subject on disk: only F001"):
+    with pytest.raises(SplitError, match="no test subject on disk: there are only F001"):
         make_split([recording(9, "F001")], folds, 1)
     both = [recording(9, "F001"), recording(9, "F003")]
     for number in (-1, 1, 40):
