@@ -118,8 +118,8 @@ def judge_losses(found: Any, progress: Progress) -> None:
             raise Failed(f"a loss may not be called {name!r}: that column of the history is taken")
         if not bool(loss.isfinite()):
             raise Failed(
-                f"loss {name!r} is {float(loss.detach())} at step {progress.step}: look for the log "
-                "or the root of 0, a division by an empty count, or a weight that grows without bound"
+                f"loss {name!r} is {float(loss.detach())} at step {progress.step}: look for the "
+                "log or the root of 0, a division by an empty count, or a weight without bound"
             )
     if not any(loss.requires_grad for loss in found.values()):
         raise Failed(

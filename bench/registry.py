@@ -1,10 +1,12 @@
 """Finding methods and datasets: a file in their folder, an entry point, or `--plugin FILE.py`.
 
-A module is imported only when it is asked for, so a broken one never stops the others.
+A module is imported only when it is asked for, so a broken one never stops the others. Whether a
+plugin file holds a method or a dataset is read from its text, for the same reason.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import sys
@@ -22,6 +24,9 @@ from methods._base import Method
 from .config import UsageError, pick
 
 ENTRY_POINTS = "au_ssl_bench"
+
+HOOKS = ("losses", "encode", "head")
+"""What every method defines."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +99,41 @@ class Registry:
 
     def methods(self) -> dict[str, Found]:
         """Map each known method's name to where it was found; a duplicate name is an error."""
-        return _collect("method", methods, "methods", self.plugins)
+        return _collect("method", methods, "methods", _plugins(self.plugins, "Method"))
 
     def datasets(self) -> dict[str, Found]:
         """Map each known dataset's name to where it was found; a duplicate name is an error."""
-        return _collect("dataset", datasets, "datasets", ())
+        return _collect("dataset", datasets, "datasets", _plugins(self.plugins, "Dataset"))
 
     def method(self, name: str) -> type[Method]:
         """Import method `name` (without its variant); raises UsageError naming the closest one."""
         return pick("method", name, self.methods()).load(Method)
+
+    def require_method(self, name: str) -> None:
+        """Raise UsageError, naming its file, unless method `name` can be imported and is whole."""
+        cls, where = self.method(name), self.methods()[name].where
+        missing = [hook for hook in HOOKS if getattr(cls, hook) is getattr(Method, hook)]
+        if missing:
+            raise UsageError(f"{where}: {cls.__name__} does not define {', '.join(missing)}")
+        try:
+            cls.Config()
+        except Exception as error:
+            raise UsageError(
+                f"{where}: Config() raises {type(error).__name__}: {error}; "
+                "every knob needs a default"
+            ) from error
+
+    def usable_methods(self) -> tuple[list[str], list[str]]:
+        """Return the names of all methods that are whole, and a sentence about each other one."""
+        names, problems = [], []
+        for name in self.methods():
+            try:
+                self.require_method(name)
+            except UsageError as error:
+                problems.append(str(error))
+            else:
+                names.append(name)
+        return names, problems
 
     def dataset(self, name: str) -> type[Dataset]:
         """Import dataset `name`; raises UsageError naming the closest one."""
@@ -110,7 +141,7 @@ class Registry:
 
 
 def _collect(
-    kind: str, package: ModuleType, group: str, plugins: tuple[Path, ...]
+    kind: str, package: ModuleType, group: str, plugins: Iterator[Path]
 ) -> dict[str, Found]:
     found: dict[str, Found] = {}
     for item in _candidates(package, group, plugins):
@@ -123,14 +154,32 @@ def _collect(
     return found
 
 
-def _candidates(package: ModuleType, group: str, plugins: tuple[Path, ...]) -> Iterator[Found]:
+def _candidates(package: ModuleType, group: str, plugins: Iterator[Path]) -> Iterator[Found]:
     for file in sorted(Path(package.__path__[0]).glob("*.py")):
         if not file.stem.startswith("_"):
             yield Found(file.stem, f"{package.__name__}.{file.stem}")
     for point in entry_points(group=f"{ENTRY_POINTS}.{group}"):
         module, _, attribute = point.value.partition(":")
         yield Found(point.name, module, attribute=attribute)
-    for file in dict.fromkeys(file.resolve() for file in plugins):
-        if not file.is_file() or file.suffix != ".py":
-            raise UsageError(f"--plugin {file}: there is no such Python file")
+    for file in plugins:
         yield Found(file.stem, f"au_ssl_bench_plugin_{file.stem}", file)
+
+
+def _plugins(files: tuple[Path, ...], base: str) -> Iterator[Path]:
+    """Yield the plugin files that hold a `base`; what says neither counts as a method."""
+    for file in dict.fromkeys(file.resolve() for file in files):
+        found = _bases(file)
+        if base in found or (base == "Method" and "Dataset" not in found):
+            if not file.is_file() or file.suffix != ".py":
+                raise UsageError(f"--plugin {file}: there is no such Python file")
+            yield file
+
+
+def _bases(file: Path) -> set[str]:
+    """Return the names of the classes that `file` derives classes from; none if it is broken."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return set()
+    classes = (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    return {ast.unparse(base).rpartition(".")[2] for node in classes for base in node.bases}

@@ -19,7 +19,8 @@ Cache = Annotated[
     Path, typer.Option(envvar="AU_BENCH_CACHE", help="Folder for decoded frames (the frame store).")
 ]
 Plugins = Annotated[
-    list[Path] | None, typer.Option("--plugin", help="A method's FILE.py from elsewhere; repeat.")
+    list[Path] | None,
+    typer.Option("--plugin", help="FILE.py of a method or dataset from elsewhere; repeat."),
 ]
 Workers = Annotated[
     int, typer.Option(min=0, help="Processes; 0 = one a GPU, or one a processor core.")

@@ -20,6 +20,7 @@ def prepare(
     settings: opt.Settings = None,
     cache: opt.Cache = opt.CACHE,
     workers: opt.Workers = 0,
+    plugins: opt.Plugins = None,
 ) -> None:
     """Decode, crop and store a dataset's frames ahead of a run; names all that is left out.
 
@@ -32,7 +33,7 @@ def prepare(
     from ._grid import open_study_data
 
     knobs = [f"data.size={size}", *(settings or [])]
-    study = make_study(dataset=dataset, root=root, knobs=knobs, cache=cache)
+    study = make_study(dataset=dataset, root=root, knobs=knobs, cache=cache, plugins=plugins or [])
     began = time.monotonic()
     data = open_study_data(study, stderr(), workers or cpu_count(), named=None)
     seconds = time.monotonic() - began

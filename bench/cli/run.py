@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import _options as opt
+
+if TYPE_CHECKING:
+    from bench.registry import Registry
 
 
 def command(
@@ -42,6 +45,7 @@ def command(
     No argument at all: the embedded dataset, every method, preset quick. Stop it whenever you like;
     the same command goes on.
     """
+    from bench.registry import Registry
     from bench.study import make_study
 
     from ._grid import Wishes, run_grid
@@ -49,7 +53,7 @@ def command(
     held_out = [f"data.val_subjects={val_subjects}"] if val_subjects else []
     study = make_study(
         dataset=dataset,
-        methods=opt.words(methods),
+        methods=_asked(opt.words(methods), Registry(tuple(plugins or []))),
         ratios=opt.words(ratios),
         folds=opt.whole_numbers("--folds", folds),
         seeds=opt.whole_numbers("--seeds", seeds),
@@ -63,3 +67,15 @@ def command(
     )
     wishes = Wishes(device, workers, dry_run, fresh, retry_failed)
     raise typer.Exit(run_grid(study, wishes))
+
+
+def _asked(names: list[str], registry: Registry) -> list[str]:
+    """Return the methods to run: those named, which must be whole, or all that are."""
+    for name in names:
+        registry.require_method(name.partition(":")[0])
+    if names:
+        return names
+    usable, problems = registry.usable_methods()
+    for problem in problems:
+        typer.echo(f"note: {problem}; it is left out", err=True)
+    return usable
