@@ -103,7 +103,7 @@ CHECKS = (
         "batch of one",
         training.batch_of_one,
         "it does not train on a batch of one clip: no BatchNorm1d, variance or contrast may need "
-        "a second row",
+        "a second row, and no step an unlabelled frame",
         after=("losses",),
     ),
     Check(
