@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.util
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -21,6 +19,7 @@ import methods
 from datasets._base import Dataset
 from methods._base import Method
 
+from ._plugin_files import import_file
 from .config import UsageError, pick
 
 ENTRY_POINTS = "au_ssl_bench"
@@ -64,7 +63,7 @@ class Found:
     def _import(self) -> ModuleType:
         try:
             return (
-                _import_file(self.module, self.file)
+                import_file(self.module, self.file)
                 if self.file
                 else importlib.import_module(self.module)
             )
@@ -72,23 +71,6 @@ class Found:
             raise UsageError(
                 f"{self.where} cannot be imported: {type(error).__name__}: {error}"
             ) from error
-
-
-def _import_file(name: str, file: Path) -> ModuleType:
-    loaded = sys.modules.get(name)
-    if loaded is not None and loaded.__file__ == str(file):
-        return loaded
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 @dataclass(frozen=True)

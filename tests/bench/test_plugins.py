@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from bench import registry
+from bench.frames import open_store
 from bench.registry import Registry
 from tests.bench.mistakes import GOOD, MISTAKES
 from tests.bench.person import Person
@@ -20,6 +22,36 @@ class Faces(Dataset):
         return []
     def folds(self):
         return FoldList("none", (), "0")
+"""
+
+SOURCE = """
+from dataclasses import dataclass
+import numpy as np
+from datasets._base import Dataset, FoldList, Sequence
+
+@dataclass(frozen=True)
+class Grey:
+    level: int
+    def __len__(self):
+        return 4
+    def fingerprint(self):
+        return f"grey {self.level}"
+    def size(self):
+        return 40, 40
+    def read(self, min_side=None):
+        yield from np.full((4, 40, 40, 3), self.level, np.uint8)
+
+class Greys(Dataset):
+    '''Three subjects without a face.'''
+    aus, fps, needs_root = (1, 2), 25.0, False
+    def sequences(self):
+        labels = np.array([[0, 1], [1, 0]] * 2, np.int8)
+        return [
+            Sequence(subject=s, task="T1", frames=np.arange(4), labels=labels, source=Grey(ord(s)))
+            for s in "ABC"
+        ]
+    def folds(self):
+        return FoldList("greys", (("A",), ("B", "C")), "0")
 """
 
 DRY = (
@@ -83,6 +115,20 @@ def test_datasets_of_plugins_are_listed(person, plugin):
     assert (answer.code, answer.err) == (0, "")
     (line,) = [line for line in answer.out.splitlines() if line.startswith("faces ")]
     assert "No face at all. (needs nothing)" in line
+
+
+def test_the_source_of_a_dataset_plugin_is_read_in_processes_of_their_own(plugin, tmp_path):
+    dataset = Registry((plugin("greys", SOURCE),)).dataset("greys")()
+    two = open_store(dataset, name="greys", size=16, cache=tmp_path / "two", workers=2)
+    one = open_store(dataset, name="greys", size=16, cache=tmp_path / "one", workers=1)
+    assert two.content_hash == one.content_hash
+    assert [int(image.mean()) for image in two.images] == [c for c in b"ABC" for _ in range(4)]
+
+
+def test_a_copy_of_a_source_is_the_same_source(plugin):
+    source = Registry((plugin("greys", SOURCE),)).dataset("greys")().sequences()[0].source
+    assert copy.deepcopy(source) == source
+    assert type(copy.deepcopy(source)) is type(source)
 
 
 def test_a_run_of_all_methods_leaves_out_those_that_are_broken_and_says_so(person, plugin):
