@@ -26,7 +26,7 @@ LEVEL_B = 0.25
 
 LASTS = np.array([28, 26, 45, 100, 110, 110, 110, 90, 22, 40, 20, 22])
 """Median length of an event in frames; a long one usually outlasts the recording."""
-FAINTEST = np.array([50, 50, 50, 36, 36, 36, 36, 44, 50, 50, 50, 50]) / 100
+FAINTEST = np.array([50, 50, 50, 36, 36, 36, 36, 52, 50, 56, 56, 60]) / 100
 """The weakest an event may be at its peak: states that last are often weak, brief acts are not."""
 PHASE = np.array([0.55, 0.55, 0.40, 0.0, 0.0, 0.02, 0.0, 0.08, 0.28, 0.48, 0.74, 0.50])
 """When in a recording the first event is centred, in turns after the recording's own moment."""
@@ -55,6 +55,7 @@ class Take:
     light: Array
     """(T, 3) direction to the light, unit length."""
     exposure: Array
+    """(T, 3) factors of red, green and blue: brightness and white balance."""
     blur: Array
     """(T,) weight of a pixel's neighbours, 0..0.25."""
     hand: Array
@@ -92,7 +93,7 @@ def pose(who: Person, intensity: Array, **extra: Array) -> Take:
         place=np.tile(np.array([0, 0, 1], np.float32), (frames, 1)),
         gaze=np.zeros((frames, 2), np.float32),
         light=np.tile(who.light, (frames, 1)),
-        exposure=np.ones(frames, np.float32),
+        exposure=np.ones((frames, 3), np.float32),
         blur=np.zeros(frames, np.float32),
         hand=np.zeros((frames, 4), np.float32),
         noise=0.0,
@@ -207,7 +208,7 @@ def _camera(rng: np.random.Generator, length: int, who: Person) -> dict[str, Any
         "pose": MOST_TURN * np.tanh(rng.normal(0, 0.3, 3) + 0.55 * turn),
         "place": [0, 0, rng.uniform(0.95, 1.07)] + [0.02, 0.015, 0.012] * shift,
         "gaze": [0.03, 0.012] * np.tanh(eyes),
-        "exposure": rng.uniform(0.85, 1.05) + 0.05 * lens[:, 0],
+        "exposure": rng.uniform(0.85, 1.05) * rng.normal(1, 0.06, 3) + 0.05 * lens[:, :1],
         "light": lamp / np.linalg.norm(lamp, axis=1, keepdims=True),
         "blur": np.clip(rng.uniform(-0.06, 0.12) + 0.04 * lens[:, 1], 0, 0.25),
         "hand": _hand(rng, length),

@@ -72,8 +72,8 @@ def _lip_raisers(out: Array, x: Array, y: Array) -> None:
         x, y, 0, 0.92, 0.2, 0.1
     )
     out[chin, 1] = -0.16 * bump(x, y, 0.0, 1.36, 0.30, 0.20)
-    lip = bump(x, y, 0.0, 1.0, 0.27, 0.17)
-    out[chin, 1] -= 0.085 * lip
+    lip = bump(x, y, 0.0, 1.0, 0.24, 0.17)
+    out[chin, 1] -= 0.10 * lip
     out[chin, 2] = 0.06 * bump(x, y, 0.0, 1.10, 0.26, 0.08) + 0.03 * bump(x, y, 0, 1.3, 0.25, 0.12)
 
 
@@ -85,9 +85,9 @@ def _lip_pullers(out: Array, x: Array, y: Array) -> None:
     out[smile, 1] += 0.03 * bump(x, y, 0.0, 0.95, 0.2, 0.14)
     out[smile, 2] = -0.08 * corner + 0.10 * bump(x, y, 0.50, 0.48, 0.19, 0.17)
     tight = bump(x, y, 0.38, 1.0, 0.12, 0.10)
-    out[dimple, 0] = 0.03 * side(x) * tight
+    out[dimple, 0] = 0.05 * side(x) * tight
     out[dimple, 1] = 0.5 * (MOUTH_Y - y) * tight
-    out[dimple, 2] = -0.10 * tight + 0.09 * bump(x, y, 0.53, 1.0, 0.06, 0.13)
+    out[dimple, 2] = -0.13 * tight + 0.12 * bump(x, y, 0.53, 1.0, 0.07, 0.15)
     out[down, 1] = 0.17 * bump(x, y, 0.34, 1.03, 0.14, 0.17)
     out[down, 0] = 0.02 * side(x) * bump(x, y, 0.34, 1.03, 0.14, 0.17)
     out[down, 2] = 0.05 * bump(x, y, 0.40, 1.18, 0.10, 0.10)
@@ -96,9 +96,9 @@ def _lip_pullers(out: Array, x: Array, y: Array) -> None:
 def _lip_tighteners(out: Array, x: Array, y: Array) -> None:
     tight, press = AUS.index(23), AUS.index(24)
     upper, lower = bump(x, y, 0.0, 0.90, 0.30, 0.075), bump(x, y, 0.0, 1.145, 0.28, 0.085)
-    out[tight, 1] = 0.062 * upper - 0.082 * lower
-    out[tight, 0] = -0.17 * side(x) * bump(x, y, 0.34, 1.0, 0.22, 0.14)
-    out[tight, 2] = 0.05 * bump(x, y, 0.0, 1.0, 0.22, 0.16)
+    out[tight, 1] = 0.070 * upper - 0.092 * lower
+    out[tight, 0] = -0.25 * side(x) * bump(x, y, 0.35, 1.0, 0.23, 0.15)
+    out[tight, 2] = 0.08 * bump(x, y, 0.0, 1.0, 0.20, 0.16)
     out[press, 1] = 0.085 * upper - 0.112 * lower
     out[press, 0] = 0.025 * side(x) * bump(x, y, 0.34, 1.0, 0.14, 0.10)
     out[press, 2] = 0.06 * bump(x, y, 0.12, 0.83, 0.24, 0.05) + 0.07 * bump(
@@ -149,7 +149,7 @@ def _furrows(x: Array, y: Array) -> Array:
         _line(ax - fold - 0.03, 0.04) * ramp(y, 0.5, 0.65) * (1 - ramp(y, 0.98, 1.08))
     )
     hook = 0.475 - 1.6 * (y - 1.0) ** 2
-    out[AUS.index(14)] = 1.6 * _line(ax - hook, 0.05) * _line(y - 1.0, 0.13)
+    out[AUS.index(14)] = 1.9 * _line(ax - hook, 0.05) * _line(y - 1.0, 0.16)
     out[AUS.index(15)] = 1.1 * _line(ax - 0.37 - 0.45 * (y - 1.08), 0.05) * _line(y - 1.15, 0.09)
     _chin_furrows(out, x, y)
     return out
@@ -175,14 +175,14 @@ def _chin_furrows(out: Array, x: Array, y: Array) -> None:
     ax = np.abs(x)
     pits = 0.5 + 0.5 * np.cos(x * 36 + 7 * np.sin(y * 9)) * np.cos(y * 32 + 3 * np.sin(x * 13))
     arc = _line(y - 1.25 - 0.9 * x**2, 0.045) * _line(ax, 0.24)
-    out[AUS.index(17)] = 1.1 * pits**2 * bump(x, y, 0, 1.38, 0.19, 0.10) + 1.2 * arc
+    out[AUS.index(17)] = 1.5 * pits**2 * bump(x, y, 0, 1.38, 0.19, 0.10) + 1.5 * arc
     comb = (
         np.cos(x * 36) ** 2
         * (_line(y - 0.83, 0.055) + 0.8 * _line(y - 1.2, 0.05))
         * _line(ax, 0.24)
     )
-    out[AUS.index(23)] = 1.0 * comb + 0.7 * _line(ax - 0.36, 0.045) * _line(y - 1.0, 0.08)
+    out[AUS.index(23)] = 1.1 * comb + 1.2 * _line(ax - 0.36, 0.045) * _line(y - 1.0, 0.08)
     band = _line(y - 0.895, 0.035) + _line(y - 1.135, 0.04)
     seam = _line(y - MOUTH_Y, 0.045)
     knot = _line(ax - 0.42, 0.05) * _line(y - 1.02, 0.07)
-    out[AUS.index(24)] = (0.9 * band + 0.9 * seam) * _line(ax, 0.30) + 0.8 * knot
+    out[AUS.index(24)] = (1.2 * band + 1.3 * seam) * _line(ax, 0.30) + 1.2 * knot

@@ -19,7 +19,7 @@ NAMES = {
     7: "lid\ntightener", 10: "upper lip\nraiser", 12: "lip corner\npuller", 14: "dimpler",
     15: "lip corner\ndepressor", 17: "chin\nraiser", 23: "lip\ntightener", 24: "lip\npressor",
 }  # fmt: skip
-SUBJECTS = ("F001", "M004", "F010", "M001", "F018", "M012", "F002", "M015")
+SUBJECTS = ("F001", "M004", "F010", "M015", "F018", "M012", "F002")
 
 
 def contact_sheet(
@@ -38,9 +38,9 @@ def contact_sheet(
 
 
 def time_strip(
-    path: Path, *, subject: str = "F001", task: str = "T1", every: int = 8, side: int = 128
+    path: Path, *, subject: str = "M009", task: str = "T2", every: int = 7, side: int = 128
 ) -> None:
-    """Draw one recording of the dataset as a strip: every so manieth frame, with its label."""
+    """Draw one recording as a strip: every `every`-th frame with its time and its labels."""
     (sequence,) = Synthetic(subjects=subject, tasks=task, size=side).sequences()
     wanted = range(0, len(sequence.frames), every)
     frames = [frame for t, frame in enumerate(sequence.source.read()) if t in wanted]
@@ -62,7 +62,7 @@ def _draw(path: Path, rows: list[list[Any]], titles: Sequence[str], names: Seque
     from matplotlib.figure import Figure
 
     side = 0.92
-    figure = Figure(figsize=(side * len(titles) + 0.5, side * len(rows) + 0.6), dpi=140)
+    figure = Figure(figsize=(side * len(titles) + 0.5, side * len(rows) + 0.6), dpi=120)
     grid = figure.subplots(len(rows), len(titles), squeeze=False)
     for panels, images, name in zip(grid, rows, names, strict=True):
         for panel, image in zip(panels, images, strict=True):
@@ -72,7 +72,7 @@ def _draw(path: Path, rows: list[list[Any]], titles: Sequence[str], names: Seque
         panel.set_title(title, fontsize=6, pad=3)
     figure.subplots_adjust(0.035, 0.01, 0.998, 1 - 0.5 / figure.get_figheight(), 0.03, 0.03)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, pil_kwargs={"optimize": True})
 
 
 def _show(panel: Axes, image: NDArray[np.uint8]) -> None:
