@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from dataclasses import replace
 
@@ -54,9 +55,10 @@ def uncoded_labels(bed: Bed) -> None:
     trainer = bed.run(until=STEPS // 2).trainer
     batch, hidden = trainer.loader.batch(trainer.step)
     trainer.audit.expect(hidden)
-    random = torch.get_rng_state()
+    state, random = copy.deepcopy(trainer.method.state_dict()), torch.get_rng_state()
 
     def total(label: float) -> float:
+        trainer.method.load_state_dict(state)
         torch.set_rng_state(random)
         labels = batch.labels.clone()
         labels[:, 0] = label
