@@ -203,14 +203,12 @@ def _camera(rng: np.random.Generator, length: int, who: Person) -> dict[str, Any
     drift = _wander(rng, length, *PACES).T
     turn, shift, eyes, lens, lamp = np.split(drift, [3, 6, 8, 10], axis=1)
     lamp = who.light[:2] + rng.normal(0, [0.2, 0.1]) + [0.22, 0.15] * lamp
-    warm, green = rng.normal(0, [0.07, 0.02])
-    balance = rng.uniform(0.85, 1.05) + np.array([warm, green, -warm])
     lamp = np.hstack([lamp, np.full((length, 1), who.light[2])])
     series = {
         "pose": MOST_TURN * np.tanh(rng.normal(0, 0.3, 3) + 0.55 * turn),
         "place": [0, 0, rng.uniform(0.95, 1.07)] + [0.02, 0.015, 0.012] * shift,
         "gaze": [0.03, 0.012] * np.tanh(eyes),
-        "exposure": balance + 0.05 * lens[:, :1],
+        "exposure": rng.uniform(0.85, 1.05) * rng.normal(1, 0.06, 3) + 0.05 * lens[:, :1],
         "light": lamp / np.linalg.norm(lamp, axis=1, keepdims=True),
         "blur": np.clip(rng.uniform(-0.06, 0.12) + 0.04 * lens[:, 1], 0, 0.25),
         "hand": _hand(rng, length),

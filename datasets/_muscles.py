@@ -181,7 +181,7 @@ def _chin_furrows(out: Array, x: Array, y: Array) -> None:
         * (_line(y - 0.83, 0.055) + 0.8 * _line(y - 1.2, 0.05))
         * _line(ax, 0.24)
     )
-    out[AUS.index(23)] = 1.4 * comb + 1.3 * _line(ax - 0.36, 0.045) * _line(y - 1.0, 0.08)
+    out[AUS.index(23)] = 1.1 * comb + 1.2 * _line(ax - 0.36, 0.045) * _line(y - 1.0, 0.08)
     band = _line(y - 0.895, 0.035) + _line(y - 1.135, 0.04)
     seam = _line(y - MOUTH_Y, 0.045)
     knot = _line(ax - 0.42, 0.05) * _line(y - 1.02, 0.07)
