@@ -35,7 +35,10 @@ class NonFiniteLoss(Exception):
 
     def __init__(self, step: int, losses: dict[str, float]):
         named = ", ".join(f"{name} {value}" for name, value in losses.items())
-        super().__init__(f"the loss is not finite at step {step} ({named}): try a lower train.lr")
+        super().__init__(
+            f"the loss is not finite at step {step} ({named}): try a lower "
+            "train.lr, and look for a mean of nothing in the method"
+        )
 
 
 def learning_rate(config: TrainConfig, fraction: float) -> float:
