@@ -94,7 +94,7 @@ _QUICK = Settings(
         weight_decay=0.05,
         schedule="one-cycle",
         batch_size=16,
-        steps=700,
+        steps=550,
         clip_norm=1.0,
     ),
     trunk=Trunk(name="resnet18", width=0.25, weights="none"),
@@ -114,7 +114,7 @@ PRESETS = {
         ratios=("0.05",),
     ),
     "quick": Preset(
-        summary="small and honest: quarter-width ResNet-18, 64 px, 700 steps at every ratio",
+        summary="small and honest: quarter-width ResNet-18, 64 px, 550 steps at every ratio",
         settings=_QUICK,
         ratios=("0.01", "0.1"),
     ),
