@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as oracle
 
 from bench import metrics
-from bench.records import Record, from_json, to_json
+from bench.records import PLACE, Record, from_json, to_json
 
 
 def random_fold(
@@ -127,7 +127,8 @@ def test_scores_survive_the_way_through_a_record_even_without_an_auc() -> None:
     labels, probabilities = np.array([[1, 0], [0, 0]]), np.array([[0.9, 0.2], [0.3, 0.1]])
     result = metrics.scores(labels, probabilities, ["F001", "F002"], step=3)
     assert result.auc == [1.0, None]
-    record = Record(id="a", status="done", cell={}, scores={"last": result})
+    place = dict.fromkeys(PLACE, "")
+    record = Record(id="a", status="done", cell=place, scores={"last": result})
     assert from_json(to_json(record)).scores["last"] == result
 
 

@@ -70,7 +70,8 @@ def test_the_longest_cells_come_first(tmp_path):
     assert methods.index("ks") < methods.index("supervised", methods.index("supervised") + 1)
     costs = [cost(one) for one in make_plan(grid).todo]
     assert costs == sorted(costs, reverse=True)
-    assert costs[-1] == 400 * 32
+    train = PRESETS["quick"].settings.train
+    assert costs[-1] == train.steps * train.batch_size
 
 
 def test_epochs_cost_by_their_share_of_labels(tmp_path):
