@@ -133,7 +133,7 @@ def make_study(
     own = _own_knobs(registry, dataset, sections)
     for name in dict.fromkeys([*names, *own]):
         if name != dataset:
-            _check_method(registry, name, own)
+            _check_method(registry, name, own, preset)
     return Study(
         dataset=dataset,
         methods=names,
@@ -164,12 +164,14 @@ def checked_ratio(text: str) -> str:
     return f"{ratio:.15g}"
 
 
-def _check_method(registry: Registry, name: str, knobs: Mapping[str, Mapping[str, str]]) -> None:
+def _check_method(
+    registry: Registry, name: str, knobs: Mapping[str, Mapping[str, str]], preset: str
+) -> None:
     base, colon, variant = name.partition(":")
     cls = registry.method(base)
     if colon:
         pick(f"variant of {base}", variant, cls.variants)
-    config = asdict(method_config(cls, name, knobs))
+    config = asdict(method_config(cls, name, knobs, preset))
     try:
         json.dumps(config, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -201,10 +203,12 @@ def _own_knobs(
     return own
 
 
-def method_config(cls: type[Method], name: str, knobs: Mapping[str, Mapping[str, str]]) -> Any:
-    """Resolve a method's knobs: defaults, then its variant's, then those that were set."""
+def method_config(
+    cls: type[Method], name: str, knobs: Mapping[str, Mapping[str, str]], preset: str = "paper"
+) -> Any:
+    """Resolve a method's knobs: defaults, the preset's, its variant's, then those that were set."""
     base, _, variant = name.partition(":")
-    config = cls.Config()
+    config = override(cls.Config(), PRESETS[preset].methods.get(base, {}), base)
     if variant:
         config = override(config, cls.variants[variant], name)
     return override(config, knobs.get(base, {}), base)
@@ -245,7 +249,7 @@ def _cells(
     for name in study.methods:
         cls = study.registry.method(name.partition(":")[0])
         code = code_hash(_source(cls))
-        config = asdict(method_config(cls, name, study.knobs))
+        config = asdict(method_config(cls, name, study.knobs, study.preset))
         for (ratio, fold, seed), (labelled, path) in masks.items():
             cell = Cell(
                 dataset=study.dataset,

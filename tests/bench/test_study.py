@@ -292,3 +292,11 @@ def test_a_mask_that_was_edited_is_refused(tmp_path):
     cell.mask_file.write_text(text.replace("[0, 10", "[1, 10"))
     with pytest.raises(DatasetError, match="the label mask was edited"):
         grid(tmp_path)
+
+
+def test_a_preset_s_knobs_of_a_method_give_way_to_those_that_are_set():
+    cls = Registry().method("ks")
+    narrow = PRESETS["quick"].methods["ks"]["width"]
+    assert method_config(cls, "ks", {}).width == cls.Config().width != narrow
+    assert method_config(cls, "ks:no_skd", {}, "quick").width == narrow
+    assert method_config(cls, "ks", {"ks": {"width": "32"}}, "quick").width == 32
