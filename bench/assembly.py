@@ -111,12 +111,11 @@ def _key_rows(sequences: Sequence[StoredSequence], mask: LabelMask) -> Rows:
 
 def _sampler(cell: Cell, table: FrameTable, keys: Rows, train: Sequence[StoredSequence]) -> Sampler:
     rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in train])
-    method = cell.registry.method(cell.method.partition(":")[0])
     return Sampler(
         table,
         keys,
         rows,
-        needs=method.needs,
+        needs=cell.method_class.needs,
         data=cell.settings.data,
         batch_size=cell.settings.train.batch_size,
         pairing=_pairing(cell),
@@ -132,7 +131,7 @@ def _pairing(cell: Cell) -> Pairing:
 def _trainer(
     cell: Cell, data: Data, sampler: Sampler, pixels: Pixels, device: torch.device
 ) -> Trainer:
-    cls = cell.registry.method(cell.method.partition(":")[0])
+    cls = cell.method_class
     task = _task(cell, data, sampler)
     pairing = _pairing(cell)
     torch.manual_seed(stream_seed(*pairing.stream("init")))

@@ -74,9 +74,7 @@ def put_aside(cell: Cell) -> Path | None:
 
 def cost(cell: Cell) -> float:
     """Return how long a cell takes next to others: frames that pass through the trunk, roughly."""
-    needs = cell.registry.method(cell.method.partition(":")[0]).needs
-    beside = needs.clip_len if needs.clips else needs.unlabelled_ratio
-    frames = 1 + beside * len(needs.views)
+    frames = cell.method_class.needs.frames_per_clip
     train = cell.settings.train
     steps = float(train.steps) or train.epochs * 1000 * float(cell.ratio)
     return steps * train.batch_size * frames

@@ -165,8 +165,7 @@ class Sampler:
     @property
     def frames_per_step(self) -> int:
         """Frames in a full batch, every view counted: what frames/s counts."""
-        beside = self.needs.clip_len if self.needs.clips else self.needs.unlabelled_ratio
-        return self.batch_size * (1 + beside * len(self.needs.views))
+        return self.batch_size * self.needs.frames_per_clip
 
     def unlabelled_frames(self) -> int:
         """Count the distinct frames that the unlabelled pool can hand out."""

@@ -85,6 +85,11 @@ class Cell:
         return f"{place}-{self.hashes['cell'][:10]}"
 
     @property
+    def method_class(self) -> type[Method]:
+        """The method itself, without its variant; raises UsageError if it cannot be imported."""
+        return self.registry.method(self.method.partition(":")[0])
+
+    @property
     def folder(self) -> Path:
         """Where its record, predictions, history and checkpoint lie."""
         return self.results / "runs" / self.id

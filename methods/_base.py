@@ -41,6 +41,12 @@ class Needs:
     one_clip_per_sequence: bool = False
     """Whether a batch holds at most one clip of a sequence (contrastive methods)."""
 
+    @property
+    def frames_per_clip(self) -> int:
+        """Frames that a full batch holds a key frame, itself included, every view counted."""
+        beside = self.clip_len if self.clips else self.unlabelled_ratio
+        return 1 + beside * len(self.views)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
