@@ -5,7 +5,7 @@ Shapes: N clips, T frames of a clip, A action units, D features, C channels.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -104,12 +104,29 @@ def temporal_shift(x: Tensor, frames: int, divisor: int = 8) -> Tensor:
     """Exchange channels between neighbouring frames of clips x (N T, C, H, W), T = `frames`.
 
     The first C/divisor channels come from the next frame, the second from the previous one, the
-    rest stay; beyond a clip's ends lie zeros (Lin et al., ICCV 2019).
+    rest stay; beyond a clip's ends lie zeros (Lin et al., ICCV 2019). The memory format is kept.
     """
-    clips = x.unflatten(0, (-1, frames))  # type: ignore[no-untyped-call]
     fold = x.shape[1] // divisor
-    shifted = torch.zeros_like(clips)
-    shifted[:, :-1, :fold] = clips[:, 1:, :fold]
-    shifted[:, 1:, fold : 2 * fold] = clips[:, :-1, fold : 2 * fold]
-    shifted[:, :, 2 * fold :] = clips[:, :, 2 * fold :]
-    return shifted.flatten(0, 1)
+    shifted: Tensor = _Shift.apply(x, frames, slice(0, fold), slice(fold, 2 * fold))
+    return shifted
+
+
+class _Shift(torch.autograd.Function):
+    """`earlier` channels move one frame towards a clip's start, `later` ones towards its end.
+
+    Its gradient is the same with the two exchanged. Left to autograd, the writes into slices would
+    copy the whole tensor once each and lose channels_last: a third of a small trunk's step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frames: int, earlier: slice, later: slice) -> Tensor:
+        ctx.shift = (frames, later, earlier)
+        shifted = x.clone()
+        source, target = (y.unflatten(0, (-1, frames)) for y in (x, shifted))  # type: ignore[no-untyped-call]
+        target[:, :-1, earlier], target[:, -1, earlier] = source[:, 1:, earlier], 0
+        target[:, 1:, later], target[:, 0, later] = source[:, :-1, later], 0
+        return shifted
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Shift.apply(gradient, *ctx.shift), None, None, None

@@ -38,6 +38,8 @@ class EAC(Method):
         """Whether every face has the mean face's landmarks, as it has where a dataset has none."""
         weights: str | None = None
         """VGG-19 weights: `imagenet`, `none` or a path; None = what `trunk.weights` says."""
+        width: float | None = None
+        """Share of VGG-19's channels, above 0 and up to 1; None = what `trunk.width` says."""
         norm: Literal["auto", "batch", "none"] = "auto"
         """Batch normalisation in VGG-19; `auto`: only where it starts from random weights."""
 
@@ -52,14 +54,15 @@ class EAC(Method):
         super().__init__(config, task)
         check_choices(config)
         check_range(config, 0, 1, "stage_two_from")
-        weights, width = config.weights or task.trunk.weights, task.trunk.width
+        check_range(config, 0.01, 1, "width")
+        weights, width = config.weights or task.trunk.weights, config.width or task.trunk.width
         random = weights == "none"
         batch_norm = random if config.norm == "auto" else config.norm == "batch"
         if task.image_size < 32:
             raise MethodError(f"eac takes images of 32 px or more, not {task.image_size}")
         if not random and (width != 1 or batch_norm):
             raise MethodError(
-                f"VGG-19 weights ({weights}) need trunk.width=1 and eac.norm=none|auto: "
+                f"VGG-19 weights ({weights}) need a width of 1 and eac.norm=none|auto: "
                 "give them, or --set eac.weights=none"
             )
         aus = len(task.aus)

@@ -145,3 +145,18 @@ def test_a_shift_brings_the_next_frame_then_the_previous_one(divisor: int) -> No
     assert np.array_equal(temporal_shift(t(x), frames, divisor).numpy(), expected)
     channels_last = t(x).contiguous(memory_format=torch.channels_last)
     assert np.array_equal(temporal_shift(channels_last, frames, divisor).numpy(), expected)
+
+
+def test_a_shift_s_gradient_is_the_shift_back() -> None:
+    x = t(RNG.normal(size=(6, 8, 2, 2))).requires_grad_()
+    assert torch.autograd.gradcheck(lambda y: temporal_shift(y, 3, 4), x)
+    assert torch.autograd.gradgradcheck(lambda y: temporal_shift(y, 3, 4), x)
+
+
+def test_a_shift_and_its_gradient_stay_channels_last() -> None:
+    x = torch.randn(6, 8, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    shifted = temporal_shift(x, 3)
+    shifted.backward(torch.ones_like(shifted))
+    assert shifted.is_contiguous(memory_format=torch.channels_last)
+    assert x.grad is not None
+    assert x.grad.is_contiguous(memory_format=torch.channels_last)

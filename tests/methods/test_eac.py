@@ -193,7 +193,7 @@ def test_weights_of_another_network_are_named(tmp_path: Path) -> None:
     torch.save(timm.create_model("resnet10t").state_dict(), tmp_path / "resnet.pt")
     with pytest.raises(MethodError, match=r"resnet.pt are not those of the VGG-19"):
         EAC(EAC.Config(), make_task(trunk=Trunk(weights=str(tmp_path / "resnet.pt"))))
-    with pytest.raises(MethodError, match=r"need trunk.width=1"):
+    with pytest.raises(MethodError, match=r"need a width of 1"):
         EAC(EAC.Config(weights="imagenet"), make_task())
 
 
@@ -202,6 +202,13 @@ def test_impossible_settings_are_named() -> None:
         EAC(EAC.Config(), make_task(image_size=24))
     with pytest.raises(MethodError, match="attention='code' is not a choice"):
         build(attention="code")
+    with pytest.raises(MethodError, match=r"width=0.0 is out of range"):
+        build(width=0.0)
+
+
+def test_its_own_width_narrows_it_further_than_the_trunk() -> None:
+    assert build().enet.channels == 512 * make_task().trunk.width
+    assert build(width=0.0625).enet.channels == 32
 
 
 @pytest.mark.parametrize("variant", [None, *EAC.variants])
