@@ -1,0 +1,268 @@
+"""Claims: which process works on a cell, told by files alone, so that any executor may ask.
+
+A cell's folder holds `claim-1.json`, `claim-2.json`, ...: each is created exclusively, whole at
+once, and only the highest counts. Taking over from a lost process is creating the next number,
+which succeeds for exactly one; nothing is locked, and nothing that counts is deleted before the
+cell's record is there. Whoever has claimed a cell must look for its record *after* that.
+
+A lost process is known at once on its own machine. Elsewhere it is known by watching: its
+heartbeat stands still while the observer's own clock runs, so that clocks need not agree.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from .records import RecordError, cannot_write, whole_file
+
+BEAT = 10.0
+"""Seconds between heartbeats."""
+
+PATIENCE = 180.0
+"""Seconds without a heartbeat after which a process counts as lost: network folders show a change
+up to a minute late."""
+
+
+class ClaimLost(Exception):
+    """Somebody else has taken the cell over, as this process showed no sign of life."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A process's hold on a cell. Times are UTC epoch seconds by the clock of its machine."""
+
+    folder: Path
+    number: int
+    """Which of the folder's claims this is; higher ones came later."""
+    token: str = ""
+    host: str = "unknown"
+    machine: str = ""
+    """Boot and process namespace: where equal, process ids mean the same."""
+    pid: int = 0
+    process: str = ""
+    """When the process began, by its machine's ticks since boot: process ids are used again."""
+    slot: str = ""
+    started: float = 0.0
+    heartbeat: float = 0.0
+    step: int = 0
+    total: int = 0
+    released: bool = False
+    changed: int = field(default=0, compare=False)
+    """The file's modification time in nanoseconds, by the clock of the disk's machine."""
+
+    @property
+    def path(self) -> Path:
+        """The claim's file."""
+        return self.folder / f"claim-{self.number}.json"
+
+
+def claim(folder: Path, slot: str = "", watch: Watch | None = None) -> Claim | None:
+    """Claim the cell of this folder, or return None while somebody else has it.
+
+    A claim of a process that is known to be dead, or that `watch` has seen stand still, is taken
+    over. Raises RecordError if the folder cannot be written.
+    """
+    last = _last(folder)
+    if last and not (last.released or is_dead(last) or (watch and watch.stale(last))):
+        return None
+    now = time.time()
+    mine = Claim(
+        folder=folder,
+        number=last.number + 1 if last else 1,
+        token=uuid.uuid4().hex,
+        host=socket.gethostname(),
+        machine=_machine(),
+        pid=os.getpid(),
+        process=_process(os.getpid()) or "",
+        slot=slot,
+        started=now,
+        heartbeat=now,
+    )
+    try:
+        return mine if _create(mine) else None
+    except OSError as error:
+        raise cannot_write(mine.path, error) from error
+
+
+def read_claim(folder: Path) -> Claim | None:
+    """Return the claim that counts in a cell's folder, or None if the cell is nobody's.
+
+    Whether its process still lives is another question: `is_dead`, `seems_lost`, `Watch`.
+    """
+    last = _last(folder)
+    return None if last is None or last.released else last
+
+
+def renew(held: Claim, step: int, total: int) -> Claim:
+    """Show a sign of life and how far the cell is; raises ClaimLost if it is no longer ours."""
+    check(held)
+    beat = replace(held, heartbeat=time.time(), step=step, total=total)
+    try:
+        _write(beat)
+    except RecordError:
+        # a full disk is no reason to look dead: touching the file needs no space
+        with suppress(OSError):
+            os.utime(held.path)
+    return beat
+
+
+def check(held: Claim) -> None:
+    """Raise ClaimLost if the cell is somebody else's by now."""
+    last = _last(held.folder)
+    if last is None or last.token != held.token:
+        by = f" by {last.host}, process {last.pid}" if last else ""
+        raise ClaimLost(f"{held.folder.name} was taken over{by}")
+
+
+def release(held: Claim, *, over: bool) -> None:
+    """Give the cell back: to be claimed again at once, or `over`, its record being on disk."""
+    try:
+        check(held)
+        if over:
+            for path in _files(held.folder):
+                path.unlink(missing_ok=True)
+        else:
+            _write(replace(held, released=True))
+    except (ClaimLost, RecordError, OSError):
+        return  # what cannot be given back is taken over once this process is gone
+
+
+def is_dead(claimed: Claim) -> bool:
+    """Tell whether the claim's process is gone for certain: only its own machine can know."""
+    if not claimed.process or claimed.machine != _machine():
+        return False
+    try:
+        os.kill(claimed.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # somebody else's, and /proc may hide those
+    began = _process(claimed.pid)
+    return began is not None and began != claimed.process
+
+
+def seems_lost(claimed: Claim, now: float | None = None) -> bool:
+    """Guess from one look whether a process is lost: to be shown, never to be acted upon.
+
+    Trusts both machines' clocks, which `Watch` does not.
+    """
+    now = time.time() if now is None else now
+    return is_dead(claimed) or now - claimed.heartbeat > PATIENCE
+
+
+_TOLD = [f.name for f in fields(Claim) if f.name not in ("folder", "number", "changed")]
+"""What a claim's file says; the rest is where it lies."""
+
+
+class Watch:
+    """Watches claims by its own clock; one that stands still for long enough is stale.
+
+    Only time spent watching counts: an observer that was itself suspended draws no conclusion
+    from the gap.
+    """
+
+    def __init__(self, patience: float = PATIENCE):
+        self.patience = patience
+        self._seen: dict[Path, tuple[Claim, int, float, float]] = {}
+
+    def stale(self, claimed: Claim) -> bool:
+        """Look at a claim as it was just read; to be called every few seconds."""
+        now = time.monotonic()
+        before = self._seen.get(claimed.folder)
+        if before is None or before[:2] != (claimed, claimed.changed):
+            self._seen[claimed.folder] = (claimed, claimed.changed, now, 0.0)
+            return False
+        still = before[3] + min(now - before[2], BEAT)
+        self._seen[claimed.folder] = (claimed, claimed.changed, now, still)
+        return still >= self.patience
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    yield from folder.glob("claim-*.json")
+
+
+def _last(folder: Path) -> Claim | None:
+    numbers = [path.stem.partition("-")[2] for path in _files(folder)]
+    highest = max((int(number) for number in numbers if number.isdigit()), default=0)
+    return _read(Claim(folder=folder, number=highest)) if highest else None
+
+
+def _read(blank: Claim) -> Claim | None:
+    """Fill in a claim from its file; one that makes no sense stays blank, and is watched."""
+    try:
+        changed = blank.path.stat().st_mtime_ns
+        text = blank.path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None  # its owner is through
+    try:
+        values = json.loads(text)
+        told = {name: type(getattr(blank, name))(values[name]) for name in _TOLD}
+    except (ValueError, TypeError, KeyError):
+        return replace(blank, changed=changed)
+    return replace(blank, changed=changed, **told)
+
+
+def _content(held: Claim) -> str:
+    return json.dumps({name: getattr(held, name) for name in _TOLD}) + "\n"
+
+
+def _create(mine: Claim) -> bool:
+    """Create the claim's file with all its content, unless it exists."""
+    mine.folder.mkdir(parents=True, exist_ok=True)
+    draft = mine.folder / f".claim-{mine.token}.tmp"
+    try:
+        draft.write_text(_content(mine), encoding="utf-8")
+        try:
+            os.link(draft, mine.path)
+        except FileExistsError:
+            # a network disk may have done it and lost the answer
+            return draft.stat().st_nlink == 2
+        except OSError:
+            return _create_without_links(mine)
+        return True
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _create_without_links(mine: Claim) -> bool:
+    try:
+        with mine.path.open("x", encoding="utf-8") as stream:
+            stream.write(_content(mine))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _write(held: Claim) -> None:
+    with whole_file(held.path) as stream:
+        stream.write(_content(held))
+
+
+@lru_cache
+def _machine() -> str:
+    """Name what process ids are unique in: one boot of one machine, one container."""
+    parts: list[Any] = [socket.gethostname()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        parts.append(Path("/proc/self/ns/pid").readlink())
+    return " ".join(map(str, parts))
+
+
+def _process(pid: int) -> str | None:
+    """Say when a process began, nothing if it has ended; None where nothing like /proc tells."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    state, *rest = status.rpartition(")")[2].split()
+    return "" if state in "ZX" else rest[18]
