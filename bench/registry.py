@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import datasets
 import methods
 from datasets._base import Dataset
-from methods._base import Method
+from methods._base import Method, Needs
 
 from ._plugin_files import import_file
 from .config import UsageError, pick
@@ -75,16 +77,25 @@ class Found:
 
 @dataclass(frozen=True)
 class Registry:
-    """Every method and dataset there is, plus the files given by `--plugin`."""
+    """Every method and dataset there is, plus the files given by `--plugin`; it looks but once."""
 
     plugins: tuple[Path, ...] = field(default=())
 
-    def methods(self) -> dict[str, Found]:
+    def methods(self) -> Mapping[str, Found]:
         """Map each known method's name to where it was found; a duplicate name is an error."""
+        return self._methods
+
+    def datasets(self) -> Mapping[str, Found]:
+        """Map each known dataset's name to where it was found; a duplicate name is an error."""
+        return self._datasets
+
+    # looking through every installed distribution for entry points takes tens of milliseconds
+    @cached_property
+    def _methods(self) -> dict[str, Found]:
         return _collect("method", methods, "methods", _plugins(self.plugins, "Method"))
 
-    def datasets(self) -> dict[str, Found]:
-        """Map each known dataset's name to where it was found; a duplicate name is an error."""
+    @cached_property
+    def _datasets(self) -> dict[str, Found]:
         return _collect("dataset", datasets, "datasets", _plugins(self.plugins, "Dataset"))
 
     def method(self, name: str) -> type[Method]:
@@ -97,13 +108,8 @@ class Registry:
         missing = [hook for hook in HOOKS if getattr(cls, hook) is getattr(Method, hook)]
         if missing:
             raise UsageError(f"{where}: {cls.__name__} does not define {', '.join(missing)}")
-        try:
-            cls.Config()
-        except Exception as error:
-            raise UsageError(
-                f"{where}: Config() raises {type(error).__name__}: {error}; "
-                "every knob needs a default"
-            ) from error
+        _check_needs(cls, where)
+        default_config(cls, where)
 
     def usable_methods(self) -> tuple[list[str], list[str]]:
         """Return the names of all methods that are whole, and a sentence about each other one."""
@@ -120,6 +126,26 @@ class Registry:
     def dataset(self, name: str) -> type[Dataset]:
         """Import dataset `name`; raises UsageError naming the closest one."""
         return pick("dataset", name, self.datasets()).load(Dataset)
+
+
+def _check_needs(cls: type[Method], where: str) -> None:
+    if not isinstance(cls.needs, Needs):
+        raise UsageError(f"{where}: {cls.__name__}.needs is no Needs: write needs = Needs(...)")
+    if cls.needs.clips and cls.needs.unlabelled_ratio:
+        raise UsageError(
+            f"{where}: {cls.__name__}.needs asks for clips and for unlabelled frames: "
+            "the loader gives one of them"
+        )
+
+
+def default_config(cls: type[Method], where: str) -> Any:
+    """Build a method's knobs as they are by default; raises UsageError, naming `where`."""
+    try:
+        return cls.Config()
+    except Exception as error:
+        raise UsageError(
+            f"{where}: Config() raises {type(error).__name__}: {error}; every knob needs a default"
+        ) from error
 
 
 def _collect(

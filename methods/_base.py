@@ -144,18 +144,18 @@ class Method(nn.Module):
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return named scalar losses, already weighted: the loop adds them up."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define losses")
 
     def encode(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:
         """Encode single frames (N, 3, H, W) -> (N, ...): each test frame passes here once.
 
         `landmarks` (N, 68, 2) come only if `needs.landmarks` and the dataset has them.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define encode")
 
     def head(self, features: Tensor) -> Tensor:
         """Turn encoded clips (B, T, ...) with the key frame in the middle into logits (B, A)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not define head")
 
     def predict(self, clips: Tensor, landmarks: Tensor | None = None) -> Tensor:
         """Return logits (B, A) for the middle frame of clips (B, T, 3, H, W).

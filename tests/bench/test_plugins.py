@@ -154,6 +154,8 @@ def test_a_run_of_all_methods_leaves_out_those_that_are_broken_and_says_so(perso
     [
         ("no head", "bad.py: Small does not define head"),
         ("a knob without a default", "missing 1 required keyword-only argument: 'width'; every"),
+        ("needs of another kind", "bad.py: Small.needs is no Needs: write needs = Needs(...)"),
+        ("clips and unlabelled frames", "Small.needs asks for clips and for unlabelled frames: "),
     ],
 )
 def test_a_method_that_is_asked_for_must_be_whole(person, plugin, mistake, sentence):

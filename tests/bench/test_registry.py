@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -156,3 +157,21 @@ def test_a_broken_entry_point_stops_only_itself(installed):
 def test_an_entry_point_may_not_take_the_name_of_another_method(installed):
     installed["supervised"] = "vendor_of_methods.alone"
     assert "two methods are called 'supervised'" in refusal(Registry().methods)
+
+
+def test_the_installed_packages_are_looked_through_once(installed, monkeypatch):
+    looks, look = [], registry.entry_points
+    monkeypatch.setattr(registry, "entry_points", lambda group: looks.append(group) or look(group))
+    known = Registry()
+    for name in ("supervised", "second", "supervised"):
+        known.method(name)
+    known.dataset("synthetic")
+    assert sorted(looks) == ["au_ssl_bench.datasets", "au_ssl_bench.methods"]
+
+
+def test_a_registry_travels_and_is_the_same_by_its_plugins(plugin):
+    first, second = Registry((plugin("mine"),)), Registry((plugin("mine"),))
+    first.methods()
+    assert first == second
+    assert hash(first) == hash(second)
+    assert pickle.loads(pickle.dumps(first)).methods() == second.methods()
