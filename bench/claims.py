@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .records import RecordError, cannot_write, whole_file
+from .files import RecordError, cannot_write, whole_file
 
 BEAT = 10.0
 """Seconds between heartbeats."""
