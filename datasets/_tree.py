@@ -34,3 +34,26 @@ def spans(numbers: Iterable[int]) -> str:
         else:
             runs.append([number, number])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def existing_root(root: Path | None, name: str, tree: str) -> Path:
+    """Return the folder a dataset is to be read from; DatasetMissing if it is none.
+
+    `tree` says in words what is expected below it.
+    """
+    if root is None:
+        raise DatasetMissing(name, f"say where its folder is (--root); {tree}")
+    if not root.is_dir():
+        raise DatasetMissing(root, "there is no such folder: check the root")
+    return root
+
+
+def find_home(root: Path, places: Iterable[str], pattern: str) -> tuple[Path, list[str]]:
+    """Return the first of `places` below the root that holds names of the pattern, and those.
+
+    The root and no names, if none does.
+    """
+    for place in places:
+        if names := listing(root / place, pattern):
+            return root / place, names
+    return root, []

@@ -1,0 +1,121 @@
+"""Intensity files as DISFA and DISFA+ write them: a file an AU, a line a frame, 0 to 5.
+
+Shapes: T frames, A action units.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._base import UNCODED, DatasetCorrupt, DatasetError
+from ._tree import spans
+
+CODED_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
+"""Every AU that DISFA and DISFA+ are coded for."""
+BENCHMARK_AUS = (1, 2, 4, 6, 9, 12, 25, 26)
+"""Those that the literature reports on (JAA-Net, ME-GraphAU and after)."""
+
+OPTION_HELP = {
+    "threshold": "least intensity that counts as present, 1 to 5 (default 2)",
+    "aus": "benchmark (default: the literature's 8) or all (12)",
+}
+
+
+def threshold_option(options: Mapping[str, object]) -> int:
+    """Return option `threshold`; DatasetError if it is no intensity that can be present."""
+    given = str(options.get("threshold", 2))
+    if given not in ("1", "2", "3", "4", "5"):
+        raise DatasetError(f"threshold is {given!r}: it may be 1 to 5")
+    return int(given)
+
+
+def aus_option(options: Mapping[str, object]) -> tuple[int, ...]:
+    """Return the AUs that option `aus` asks for; DatasetError for any other word."""
+    choices = {"benchmark": BENCHMARK_AUS, "all": CODED_AUS}
+    given = str(options.get("aus", "benchmark"))
+    if given not in choices:
+        raise DatasetError(f"aus is {given!r}: it may be {' or '.join(choices)}")
+    return choices[given]
+
+
+@dataclass(frozen=True, eq=False)
+class Intensities:
+    """What a recording's files say, put together."""
+
+    frames: NDArray[np.int64]
+    """(T,) every frame that any file is about, increasing."""
+    values: NDArray[np.int8]
+    """(T, A) 0 to 5, or `UNCODED` where an AU's file has no line for the frame."""
+    gaps: tuple[str, ...]
+    """Sentences about AUs that some frames have and others lack."""
+
+    def labels(self, threshold: int) -> NDArray[np.int8]:
+        """Return (T, A): 1 from intensity `threshold` on, 0 below, `UNCODED` where unknown."""
+        present = (self.values >= threshold).astype(np.int8)
+        return np.where(self.values == UNCODED, np.int8(UNCODED), present)
+
+
+def read_intensities(
+    files: Mapping[int, Path], aus: Iterable[int], line: re.Pattern[str], looks: str
+) -> Intensities:
+    """Read the files of a recording, AU -> file, an AU without a file being uncoded throughout.
+
+    `line` matches a whole line and captures frame and intensity; `looks` tells people how one
+    looks. Raises DatasetCorrupt(file, line, what) for anything that is not such a file.
+    """
+    tables = {au: _table(files[au], line, looks) for au in aus if au in files}
+    none = np.empty(0, np.int64)
+    frames = np.unique(np.concatenate([none, *(table[0] for table in tables.values())]))
+    columns, gaps = [], []
+    for au in aus:
+        column = np.full(len(frames), UNCODED, np.int8)
+        if au not in tables:
+            gaps.append(f"there is no label file of AU {au}: it counts as not coded")
+        else:
+            column[np.searchsorted(frames, tables[au][0])] = tables[au][1]
+            missing = frames[column == UNCODED].tolist()
+            if missing:
+                gaps.append(f"AU {au} has no label on frames {spans(missing)} (other AUs have)")
+        columns.append(column)
+    return Intensities(frames, np.stack(columns, axis=1), tuple(gaps))
+
+
+def _table(
+    file: Path, line: re.Pattern[str], looks: str
+) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Return one file's frames (T,), strictly increasing, and intensities (T,)."""
+    frames: list[int] = []
+    values: list[int] = []
+    last = -1
+    for number, text in enumerate(read_lines(file), start=1):
+        found = line.fullmatch(text)
+        if found is None:
+            if not text.strip() or text.startswith("#"):
+                continue
+            raise DatasetCorrupt(file, number, f"found {text.strip()[:40]!r}; {looks}")
+        frame = int(found[1])
+        if frame <= last:
+            what = f"frame {frame} follows frame {last}: they must increase"
+            raise DatasetCorrupt(file, number, what)
+        frames.append(frame)
+        values.append(int(found[2]))
+        last = frame
+    if not frames:
+        raise DatasetCorrupt(file, None, f"there is no label in it; {looks}")
+    return np.array(frames, np.int64), np.array(values, np.int8)
+
+
+def read_lines(file: Path) -> list[str]:
+    """Return a text file's lines; DatasetCorrupt if it is no text or cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise DatasetCorrupt(file, None, "this is not plain text (UTF-8)") from error
+    except OSError as error:
+        raise DatasetCorrupt(file, None, f"it cannot be read: {error.strerror}") from error
