@@ -6,7 +6,9 @@ which succeeds for exactly one; nothing is locked, and nothing that counts is de
 cell's record is there. Whoever has claimed a cell must look for its record *after* that.
 
 A lost process is known at once on its own machine. Elsewhere it is known by watching: its
-heartbeat stands still while the observer's own clock runs, so that clocks need not agree.
+heartbeat stands still while the observer's own clock runs, so that clocks need not agree. Whoever
+started a process and saw it end gives up its claim for it, and counts the loss: a cell that kills
+whatever runs it is not to be tried for ever.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ._processes import is_gone, this_process
 from .files import RecordError, cannot_write, whole_file
 
 BEAT = 10.0
@@ -46,16 +48,20 @@ class Claim:
     """Which of the folder's claims this is; higher ones came later."""
     token: str = ""
     host: str = "unknown"
-    machine: str = ""
-    """Boot and process namespace: where equal, process ids mean the same."""
     pid: int = 0
     process: str = ""
-    """When the process began, by its machine's ticks since boot: process ids are used again."""
+    """The process among all there are (`this_process`); `launcher` is the one that started it."""
+    launcher: str = ""
     slot: str = ""
     started: float = 0.0
     heartbeat: float = 0.0
     step: int = 0
     total: int = 0
+    loss: float | None = None
+    """The last training loss; `rate` is in frames a second."""
+    rate: float = 0.0
+    losses: int = 0
+    """How many processes were seen to die of this cell."""
     released: bool = False
     changed: int = field(default=0, compare=False)
     """The file's modification time in nanoseconds, by the clock of the disk's machine."""
@@ -66,14 +72,17 @@ class Claim:
         return self.folder / f"claim-{self.number}.json"
 
 
-def claim(folder: Path, slot: str = "", watch: Watch | None = None) -> Claim | None:
+def claim(
+    folder: Path, slot: str = "", watch: Watch | None = None, launcher: str = ""
+) -> Claim | None:
     """Claim the cell of this folder, or return None while somebody else has it.
 
-    A claim of a process that is known to be dead, or that `watch` has seen stand still, is taken
-    over. Raises RecordError if the folder cannot be written.
+    Taken over is a claim of a process that is known to be gone together with its launcher (who
+    else gives it up), or that `watch` has seen stand still. Raises RecordError if the folder cannot
+    be written.
     """
     last = _last(folder)
-    if last and not (last.released or is_dead(last) or (watch and watch.stale(last))):
+    if last and not (last.released or _orphaned(last) or (watch and watch.stale(last))):
         return None
     now = time.time()
     mine = Claim(
@@ -81,17 +90,24 @@ def claim(folder: Path, slot: str = "", watch: Watch | None = None) -> Claim | N
         number=last.number + 1 if last else 1,
         token=uuid.uuid4().hex,
         host=socket.gethostname(),
-        machine=_machine(),
         pid=os.getpid(),
-        process=_process(os.getpid()) or "",
+        process=this_process(),
+        launcher=launcher or this_process(),
         slot=slot,
         started=now,
         heartbeat=now,
+        losses=last.losses if last else 0,
     )
-    try:
-        return mine if _create(mine) else None
-    except OSError as error:
-        raise cannot_write(mine.path, error) from error
+    return mine if _create(mine) else None
+
+
+def give_up(lost: Claim) -> bool:
+    """Free the cell of a process that was seen to end, counting the loss.
+
+    False if somebody else has the cell by now. Raises RecordError if the folder cannot be written.
+    """
+    freed = replace(lost, number=lost.number + 1, losses=lost.losses + 1, released=True)
+    return _create(replace(freed, token=uuid.uuid4().hex))
 
 
 def read_claim(folder: Path) -> Claim | None:
@@ -103,10 +119,13 @@ def read_claim(folder: Path) -> Claim | None:
     return None if last is None or last.released else last
 
 
-def renew(held: Claim, step: int, total: int) -> Claim:
-    """Show a sign of life and how far the cell is; raises ClaimLost if it is no longer ours."""
+def renew(held: Claim, **news: Any) -> Claim:
+    """Show a sign of life, with `news` of step, total, loss and rate.
+
+    Raises ClaimLost if the cell is no longer ours.
+    """
     check(held)
-    beat = replace(held, heartbeat=time.time(), step=step, total=total)
+    beat = replace(held, heartbeat=time.time(), **news)
     try:
         _write(beat)
     except RecordError:
@@ -139,16 +158,11 @@ def release(held: Claim, *, over: bool) -> None:
 
 def is_dead(claimed: Claim) -> bool:
     """Tell whether the claim's process is gone for certain: only its own machine can know."""
-    if not claimed.process or claimed.machine != _machine():
-        return False
-    try:
-        os.kill(claimed.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # somebody else's, and /proc may hide those
-    began = _process(claimed.pid)
-    return began is not None and began != claimed.process
+    return is_gone(claimed.process)
+
+
+def _orphaned(claimed: Claim) -> bool:
+    return is_gone(claimed.process) and is_gone(claimed.launcher)
 
 
 def seems_lost(claimed: Claim, now: float | None = None) -> bool:
@@ -160,7 +174,16 @@ def seems_lost(claimed: Claim, now: float | None = None) -> bool:
     return is_dead(claimed) or now - claimed.heartbeat > PATIENCE
 
 
-_TOLD = [f.name for f in fields(Claim) if f.name not in ("folder", "number", "changed")]
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+_KINDS = {"str": str, "int": int, "float": float, "bool": bool, "float | None": _optional}
+_TOLD = {
+    item.name: _KINDS[str(item.type)]
+    for item in fields(Claim)
+    if item.name not in ("folder", "number", "changed")
+}
 """What a claim's file says; the rest is where it lies."""
 
 
@@ -206,7 +229,7 @@ def _read(blank: Claim) -> Claim | None:
         return None  # its owner is through
     try:
         values = json.loads(text)
-        told = {name: type(getattr(blank, name))(values[name]) for name in _TOLD}
+        told = {name: kind(values[name]) for name, kind in _TOLD.items()}
     except (ValueError, TypeError, KeyError):
         return replace(blank, changed=changed)
     return replace(blank, changed=changed, **told)
@@ -218,20 +241,27 @@ def _content(held: Claim) -> str:
 
 def _create(mine: Claim) -> bool:
     """Create the claim's file with all its content, unless it exists."""
-    mine.folder.mkdir(parents=True, exist_ok=True)
     draft = mine.folder / f".claim-{mine.token}.tmp"
     try:
+        mine.folder.mkdir(parents=True, exist_ok=True)
         draft.write_text(_content(mine), encoding="utf-8")
-        try:
-            os.link(draft, mine.path)
-        except FileExistsError:
-            # a network disk may have done it and lost the answer
-            return draft.stat().st_nlink == 2
-        except OSError:
-            return _create_without_links(mine)
-        return True
+        return _link(draft, mine)
+    except OSError as error:
+        raise cannot_write(mine.path, error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+
+
+def _link(draft: Path, mine: Claim) -> bool:
+    try:
+        os.link(draft, mine.path)
+    except FileExistsError:
+        # a network disk may have done it and lost the answer
+        return draft.stat().st_nlink == 2
+    except OSError:
+        return _create_without_links(mine)
+    return True
 
 
 def _create_without_links(mine: Claim) -> bool:
@@ -246,23 +276,3 @@ def _create_without_links(mine: Claim) -> bool:
 def _write(held: Claim) -> None:
     with whole_file(held.path) as stream:
         stream.write(_content(held))
-
-
-@lru_cache
-def _machine() -> str:
-    """Name what process ids are unique in: one boot of one machine, one container."""
-    parts: list[Any] = [socket.gethostname()]
-    with suppress(OSError):
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
-        parts.append(Path("/proc/self/ns/pid").readlink())
-    return " ".join(map(str, parts))
-
-
-def _process(pid: int) -> str | None:
-    """Say when a process began, nothing if it has ended; None where nothing like /proc tells."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    state, *rest = status.rpartition(")")[2].split()
-    return "" if state in "ZX" else rest[18]

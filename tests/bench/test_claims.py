@@ -8,24 +8,43 @@ from dataclasses import replace
 import pytest
 
 from bench import claims
-from bench.claims import ClaimLost, Watch, claim, is_dead, read_claim, release, renew, seems_lost
+from bench._processes import _began, this_process
+from bench.claims import (
+    ClaimLost,
+    Watch,
+    claim,
+    give_up,
+    is_dead,
+    read_claim,
+    release,
+    renew,
+    seems_lost,
+)
 from bench.files import RecordError
 
-ELSEWHERE = "another machine"
+ELSEWHERE = "another machine 1 2"
 
 
-def claimed_by_the_dead(folder):
+CLAIM = """
+import sys; from pathlib import Path; from bench.claims import claim
+claim(Path(sys.argv[1]), launcher=sys.argv[2])
+"""
+
+
+def claimed_by_the_dead(folder, launcher=""):
     """Claim a folder in a process that then ends without a word."""
-    code = (
-        f"from pathlib import Path; from bench import claims; claims.claim(Path({str(folder)!r}))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", CLAIM, folder, launcher], check=True)
 
 
 def moved_elsewhere(held):
     """Make a claim look as if made on another machine, where no process id can be looked up."""
     values = json.loads(held.path.read_text())
-    held.path.write_text(json.dumps({**values, "machine": ELSEWHERE}))
+    held.path.write_text(json.dumps({**values, "process": ELSEWHERE, "launcher": ELSEWHERE}))
+
+
+def name_beside(process, pid):
+    """Name another process of the same machine."""
+    return " ".join([*process.split()[:-2], str(pid), _began(pid)])
 
 
 def all_at_once(act, threads=12):
@@ -103,17 +122,27 @@ def test_a_process_that_ended_is_known_at_once_and_a_living_one_is_not_dead(tmp_
 
 def test_a_process_id_that_was_given_to_another_process_is_not_the_claims(tmp_path):
     held = claim(tmp_path)
-    assert is_dead(replace(held, process="12345"))
+    assert is_dead(replace(held, process=held.process + "0"))
 
 
 def test_a_killed_process_that_nobody_has_waited_for_is_dead(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    held = replace(claim(tmp_path), pid=child.pid, process=claims._process(child.pid))
+    mine = claim(tmp_path)
+    held = replace(mine, process=name_beside(mine.process, child.pid))
     assert not is_dead(held)
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert is_dead(held)
     child.communicate()
+
+
+def test_a_living_launcher_gives_up_what_its_dead_worker_held_and_counts_it(tmp_path):
+    claimed_by_the_dead(tmp_path, this_process())
+    lost = read_claim(tmp_path)
+    assert is_dead(lost)
+    assert claim(tmp_path) is None
+    assert sorted(all_at_once(lambda: give_up(lost), threads=4)) == [False, False, False, True]
+    assert claim(tmp_path).losses == 1
 
 
 def test_elsewhere_nobody_is_dead_for_certain(tmp_path):
@@ -125,7 +154,7 @@ def test_elsewhere_nobody_is_dead_for_certain(tmp_path):
 
 def test_a_heartbeat_tells_how_far_the_cell_is(tmp_path):
     held = claim(tmp_path)
-    beat = renew(held, 30, 100)
+    beat = renew(held, step=30, total=100)
     assert (read_claim(tmp_path).step, read_claim(tmp_path).total) == (30, 100)
     assert read_claim(tmp_path).heartbeat == beat.heartbeat
 
@@ -138,7 +167,7 @@ def test_a_heart_that_stands_still_while_watched_is_stale_and_a_beating_one_is_n
     for second in range(0, 100, 5):
         clock.ran = clock.wall = second
         if second % 10 == 0:
-            beating = renew(beating, second, 100)
+            beating = renew(beating, step=second)
         assert not watch.stale(read_claim(tmp_path / "beating"))
         verdicts.append(watch.stale(read_claim(tmp_path / "still")))
     assert verdicts == [second >= 60 for second in range(0, 100, 5)]
@@ -176,7 +205,7 @@ def test_the_one_that_was_taken_over_learns_it_and_does_no_harm(tmp_path):
     heir = replace(slow, number=2, token="heir")
     heir.path.write_text(claims._content(heir))
     with pytest.raises(ClaimLost, match="taken over by"):
-        renew(slow, 1, 2)
+        renew(slow, step=1)
     release(slow, over=True)
     assert read_claim(tmp_path).token == "heir"
 
@@ -199,7 +228,7 @@ def test_a_full_disk_stops_no_heart(tmp_path, monkeypatch):
     before = read_claim(tmp_path)
     os.utime(held.path, (1, 1))
     monkeypatch.setattr(claims, "_write", _no_space)
-    renew(held, 1, 2)
+    renew(held, step=1)
     assert read_claim(tmp_path).changed >= before.changed
 
 
