@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from .records import whole_file
+from .differences import flat, unlike
+from .files import whole_file
 
-FORMAT = 1
+FORMAT = 2
 
 
 class CheckpointError(Exception):
     """A checkpoint cannot be gone on from: one sentence saying why."""
 
 
-def save_checkpoint(path: Path, fingerprint: str, state: dict[str, Any]) -> None:
-    """Write `state` for the cell of hash `fingerprint`; the previous one stays until it is whole.
+def save_checkpoint(path: Path, identity: Mapping[str, Any], state: dict[str, Any]) -> None:
+    """Write `state` for the cell of that identity; the previous one stays until it is whole.
 
     Raises RecordError when the disk is full or the folder not writable.
     """
-    content = {"format": FORMAT, "fingerprint": fingerprint, "state": state}
+    content = {"format": FORMAT, "identity": dict(flat(identity)), "state": state}
     with whole_file(path, "wb") as stream:
         try:
             torch.save(content, stream)
@@ -33,23 +35,26 @@ def save_checkpoint(path: Path, fingerprint: str, state: dict[str, Any]) -> None
             raise
 
 
-def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
     """Read a checkpoint into the CPU's memory (random states must be there), or None if none is.
 
-    One that is torn, foreign or of another cell raises CheckpointError, naming the file.
+    One that is torn, foreign or of another cell raises CheckpointError, naming the file and, if it
+    is another cell's, in what the two differ.
     """
     if not path.exists():
         return None
     try:
         content = _read(path)
-        fields = (content["format"], content["fingerprint"])
+        made_as, theirs = content["format"], dict(content["identity"])
         state: dict[str, Any] = content["state"]
     except Exception as error:
         raise CheckpointError(
             f"{path} is not a whole checkpoint ({type(error).__name__})"
         ) from error
-    if fields != (FORMAT, fingerprint):
-        raise CheckpointError(f"{path} belongs to another run ({fields[1]}, not {fingerprint})")
+    if made_as != FORMAT:
+        raise CheckpointError(f"{path} is a checkpoint of format {made_as}, not {FORMAT}")
+    if differing := unlike(theirs, dict(flat(identity))):
+        raise CheckpointError(f"{path} belongs to another run: it differs in {differing}")
     return state
 
 
@@ -60,12 +65,3 @@ def _read(path: Path) -> dict[str, Any]:
         raise zipfile.BadZipFile(damaged)
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return content
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a file that cannot be used, so that nothing is lost; returns its new name."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.bad-{number}")).exists():
-        number += 1
-    path.replace(aside)
-    return aside

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from .config import UsageError
+from .differences import flat
 from .records import Record, read_records
 
 _LISTED = 5
@@ -48,29 +49,4 @@ def explain(record: Record) -> str:
 
 
 def _block(title: str, values: Mapping[str, Any]) -> list[str]:
-    return [title, *(f"  {key} = {value}" for key, value in _flat(values))]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def differences(first: Record, second: Record) -> list[str]:
-    """List what differs between two cells (not what came of them): a line a knob, hash, version."""
-    sides = [_identity(record) for record in (first, second)]
-    keys = dict.fromkeys([*sides[0], *sides[1]])
-    return [
-        f"{key}: {sides[0].get(key, '(absent)')} | {sides[1].get(key, '(absent)')}"
-        for key in keys
-        if sides[0].get(key) != sides[1].get(key)
-    ]
-
-
-def _identity(record: Record) -> dict[str, Any]:
-    environment = {k: record.environment.get(k) for k in ("device", "versions", "deterministic")}
-    parts = {"config": record.config, "hashes": record.hashes, "environment": environment}
-    return {**dict(_flat(record.cell)), **dict(_flat(parts))}
+    return [title, *(f"  {key} = {value}" for key, value in flat(values))]

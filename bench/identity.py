@@ -48,8 +48,20 @@ def file_digest(path: Path) -> str:
 
 def code_hash(method_file: Path) -> str:
     """Hash the code behind a method's result: its file, what it shares, and the loop."""
-    files = {*closure([method_file]), *closure(_BENCH / f"{name}.py" for name in LOOP)}
-    return digest(sorted((file.name, meaning(file)) for file in files))
+    return digest(sorted((file.name, meaning(file)) for file in _behind(method_file)))
+
+
+def code_files(method_file: Path) -> dict[str, str]:
+    """Map the files that `code_hash` hashes, by their place in the checkout, to what they do."""
+    return {_place_name(file): meaning(file)[:12] for file in sorted(_behind(method_file))}
+
+
+def _behind(method_file: Path) -> set[Path]:
+    return {*closure([method_file]), *closure(_BENCH / f"{name}.py" for name in LOOP)}
+
+
+def _place_name(file: Path) -> str:
+    return file.relative_to(_ROOT).as_posix() if file.is_relative_to(_ROOT) else file.name
 
 
 def closure(files: Iterable[Path]) -> set[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 
@@ -14,8 +15,9 @@ from methods._nets import WeightAverage
 from .assembly import Assembly
 from .environment import peak_memory_mib
 from .evaluate import Predictions
+from .files import whole_file
 from .metrics import always_positive_f1, training_prior_f1
-from .records import Record, Scores, Status, whole_file
+from .records import Record, Scores, Status
 from .study import Cell
 from .train import Trainer
 
@@ -30,6 +32,7 @@ def without_result(cell: Cell, status: Status, reason: str, trace: str | None = 
         traceback=trace,
         config=cell.config(),
         hashes=dict(cell.hashes),
+        code=dict(cell.code),
     )
 
 
@@ -70,12 +73,14 @@ def done(
         cell=cell.coordinates,
         config=cell.config(),
         hashes=dict(cell.hashes),
+        code=dict(cell.code),
         aus=list(task.aus),
         scores=dict(scores),
         baselines=_baselines(assembly),
         frames=_frame_counts(assembly),
         audit=trainer.audit.summary(),
         parameters=_parameters(assembly.method),
+        final_weights=_fingerprint(assembly.method),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         rates={
             "samples_per_second": round(rate * sampler.batch_size, 2),
@@ -91,6 +96,15 @@ def _parameters(method: Method) -> int:
     averages = [m for m in method.modules() if isinstance(m, WeightAverage)]
     averaged = {id(p) for average in averages for p in average.parameters()}
     return sum(p.numel() for p in method.parameters() if id(p) not in averaged)
+
+
+def _fingerprint(method: Method) -> str:
+    """Hash every parameter and buffer, bit by bit."""
+    whole = hashlib.sha256()
+    for name, value in method.state_dict().items():
+        whole.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        whole.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
 
 
 def _baselines(assembly: Assembly) -> dict[str, list[float]]:

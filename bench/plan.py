@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .records import Record, RecordError, cannot_write, from_json
+from .files import RecordError, cannot_write, set_aside
+from .records import Record
+from .records import read_record as read_file
 from .study import Cell
 
 
@@ -19,39 +21,58 @@ class Plan:
     done: list[Record]
     failed: list[Record]
     """Failed before, and not to be tried again in this run."""
+    damaged: list[str]
+    """A sentence on each record that cannot be used; its cell is among those to do."""
 
 
 def make_plan(cells: Sequence[Cell], *, fresh: bool = False, retry_failed: bool = False) -> Plan:
     """Part `cells` by their records; a skipped cell is always tried again: it cost nothing.
 
-    `fresh` does every cell, whatever there is of it. Raises RecordError for a record that cannot
-    be read.
+    `fresh` does every cell, whatever there is of it.
     """
     todo: list[Cell] = []
     done: list[Record] = []
     failed: list[Record] = []
+    damaged: list[str] = []
     for cell in cells:
-        record = None if fresh else read_record(cell)
+        try:
+            record = None if fresh else read_record(cell)
+        except RecordError as error:
+            damaged.append(str(error))
+            record = None
         if record is None or record.status == "skipped":
             todo.append(cell)
         elif record.status == "done":
             done.append(record)
         else:
             (todo.append(cell) if retry_failed else failed.append(record))
-    return Plan(sorted(todo, key=cost, reverse=True), done, failed)
+    return Plan(sorted(todo, key=cost, reverse=True), done, failed, damaged)
 
 
 def read_record(cell: Cell) -> Record | None:
-    """Read the cell's record, or None if it has none yet."""
+    """Read the cell's record, or None if it has none yet.
+
+    Raises RecordError for one that cannot be read, or that is another cell's.
+    """
     path = cell.folder / "record.json"
     if not path.is_file():
         return None
+    record = read_file(path)
+    if record.id != cell.id:
+        raise RecordError(f"{path} is the record of another cell, {record.id}")
+    return record
+
+
+def settle(cell: Cell) -> tuple[Record | None, list[str]]:
+    """Read the record of a cell that this process has claimed; one of no use is set aside.
+
+    Returns the record, if there is one, and a sentence on what was set aside.
+    """
     try:
-        return from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"{path} is not a readable record ({error}): move it away to do the cell again"
-        ) from error
+        return read_record(cell), []
+    except RecordError as error:
+        aside = set_aside(cell.folder / "record.json")
+        return None, [f"{error}; set aside as {aside.name}"]
 
 
 def put_aside(cell: Cell) -> Path | None:

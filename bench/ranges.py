@@ -17,6 +17,7 @@ AT_LEAST: Mapping[str, float] = {
     "train.clip_norm": 0,
     "train.evaluate_every": 0,
     "train.checkpoint_minutes": 0,
+    "train.checkpoint_steps": 0,
     "trunk.width": 0.01,
     "data.size": 8,
     "data.stride": 1,

@@ -1,20 +1,18 @@
 """Records: what a finished, failed or skipped cell leaves on disk, written whole or not at all.
 
 A cell's folder `RESULTS/runs/<id>/` holds `record.json` (its existence means: over),
-`predictions.npz`, `history.jsonl`, and `checkpoint.pt` while it runs. Every file is written under a
-temporary name in the same folder, fsynced and renamed, so that a reader never sees half of one.
+`predictions.npz`, `history.jsonl`, and `checkpoint.pt` while it runs.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import Any, Literal, get_args
+
+from .files import RecordError, set_aside, whole_file
 
 Status = Literal["done", "failed", "skipped"]
 SCHEMA = 1
@@ -56,6 +54,8 @@ class Record:
     """Every resolved knob: `method`, `trunk`, `train`, `data`."""
     hashes: dict[str, str] = field(default_factory=dict)
     """data, folds, split, mask, code, config, cell. Cells compare only if their `mask` agree."""
+    code: dict[str, str] = field(default_factory=dict)
+    """The files behind the code's hash, each with a hash of what it does."""
     aus: list[int] = field(default_factory=list)
     scores: dict[str, Scores] = field(default_factory=dict)
     """Selection rule -> scores: `last` always; `val` and `test-peek` only when asked for."""
@@ -66,6 +66,8 @@ class Record:
     audit: dict[str, Any] = field(default_factory=dict)
     """Pseudo labels held against the hidden labels; empty for methods that use none."""
     parameters: int = 0
+    final_weights: str | None = None
+    """SHA-256 of the trained weights: runs that agree in it ended with the same bits."""
     seconds: dict[str, float] = field(default_factory=dict)
     """data, train, evaluate, total."""
     rates: dict[str, float] = field(default_factory=dict)
@@ -75,10 +77,6 @@ class Record:
     """device, versions, host, command, deterministic, started, finished."""
     warnings: list[str] = field(default_factory=list)
     schema: int = SCHEMA
-
-
-class RecordError(Exception):
-    """A record cannot be read or written: one sentence naming the file."""
 
 
 def to_json(record: Record) -> str:
@@ -91,87 +89,77 @@ def from_json(text: str) -> Record:
     values = json.loads(text)
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise ValueError(f"it is not a record of schema {SCHEMA}")
-    known = {item.name for item in fields(Record)}
-    values = {key: value for key, value in values.items() if key in known}
+    values = {key: value for key, value in values.items() if key in _KNOWN}
     _check(values)
-    values["scores"] = {rule: Scores(**scores) for rule, scores in values["scores"].items()}
+    scores = values.get("scores", {})
+    values["scores"] = {rule: Scores(**each) for rule, each in scores.items()}
     return Record(**values)
+
+
+_KINDS = {"str": str, "dict": dict, "list": list}
+_PARTS = [
+    (item.name, kind, item.default_factory is not MISSING)
+    for item in fields(Record)
+    if (kind := _KINDS.get(str(item.type).partition("[")[0]))
+]
+"""Parts that every reader counts on: name, type, and whether an earlier version may lack it."""
+_KNOWN = {item.name for item in fields(Record)}
 
 
 def _check(values: dict[str, Any]) -> None:
     """Raise ValueError if a part that every reader of records counts on is missing or foreign."""
-    kinds = {"str": str, "dict": dict, "list": list}
-    for item in fields(Record):
-        kind = kinds.get(str(item.type).partition("[")[0])
-        if kind and not isinstance(values.get(item.name), kind):
-            raise ValueError(f"its {item.name} is no {kind.__name__}")
+    for name, kind, optional in _PARTS:
+        if not ((optional and name not in values) or isinstance(values.get(name), kind)):
+            raise ValueError(f"its {name} is no {kind.__name__}")
     if values["status"] not in get_args(Status):
         raise ValueError(f"its status is {values['status']!r}")
     done = values["status"] == "done"
-    if not values["cell"].keys() >= PLACE or (done and "last" not in values["scores"]):
+    if not values["cell"].keys() >= PLACE or (done and "last" not in values.get("scores", {})):
         raise ValueError("it lacks its place in the grid or its scores")
 
 
-def cannot_write(path: Path, error: OSError) -> RecordError:
-    """Build the error for a file that the disk did not take."""
-    why = error.strerror or error
-    return RecordError(f"cannot write {path}: {why}; free space or change --results")
-
-
-@contextmanager
-def whole_file(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a temporary file that becomes `path` on success: fsynced, renamed; removed on any error.
-
-    Raises RecordError naming the file when the folder is not writable or the disk is full.
-    """
-    temporary: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-        )
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-        _fsync_folder(path.parent)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-
-
-def _fsync_folder(folder: Path) -> None:
-    """Make a rename durable; some network file systems refuse, and lose nothing by it."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        return
-    finally:
-        os.close(handle)
-
-
-def check_writable(results: Path) -> None:
-    """Raise RecordError at once if nothing can be written to the results folder."""
-    with whole_file(results / "runs" / ".writable") as stream:
-        stream.write("")
-    (results / "runs" / ".writable").unlink(missing_ok=True)
-
-
 def write_record(folder: Path, record: Record) -> Path:
-    """Write `record.json` into a cell's folder; from then on the cell is over."""
+    """Write `record.json` into a cell's folder; from then on the cell is over.
+
+    The record of a done cell is never replaced, that of a failed one is kept beside the new one.
+    """
     path = folder / "record.json"
     text = to_json(record)
-    with whole_file(path) as stream:
+    _make_way(path)
+    with whole_file(path, replace=False) as stream:
         stream.write(text)
     return path
+
+
+def _make_way(path: Path) -> None:
+    if not path.exists():
+        return
+    try:
+        status = read_record(path).status
+    except RecordError:
+        status = "failed"
+    if status == "failed":
+        set_aside(path, "old")
+    elif status == "skipped":  # there is nothing in it to keep
+        path.unlink(missing_ok=True)
+
+
+def read_record(path: Path) -> Record:
+    """Read a `record.json`; raises RecordError if it is not a whole record."""
+    try:
+        return from_json(_read_text(path))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path} is not a readable record ({error})") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        # on a network disk the file was replaced between its opening and its reading
+        return path.read_text(encoding="utf-8")
 
 
 def read_records(results: Path) -> tuple[list[Record], list[str]]:
@@ -182,7 +170,7 @@ def read_records(results: Path) -> tuple[list[Record], list[str]]:
     records, problems = [], []
     for path in sorted(results.glob("runs/*/record.json")):
         try:
-            records.append(from_json(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problems.append(f"{path} is not a readable record ({error}): left out")
+            records.append(read_record(path))
+        except RecordError as error:
+            problems.append(f"{error}: left out")
     return sorted(records, key=lambda record: record.id), problems

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from datasets._base import DatasetError
 from methods._base import MethodError
 
 from .assembly import Assembly, assemble
-from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint, set_aside
+from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .config import UsageError
-from .environment import describe
+from .environment import describe, device_name, versions
 from .evaluate import NonFiniteOutput
+from .files import RecordError, remove_drafts, set_aside
 from .outcome import done, without_result, write_history, write_predictions
-from .records import Record, RecordError, Status, write_record
+from .plan import settle
+from .records import Record, Status, write_record
 from .selection import Selection
 from .study import Cell
 from .train import NonFiniteLoss, Trainer
@@ -64,11 +66,17 @@ class Slot:
 def run_cell(cell: Cell, slot: Slot) -> Record:
     """Carry out a cell, or go on from its checkpoint, and write its record.
 
-    Raises Interrupted (after saving) and RecordError (disk full, folder not writable).
+    A done cell is left alone. The cell's folder must be this process's own: a record, checkpoint
+    or draft in it that is of no use is put out of the way. Raises Interrupted (after saving) and
+    RecordError (disk full, folder not writable).
     """
     started = time.time()
+    over, notes = settle(cell)
+    if over and over.status == "done":
+        return over
+    remove_drafts(cell.folder)
     try:
-        record = _carry_out(cell, slot)
+        record = _carry_out(cell, slot, notes)
     except (Interrupted, RecordError):
         raise
     except Exception as error:  # noqa: BLE001  a foreign method may raise anything; the grid goes on
@@ -91,13 +99,14 @@ def _checkpoint_file(cell: Cell) -> Path:
     return cell.folder / "checkpoint.pt"
 
 
-def _carry_out(cell: Cell, slot: Slot) -> Record:
+def _carry_out(cell: Cell, slot: Slot, notes: list[str]) -> Record:
     began = time.perf_counter()
     assembly = assemble(cell, slot.device)
     selection = Selection(cell.settings.train, assembly)
-    warnings = _resume(cell, assembly.trainer, selection)
+    saver = _Saver(cell, slot, assembly, selection)
+    warnings = [*notes, *_resume(saver)]
     ready = time.perf_counter()
-    _train(cell, slot, assembly, selection)
+    _train(assembly.trainer, selection, saver)
     trained = time.perf_counter()
     predictions = assembly.predict(assembly.test)
     selection.last(predictions)
@@ -113,26 +122,21 @@ def _carry_out(cell: Cell, slot: Slot) -> Record:
     return done(cell, slot.device, assembly, selection.scores, seconds, warnings)
 
 
-def _resume(cell: Cell, trainer: Trainer, selection: Selection) -> list[str]:
+def _resume(saver: _Saver) -> list[str]:
     """Go on from the cell's checkpoint if it has one; one that cannot be used is set aside."""
-    path = _checkpoint_file(cell)
     try:
-        state = load_checkpoint(path, cell.hashes["cell"])
+        return saver.load()
     except CheckpointError as error:
-        return [f"{error}; set aside as {set_aside(path).name}, trained from the start"]
-    if state is not None:
-        trainer.load_state_dict(state["trainer"])
-        selection.load_state_dict(state["selection"])
-    return []
+        aside = set_aside(saver.path)
+        return [f"{error}; set aside as {aside.name}, trained from the start"]
 
 
-def _train(cell: Cell, slot: Slot, assembly: Assembly, selection: Selection) -> None:
-    trainer = assembly.trainer
-    saver = _Saver(cell, slot, trainer, selection)
+def _train(trainer: Trainer, selection: Selection, saver: _Saver) -> None:
     for stop in selection.stops():
-        if stop > trainer.step:
+        if stop > saver.looked:
             trainer.run(stop, saver)
             selection.look()
+            saver.looked = stop
     if trainer.seconds > saver.worth_keeping:
         saver.save()
 
@@ -143,10 +147,13 @@ class _Saver:
     worth_keeping = 10.0
     """Seconds of training below which a checkpoint costs more than it saves."""
 
-    def __init__(self, cell: Cell, slot: Slot, trainer: Trainer, selection: Selection):
-        self.cell, self.slot, self.trainer, self.selection = cell, slot, trainer, selection
-        self.first_step, self.last_save = trainer.step, time.monotonic()
-        self.last_tick = 0.0
+    def __init__(self, cell: Cell, slot: Slot, assembly: Assembly, selection: Selection):
+        self.cell, self.slot, self.selection = cell, slot, selection
+        self.trainer, self.method = assembly.trainer, assembly.method
+        self.path = _checkpoint_file(cell)
+        self.looked = 0
+        """The last step at which the selection has looked: a checkpoint may lie just before it."""
+        self.last_save, self.last_tick = time.monotonic(), 0.0
 
     def __call__(self, _: Trainer) -> None:
         now = time.monotonic()
@@ -156,16 +163,53 @@ class _Saver:
         if self.slot.stop():
             self.save()
             raise Interrupted(self.cell.id)
-        if now - self.last_save > 60 * self.cell.settings.train.checkpoint_minutes:
+        if self._due(now):
             self.save()
             self.last_save = time.monotonic()
 
+    def _due(self, now: float) -> bool:
+        train = self.cell.settings.train
+        if train.checkpoint_steps and self.trainer.step % train.checkpoint_steps == 0:
+            return True
+        return now - self.last_save > 60 * train.checkpoint_minutes
+
     def save(self) -> None:
         """Write the checkpoint: all that the rest of the run depends on."""
-        state = {"trainer": self.trainer.state_dict(), "selection": self.selection.state_dict()}
-        save_checkpoint(_checkpoint_file(self.cell), self.cell.hashes["cell"], state)
+        state = {
+            "trainer": self.trainer.state_dict(),
+            "selection": self.selection.state_dict(),
+            "looked": self.looked,
+            "warnings": list(self.method.warnings),
+            "setting": self._setting(),
+        }
+        save_checkpoint(self.path, self.cell.identity, state)
+
+    def load(self) -> list[str]:
+        """Go on from the checkpoint, if there is one; returns what the record must warn of.
+
+        Raises CheckpointError for one that cannot be used.
+        """
+        state = load_checkpoint(self.path, self.cell.identity)
+        if state is None:
+            return []
+        self.trainer.load_state_dict(state["trainer"])
+        self.selection.load_state_dict(state["selection"])
+        self.looked = state["looked"]
+        self.method.warnings[:] = state["warnings"]
+        before, now = state["setting"], self._setting()
+        if before == now:
+            return []
+        return [f"begun on {_said(before)}; from step {self.trainer.step} on {_said(now)}"]
+
+    def _setting(self) -> dict[str, str]:
+        return {"device": device_name(self.slot.device), **versions()}
 
     def _tick(self) -> Tick:
         t = self.trainer
         rate = t.step * t.loader.sampler.frames_per_step / max(t.seconds, 1e-9)
         return Tick(self.cell.id, t.step, t.total, t.last_loss, rate)
+
+
+def _said(setting: Mapping[str, str]) -> str:
+    device, *libraries = setting.items()
+    return ", ".join([device[1], *(f"{name} {version}" for name, version in libraries)])

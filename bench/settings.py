@@ -45,6 +45,8 @@ class TrainConfig:
     """Record the best-on-test step too, named `test-peek`; never the primary result."""
     checkpoint_minutes: float = 5.0
     """Minutes between checkpoints; no part of a cell's identity."""
+    checkpoint_steps: int = 0
+    """Steps between checkpoints, beside the minutes; 0 = by minutes alone; no part either."""
 
 
 @dataclass(frozen=True, kw_only=True)

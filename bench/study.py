@@ -16,15 +16,15 @@ from methods._base import Method
 
 from .config import UsageError, override, pick, split_settings, unknown
 from .data import Data, Labelled, mask_path, split_and_mask
-from .identity import code_hash, digest, file_digest
+from .files import cannot_write
+from .identity import code_files, code_hash, digest, file_digest
 from .ranges import check_ranges
-from .records import cannot_write
 from .registry import Registry
 from .settings import PRESETS, Preset, Settings
 
 RULES = ("sparse", "contiguous", "random")
 
-_NOT_IDENTITY = {"checkpoint_minutes"}
+_NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps"}
 """Knobs that change how a run is carried out and not what comes out of it."""
 
 
@@ -75,6 +75,8 @@ class Cell:
     registry: Registry
     mask_file: Path
     hashes: Mapping[str, str] = field(default_factory=dict)
+    code: Mapping[str, str] = field(default_factory=dict)
+    """The files behind `hashes["code"]`, each with a hash of what it does."""
 
     @cached_property
     def id(self) -> str:
@@ -100,6 +102,12 @@ class Cell:
         names = ("dataset", "method", "ratio", "rule", "fold", "seed", "preset")
         place = {name: getattr(self, name) for name in names}
         return {**place, "ratio": float(self.ratio)}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that makes it itself: place, knobs, hashes, code."""
+        parts = {"config": self.config(), "hashes": dict(self.hashes), "code": dict(self.code)}
+        return {**self.coordinates, **parts}
 
     def config(self) -> dict[str, Any]:
         """Every resolved knob, by section."""
@@ -219,17 +227,19 @@ def method_config(
     return override(config, knobs.get(base, {}), base)
 
 
-def cells(study: Study, data: Data) -> list[Cell]:
-    """List the study's cells in the order of the grid; label masks are drawn and saved on the way.
+def cells(study: Study, data: Data, *, save: bool = True) -> list[Cell]:
+    """List the study's cells in the order of the grid; their label masks are drawn and saved.
 
-    Raises DatasetError for a fold that does not exist, and for a mask file that was edited, and
-    RecordError if a mask cannot be saved.
+    Without `save` (a look at what would be done) nothing is written. Raises DatasetError for a fold
+    that does not exist, and for a mask file that was edited, and RecordError if a mask cannot be
+    saved.
     """
     masks: dict[tuple[str, int, int], tuple[Labelled, Path]] = {}
     for ratio, fold, seed in product(study.ratios, study.folds, study.seeds):
         labelled = _labelled(study, data, ratio, fold, seed)
         path = mask_path(study.results, labelled.mask, fold)
-        _save(labelled, path)
+        if save:
+            _save(labelled, path)
         masks[ratio, fold, seed] = labelled, path
     return list(_cells(study, data, masks))
 
@@ -253,7 +263,8 @@ def _cells(
 ) -> Iterator[Cell]:
     for name in study.methods:
         cls = study.registry.method(name.partition(":")[0])
-        code = code_hash(_source(cls))
+        source = _source(cls)
+        code, files = code_hash(source), code_files(source)
         config = asdict(method_config(cls, name, study.knobs, study.preset))
         for (ratio, fold, seed), (labelled, path) in masks.items():
             cell = Cell(
@@ -273,7 +284,7 @@ def _cells(
                 registry=study.registry,
                 mask_file=path,
             )
-            yield replace(cell, hashes=_hashes(cell, data, labelled, code))
+            yield replace(cell, hashes=_hashes(cell, data, labelled, code), code=files)
 
 
 def _source(cls: type) -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.config import UsageError
+from bench.files import RecordError
 from bench.frames import FrameStoreError
-from bench.records import RecordError
 from bench.report import ReportError
 from datasets._base import DatasetError
 from methods._base import MethodError

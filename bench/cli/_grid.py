@@ -15,8 +15,9 @@ from bench.data import Data, make_dataset, open_data
 from bench.environment import cpu_count, pick_device
 from bench.executors import local, serial
 from bench.executors._base import Stopped
+from bench.files import check_writable
 from bench.plan import Plan, estimate, make_plan, put_aside
-from bench.records import Record, check_writable, read_records
+from bench.records import Record, read_records
 from bench.study import Cell, Study, cells
 
 from ._display import BuildBar, Display, outcome, stderr
@@ -60,9 +61,17 @@ def run_grid(study: Study, wishes: Wishes) -> int:
 
 
 def open_study_data(
-    study: Study, console: Console, workers: int, named: int | None = _NAMED
+    study: Study,
+    console: Console,
+    workers: int,
+    named: int | None = _NAMED,
+    *,
+    retry: bool = False,
 ) -> Data:
-    """Open the study's dataset with a progress bar; names what was left out (None: all of it)."""
+    """Open the study's dataset with a progress bar; names what was left out (None: all of it).
+
+    `retry` gives images that could not be read before another chance.
+    """
     cls = study.registry.dataset(study.dataset)
     dataset = make_dataset(cls, study.dataset, study.root, study.dataset_options)
     for fold in study.folds:
@@ -76,6 +85,7 @@ def open_study_data(
             study.cache,
             workers=workers,
             progress=bar,
+            retry=retry,
         )
     except KeyboardInterrupt:
         console.print("stopped: decoded frames are kept, and the same command goes on from here")

@@ -15,7 +15,8 @@ def command(
     results: opt.Results = opt.RESULTS,
 ) -> None:
     """Print every knob, hash and version in which two recorded cells differ."""
-    from bench.explain import differences, find_record
+    from bench.differences import differences
+    from bench.explain import find_record
 
     lines = differences(find_record(results, first), find_record(results, second))
     typer.echo("\n".join(lines) or "no difference")

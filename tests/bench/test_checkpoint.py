@@ -11,8 +11,10 @@ import zipfile
 import pytest
 import torch
 
-from bench.checkpoint import CheckpointError, load_checkpoint, save_checkpoint, set_aside
-from bench.records import RecordError
+from bench.checkpoint import FORMAT, CheckpointError, load_checkpoint, save_checkpoint
+from bench.files import RecordError
+
+ABC = {"method": "ks", "config": {"train": {"lr": 0.1}}, "hashes": {"cell": "abc"}}
 
 STATE = {
     "trainer": {"step": 3, "weights": torch.arange(4000.0), "random": (3, (1, 2), None)},
@@ -22,30 +24,44 @@ STATE = {
 
 @pytest.fixture
 def path(tmp_path):
-    save_checkpoint(tmp_path / "checkpoint.pt", "abc", STATE)
+    save_checkpoint(tmp_path / "checkpoint.pt", ABC, STATE)
     return tmp_path / "checkpoint.pt"
 
 
-def refusal(path, fingerprint="abc"):
+def refusal(path, identity=ABC):
     with pytest.raises(CheckpointError) as caught:
-        load_checkpoint(path, fingerprint)
+        load_checkpoint(path, identity)
     assert str(caught.value).startswith(str(path))
     return str(caught.value)
 
 
 def test_a_checkpoint_comes_back_as_it_was_saved(path):
-    state = load_checkpoint(path, "abc")
+    state = load_checkpoint(path, ABC)
     assert torch.equal(state["trainer"].pop("weights"), STATE["trainer"]["weights"])
     assert state["trainer"] == {"step": 3, "random": (3, (1, 2), None)}
     assert state["selection"] == STATE["selection"]
 
 
 def test_no_checkpoint_is_none(tmp_path):
-    assert load_checkpoint(tmp_path / "checkpoint.pt", "abc") is None
+    assert load_checkpoint(tmp_path / "checkpoint.pt", ABC) is None
 
 
-def test_one_of_another_run_is_refused_naming_both(path):
-    assert refusal(path, "xyz").endswith("belongs to another run (abc, not xyz)")
+def unlike(path, **changes):
+    sentence = refusal(path, {**ABC, "hashes": {"cell": "xyz"}, **changes})
+    return sentence.partition("belongs to another run: it differs in ")[2]
+
+
+def test_one_of_another_run_is_refused_naming_what_differs(path):
+    assert unlike(path, config={"train": {"lr": 0.5}}) == "config.train.lr (0.1, not 0.5)"
+    assert unlike(path, method="tcl") == "method (ks, not tcl)"
+    code = {"methods/ks.py": "1", "bench/train.py": "2"}
+    assert unlike(path, code=code) == "methods/ks.py, bench/train.py"
+    assert unlike(path) == "the hash of its cell"
+
+
+def test_many_differences_are_counted(path):
+    many = {"config": {"train": dict.fromkeys("abcdefg", 1)}}
+    assert unlike(path, **many).endswith("config.train.c (absent, not 1), 4 more")
 
 
 def test_a_torn_one_is_refused_wherever_it_ends(path):
@@ -69,7 +85,7 @@ def test_no_damage_ends_in_another_error(path):
         torn[chance.choice([chance.randrange(600), -chance.randrange(1, 900)])] ^= 0xFF
         path.write_bytes(torn)
         try:
-            load_checkpoint(path, "abc")
+            load_checkpoint(path, ABC)
         except CheckpointError:
             continue
 
@@ -94,8 +110,8 @@ def plain_zip():
         plain_zip(),
         archive(None),
         archive([1]),
-        archive({"format": 1}),
-        archive({"format": 1, "fingerprint": "abc"}),
+        archive({"format": FORMAT}),
+        archive({"format": FORMAT, "identity": {"hashes.cell": "abc"}}),
     ],
 )
 def test_a_foreign_file_is_refused(path, content):
@@ -104,8 +120,8 @@ def test_a_foreign_file_is_refused(path, content):
 
 
 def test_one_of_a_later_format_is_refused(path):
-    path.write_bytes(archive({"format": 2, "fingerprint": "abc", "state": {}}))
-    refusal(path)
+    path.write_bytes(archive({"format": FORMAT + 1, "identity": {}, "state": {}}))
+    assert f"is a checkpoint of format {FORMAT + 1}, not {FORMAT}" in refusal(path)
 
 
 class Malice:
@@ -115,7 +131,7 @@ class Malice:
 
 def test_a_file_that_would_run_code_is_refused_and_runs_none(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    path.write_bytes(archive({"format": 1, "fingerprint": "abc", "state": Malice()}))
+    path.write_bytes(archive({"format": FORMAT, "identity": {}, "state": Malice()}))
     assert "UnpicklingError" in refusal(path)
     assert not (tmp_path / "malice-was-here").exists()
 
@@ -138,16 +154,6 @@ def test_a_full_disk_is_called_one_and_the_old_checkpoint_stays(path, monkeypatc
 
     monkeypatch.setattr(os, "fdopen", only_a_beginning)
     with pytest.raises(RecordError, match=r"checkpoint\.pt: No space left on device"):
-        save_checkpoint(path, "abc", STATE)
+        save_checkpoint(path, ABC, STATE)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pt"]
-
-
-def test_what_is_set_aside_replaces_nothing(path):
-    aside = []
-    for number in (1, 2, 3):
-        path.write_text(str(number))
-        aside.append(set_aside(path))
-    assert [file.name for file in aside] == [f"checkpoint.pt.bad-{n}" for n in (1, 2, 3)]
-    assert [file.read_text() for file in aside] == ["1", "2", "3"]
-    assert not path.exists()

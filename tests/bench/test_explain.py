@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench.config import UsageError
-from bench.explain import differences, explain, find_record
+from bench.differences import differences
+from bench.explain import explain, find_record
 from bench.records import write_record
 from tests.bench.report_records import record as fabricated
 from tests.bench.report_records import unfinished

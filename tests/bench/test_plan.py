@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan import cost, estimate, make_plan, put_aside, read_record
+from bench.plan import cost, estimate, make_plan, put_aside, read_record, settle
 from bench.records import RecordError, write_record
 from bench.registry import Registry
 from bench.settings import PRESETS
@@ -80,14 +80,31 @@ def test_epochs_cost_by_their_share_of_labels(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b""])
-def test_a_record_that_cannot_be_read_stops_the_plan_with_a_way_out(tmp_path, content):
+def test_a_record_that_cannot_be_read_is_named_and_its_cell_done_again(tmp_path, content):
     one = cell(tmp_path)
     assert read_record(one) is None
     one.folder.mkdir(parents=True)
-    (one.folder / "record.json").write_bytes(content)
-    with pytest.raises(RecordError, match="move it away to do the cell again"):
-        make_plan([one])
-    assert make_plan([one], fresh=True).todo == [one]
+    path = one.folder / "record.json"
+    path.write_bytes(content)
+    plan = make_plan([one])
+    assert plan.todo == [one]
+    assert [sentence.partition(" (")[0] for sentence in plan.damaged] == [
+        f"{path} is not a readable record"
+    ]
+    assert path.read_bytes() == content
+    record, (note,) = settle(one)
+    assert record is None
+    assert note.endswith("set aside as record.json.bad-1")
+    assert (one.folder / "record.json.bad-1").read_bytes() == content
+    assert settle(one) == (None, [])
+
+
+def test_a_record_of_another_cell_is_none_of_this(tmp_path):
+    one, other = cell(tmp_path), cell(tmp_path, fold=1)
+    over(other, fabricated())
+    other.folder.rename(one.folder)
+    (sentence,) = make_plan([one]).damaged
+    assert sentence.endswith(f"is the record of another cell, {other.id}")
 
 
 def test_an_old_folder_is_put_aside_whole_and_none_is_replaced(tmp_path):

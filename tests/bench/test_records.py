@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from bench.records import (
-    RecordError,
-    check_writable,
     from_json,
     read_records,
     to_json,
-    whole_file,
     write_record,
 )
 from tests.bench.report_records import record as fabricated
@@ -111,39 +105,6 @@ def test_records_come_sorted_by_id(tmp_path):
     assert [r.cell["fold"] for r in read_records(tmp_path)[0]] == [0, 1, 2]
 
 
-def break_the_write(_, monkeypatch):
-    monkeypatch.setattr(os, "fsync", full_disk)
-
-
-def break_the_rename(_, monkeypatch):
-    monkeypatch.setattr(Path, "replace", full_disk)
-
-
-@pytest.mark.parametrize("break_it", [break_the_write, break_the_rename])
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, break_it):
-    path = write_record(tmp_path, fabricated())
-    before = path.read_bytes()
-    break_it(path, monkeypatch)
-    with pytest.raises(RecordError) as caught:
-        write_record(tmp_path, dataclasses.replace(fabricated(), reason="newer"))
-    assert str(caught.value) == (
-        f"cannot write {path}: No space left on device; free space or change --results"
-    )
-    assert path.read_bytes() == before
-    assert names(tmp_path) == ["record.json"]
-
-
-def test_a_writer_that_gives_up_leaves_nothing(tmp_path):
-    def give_up():
-        with whole_file(tmp_path / "a") as stream:
-            stream.write("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        give_up()
-    assert names(tmp_path) == []
-
-
 def test_a_file_system_that_cannot_sync_folders_loses_nothing(tmp_path, monkeypatch):
     real = os.fsync
 
@@ -155,27 +116,3 @@ def test_a_file_system_that_cannot_sync_folders_loses_nothing(tmp_path, monkeypa
     monkeypatch.setattr(os, "fsync", only_files)
     write_record(tmp_path, fabricated())
     assert from_json((tmp_path / "record.json").read_text()) == fabricated()
-
-
-def test_a_really_full_disk_leaves_the_old_file(tmp_path):
-    path = tmp_path / "record.json"
-    path.write_text("old")
-    script = (
-        "import resource, sys; from pathlib import Path; from bench.records import *\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "try:\n with whole_file(Path(sys.argv[1])) as s: s.write('x' * 100_000)\n"
-        "except RecordError as error: print(error)"
-    )
-    command = [sys.executable, "-c", script, str(path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"cannot write {path}: File too large; free space or change")
-    assert path.read_text() == "old"
-    assert names(tmp_path) == ["record.json"]
-
-
-def test_a_results_folder_that_cannot_be_written_is_said_at_once(tmp_path):
-    check_writable(tmp_path / "new")
-    assert names(tmp_path / "new" / "runs") == []
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match=r"file/runs/\.writable: Not a directory; .*--results"):
-        check_writable(tmp_path / "file")

@@ -251,7 +251,7 @@ def test_killed_outright_and_gone_on_gives_the_record_of_never_killed(tmp_path):
         cells.grid(cells.study(tmp_path / name, methods=["fixmatch"], knobs=knobs))[0]
         for name in ("killed", "whole")
     )
-    state = load_checkpoint(killed.folder / "checkpoint.pt", killed.hashes["cell"])
+    state = load_checkpoint(killed.folder / "checkpoint.pt", killed.identity)
     assert state is not None
     assert state["trainer"]["step"] == 4
     assert outcome(run(killed)) == outcome(run(whole))

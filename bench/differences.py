@@ -1,0 +1,63 @@
+"""What makes a cell itself, as flat keys, and what tells two cells apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .records import Record
+
+_LISTED = 4
+"""Differences named in one sentence."""
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (`section.key`, value) of nested mappings."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def identity_of(record: Record) -> dict[str, Any]:
+    """Return what a record's cell is: place in the grid, knobs, hashes, code."""
+    parts = {"config": record.config, "hashes": record.hashes, "code": record.code}
+    return {**record.cell, **parts}
+
+
+def differences(first: Record, second: Record) -> list[str]:
+    """List what differs between two cells (not what came of them): a line a knob, hash, version."""
+    sides = [dict(flat({**identity_of(r), "environment": _setting(r)})) for r in (first, second)]
+    return [
+        f"{key}: {sides[0].get(key, '(absent)')} | {sides[1].get(key, '(absent)')}"
+        for key in dict.fromkeys([*sides[0], *sides[1]])
+        if sides[0].get(key) != sides[1].get(key)
+    ]
+
+
+def _setting(record: Record) -> dict[str, Any]:
+    return {name: record.environment.get(name) for name in ("device", "versions", "deterministic")}
+
+
+def unlike(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Name in what two flat identities differ, or return nothing if their cells are the same.
+
+    A hash is named only where nothing plainer tells what has changed.
+    """
+    if theirs.get("hashes.cell") == ours.get("hashes.cell"):
+        return ""
+    keys = [key for key in dict.fromkeys([*theirs, *ours]) if theirs.get(key) != ours.get(key)]
+    plain = [key for key in keys if not key.startswith("hashes.")]
+    named = [_named(key, theirs, ours) for key in plain or keys]
+    more = [f"{len(named) - _LISTED} more"] if len(named) > _LISTED else []
+    return ", ".join([*named[:_LISTED], *more])
+
+
+def _named(key: str, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    section, _, name = key.partition(".")
+    if section == "code":
+        return name
+    if section == "hashes":
+        return f"the hash of its {name}"
+    return f"{key} ({theirs.get(key, 'absent')}, not {ours.get(key, 'absent')})"
