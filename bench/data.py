@@ -9,6 +9,7 @@ from pathlib import Path
 from datasets._base import Dataset, FoldList
 from datasets._masks import LabelMask, label_mask
 from datasets._split import Split, make_split
+from datasets._with_faces import FACE_OPTIONS, WithFaces
 
 from .config import unknown
 from .frames import FrameStore, StoredSequence, open_store
@@ -34,11 +35,14 @@ class Data:
 def make_dataset(
     cls: type[Dataset], name: str, root: Path | None, options: Mapping[str, str]
 ) -> Dataset:
-    """Build a reader with its own options; an unknown one is an error that names the closest."""
+    """Build a reader; an option that neither it nor every dataset has is an error."""
+    known = {**cls.option_help, **FACE_OPTIONS}
     for key in options:
-        if key not in cls.option_help:
-            raise unknown("key", key, cls.option_help, name)
-    return cls(root, **options)
+        if key not in known:
+            raise unknown("key", key, known, name)
+    own = {key: value for key, value in options.items() if key not in FACE_OPTIONS}
+    faces = {key: value for key, value in options.items() if key in FACE_OPTIONS}
+    return WithFaces(cls(root, **own), **faces)
 
 
 def open_data(

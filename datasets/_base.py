@@ -80,7 +80,8 @@ class Sequence:
 
     `frames` (T,) int64 are the dataset's own frame numbers, strictly increasing; `labels` (T, A)
     int8 are 1, 0 or `UNCODED`; `landmarks` (T, L, 2) float32 and `boxes` (T, 4) float32
-    (x0, y0, x1, y1) are in source pixels, origin top left, NaN where unknown.
+    (x0, y0, x1, y1) are in source pixels, origin top left, NaN where unknown. `numbers` (T,) int64
+    are those in the images' names where these are not `frames`: what a face file goes by.
     """
 
     subject: str
@@ -90,6 +91,7 @@ class Sequence:
     source: FrameSource
     landmarks: NDArray[np.float32] | None = None
     boxes: NDArray[np.float32] | None = None
+    numbers: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         length = len(self.frames)

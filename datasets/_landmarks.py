@@ -1,7 +1,8 @@
 """Face landmarks: index tables, mirroring, the mean face, and the crops that landmarks give.
 
 Points are the usual 68: jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, outer lips 48-59, inner lips
-60-67; "left" is the viewer's left. The 49 inner points lack the jaw and the inner mouth corners.
+60-67; "left" is the viewer's left. The 49 inner points lack the jaw and the inner mouth corners,
+DISFA's 66 only the latter. There is no way back: a jaw line cannot be had from inner points.
 Coordinates are (x, y), y down, origin at the top left CORNER of the top left pixel, so that pixel
 i spans i..i+1. A transform (2, 3) takes source pixels to the unit square of a crop.
 
@@ -20,6 +21,9 @@ Floats = NDArray[np.float64]
 
 INNER_49: NDArray[np.int64] = np.setdiff1d(np.arange(17, 68), (60, 64))
 """Which of the 68 points the 49 are, in order."""
+
+MARKUPS = (49, 66, 68)
+"""How many points the markups in use have."""
 
 _LEFT_68 = np.r_[0:9, 17:22, 27:34, 36:42, 48:52, 57:63, 66:68]
 _RIGHT_68 = np.r_[
@@ -64,17 +68,18 @@ _HALF_FACE = (
 
 
 def to_49(landmarks: NDArray[Any]) -> NDArray[Any]:
-    """Keep the 49 inner points of (..., 68, 2); (..., 49, 2) comes back as it is.
+    """Keep the 49 inner points of (..., 68, 2) or (..., 66, 2); (..., 49, 2) comes back as it is.
 
     Raises ValueError for any other number of points.
     """
-    if landmarks.shape[-2:] == (49, 2):
-        return landmarks
-    if landmarks.shape[-2:] != (68, 2):
+    count = landmarks.shape[-2] if landmarks.ndim > 1 and landmarks.shape[-1] == 2 else 0
+    if count not in MARKUPS:
         raise ValueError(
-            f"landmarks have shape {landmarks.shape}: they must end in (68, 2) or (49, 2)"
+            f"landmarks have shape {landmarks.shape}: they must end in (68, 2), (66, 2) or (49, 2)"
         )
-    return landmarks[..., INNER_49, :]
+    if count == 68:
+        return landmarks[..., INNER_49, :]
+    return landmarks[..., count - 49 :, :]
 
 
 def anchors(landmarks: NDArray[Any]) -> Floats:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._base import UNCODED, Dataset, DatasetError, DatasetMissing, FoldList, Sequence
-from ._face_file import FaceFile, pick_rows, read_face_file
 from ._occurrence import read_occurrence
 from ._sources import ImageFiles
 from ._split import load_folds
@@ -77,7 +76,6 @@ class Bp4d(Dataset):
     aus = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
     fps = 25.0
     option_help: ClassVar[Mapping[str, str]] = {
-        "landmarks": "face file (CSV: boxes or landmarks); default boxes.csv in the root, if any",
         "frame_offset": "image number minus label frame number: auto (default), 0 or -1",
         "context": "uncoded frames kept before and after the coded ones (default 8), or all",
     }
@@ -85,7 +83,7 @@ class Bp4d(Dataset):
     def sequences(self) -> list[Sequence]:
         """List the recordings that have images and labels, by subject and task.
 
-        Raises DatasetMissing if nothing is there, and DatasetCorrupt for a label or face file that
+        Raises DatasetMissing if nothing is there, and DatasetCorrupt for a label file that
         breaks its format. `problems` names what was left out.
         """
         self.problems = []
@@ -98,8 +96,7 @@ class Bp4d(Dataset):
         ]
         if not usable:
             raise DatasetMissing(root, f"no label meets an image ({self.problems[-1]}); {TREE}")
-        faces = self._faces(root, usable)
-        return [self._sequence(root, recording, offset, faces) for recording in usable]
+        return [self._sequence(root, recording, offset) for recording in usable]
 
     def folds(self) -> FoldList:
         """Return the canonical three subject folds (DRML, JAA-Net, ME-GraphAU)."""
@@ -185,41 +182,20 @@ class Bp4d(Dataset):
             self.problems.append(f"{recording.name}: {frames} no image: {spans(missing.tolist())}")
         return bool(pictured.any())
 
-    def _faces(self, root: Path, recordings: list[_Recording]) -> FaceFile | None:
-        """Read the face file that is named or lies in the root, and say how well it fits."""
-        file = Path(str(self.options.get("landmarks", root / "boxes.csv"))).expanduser()
-        if not file.is_file():
-            if "landmarks" in self.options:
-                raise DatasetMissing(file, "there is no such face file: check option landmarks")
-            return None
-        faces = read_face_file(file)
-        total = sum(len(r.files) for r in recordings)
-        found = sum(int((faces.rows_of(r.name, r.numbers) >= 0).sum()) for r in recordings)
-        if found < total:
-            self.problems.append(f"{file.name}: {total - found} of {total} frames have no row")
-        if faces.repeated:
-            rows = f"{faces.repeated} rows are about a frame that an earlier row is about"
-            self.problems.append(f"{file.name}: {rows}, left out")
-        return faces
-
-    def _sequence(
-        self, root: Path, recording: _Recording, offset: int, faces: FaceFile | None
-    ) -> Sequence:
+    def _sequence(self, root: Path, recording: _Recording, offset: int) -> Sequence:
         """Put images and labels together; frames beside the coded window carry no label."""
         numbers = recording.numbers
         frames = numbers - offset
         labels = np.full((len(frames), len(self.aus)), UNCODED, np.int8)
         pictured = recording.pictured(offset)
         labels[np.searchsorted(frames, recording.coded[pictured])] = recording.labels[pictured]
-        rows = faces.rows_of(recording.name, numbers) if faces else np.empty(0, np.intp)
         return Sequence(
             subject=recording.subject,
             task=recording.task,
             frames=frames,
             labels=labels,
             source=ImageFiles(root, tuple(recording.files.values())),
-            landmarks=pick_rows(faces.points, rows) if faces else None,
-            boxes=pick_rows(faces.boxes, rows) if faces else None,
+            numbers=numbers,
         )
 
 

@@ -28,6 +28,7 @@ from bench.records import RecordError
 from datasets._base import DatasetMissing, Sequence
 from datasets._landmarks import align_transform, canonical_face, transform_points
 from datasets._sources import ImageFiles
+from datasets._with_faces import WithFaces
 from datasets.bp4d import Bp4d
 
 
@@ -252,7 +253,7 @@ def test_the_rendered_faces_lie_whole_within_their_crops(tmp_path: Path) -> None
     if not root:
         pytest.skip("AU_BENCH_SHARED does not name the folder of rendered video")
     bp4d = Bp4d(Path(root) / "ictface-bp4d")
-    some = Toy(bp4d.sequences()[::80], bp4d.root)
+    some = Toy(WithFaces(bp4d).sequences()[::80], bp4d.root)
     store = store_of(some, tmp_path, crop="auto", size=64)
     for sequence in store.sequences:
         assert sequence.landmarks is not None

@@ -13,6 +13,7 @@ import pytest
 from trees import BP4D_AUS, jpeg, make_bp4d_tree, write_occurrence
 
 from datasets._base import UNCODED, DatasetCorrupt, DatasetError, DatasetMissing, Sequence
+from datasets._with_faces import WithFaces
 from datasets.bp4d import Bp4d
 
 CODES = {"0": 0, "1": 1, "9": UNCODED}
@@ -406,7 +407,7 @@ def test_the_rendered_trees_rates_are_those_it_states(rendered: Path) -> None:
 
 @pytest.mark.shared
 def test_the_rendered_trees_faces_are_at_their_frames(rendered: Path) -> None:
-    sequences, _ = read_with_problems(rendered)
+    sequences = {sequence.name: sequence for sequence in WithFaces(Bp4d(rendered)).sequences()}
     with (rendered / "boxes.csv").open(newline="") as stream:
         for row in list(csv.DictReader(stream))[::97]:
             sequence = sequences[f"{row['subject']}_{row['task']}"]

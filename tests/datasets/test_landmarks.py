@@ -42,10 +42,19 @@ def test_the_49_points_are_the_68_without_jaw_and_inner_mouth_corners() -> None:
     assert lm.to_49(numbered)[:, 0].tolist() == expected
 
 
-def test_49_points_pass_through_and_other_counts_are_refused() -> None:
+def test_disfas_66_points_lack_the_inner_mouth_corners_and_give_the_same_49() -> None:
+    face = lm.canonical_face()
+    of_66 = np.array([point for k, point in enumerate(face) if k not in (60, 64)])
+    assert of_66.shape == (66, 2)
+    np.testing.assert_array_equal(lm.to_49(of_66), lm.to_49(face))
+    np.testing.assert_array_equal(lm.align_transform(of_66), lm.align_transform(face))
+
+
+@pytest.mark.parametrize("shape", [(67, 2), (49, 3), (2, 68), (98,), (0, 2)])
+def test_49_points_pass_through_and_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     assert lm.to_49(np.ones((3, 49, 2))).shape == (3, 49, 2)
-    with pytest.raises(ValueError, match=r"\(66, 2\).*\(68, 2\) or \(49, 2\)"):
-        lm.to_49(np.ones((66, 2)))
+    with pytest.raises(ValueError, match=r"must end in \(68, 2\), \(66, 2\) or \(49, 2\)"):
+        lm.to_49(np.ones(shape))
 
 
 def test_the_49_point_mirror_is_the_published_table() -> None:
