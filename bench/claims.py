@@ -18,7 +18,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -178,7 +178,13 @@ def _optional(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-_KINDS = {"str": str, "int": int, "float": float, "bool": bool, "float | None": _optional}
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "float | None": _optional,
+}
 _TOLD = {
     item.name: _KINDS[str(item.type)]
     for item in fields(Claim)

@@ -19,6 +19,7 @@ from methods._base import MethodError
 
 from .assembly import Assembly, assemble
 from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from .claims import ClaimLost
 from .config import UsageError
 from .environment import describe, device_name, versions
 from .evaluate import NonFiniteOutput
@@ -61,14 +62,16 @@ class Slot:
     """The command line that this run belongs to, for the record."""
     tick: Callable[[Tick], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
+    confirm: Callable[[], None] = lambda: None
+    """Asked before results are written; raises ClaimLost if another process has the cell now."""
 
 
 def run_cell(cell: Cell, slot: Slot) -> Record:
     """Carry out a cell, or go on from its checkpoint, and write its record.
 
     A done cell is left alone. The cell's folder must be this process's own: a record, checkpoint
-    or draft in it that is of no use is put out of the way. Raises Interrupted (after saving) and
-    RecordError (disk full, folder not writable).
+    or draft in it that is of no use is put out of the way. Raises Interrupted (after saving),
+    ClaimLost, and RecordError (disk full, folder not writable).
     """
     started = time.time()
     over, notes = settle(cell)
@@ -77,11 +80,12 @@ def run_cell(cell: Cell, slot: Slot) -> Record:
     remove_drafts(cell.folder)
     try:
         record = _carry_out(cell, slot, notes)
-    except (Interrupted, RecordError):
+    except (Interrupted, ClaimLost, RecordError):
         raise
     except Exception as error:  # noqa: BLE001  a foreign method may raise anything; the grid goes on
         record = _without_result(cell, error)
     record = replace(record, environment=describe(slot.device, started, slot.command))
+    slot.confirm()
     write_record(cell.folder, record)
     _checkpoint_file(cell).unlink(missing_ok=True)
     return record
@@ -111,6 +115,7 @@ def _carry_out(cell: Cell, slot: Slot, notes: list[str]) -> Record:
     predictions = assembly.predict(assembly.test)
     selection.last(predictions)
     over = time.perf_counter()
+    slot.confirm()
     write_predictions(cell, assembly, predictions)
     write_history(cell, assembly.trainer)
     seconds = {
