@@ -146,6 +146,8 @@ class Dataset(ABC):
         self.root, self.options = root, options
         self.problems: list[str] = []
         """Sentences about what `sequences` left out, by file; filled by its last call."""
+        self.notes: list[str] = []
+        """Sentences about what it decided where copies differ (a frame offset, say); likewise."""
 
     @abstractmethod
     def sequences(self) -> list[Sequence]:

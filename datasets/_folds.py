@@ -55,10 +55,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> SplitError:
 def load_folds(name: str) -> FoldList:
     """Read the fold list `datasets/folds/NAME.csv`, columns `subject,fold` (0-based test fold).
 
-    Its hash is over the sorted rows: line ends and row order do not matter, subjects do. Raises
-    SplitError for an unknown name and DatasetCorrupt for a list that is not disjoint and whole.
+    A name that ends in .csv is a file of anybody's own. The hash is over the sorted rows: line ends
+    and row order do not matter, subjects do. Raises SplitError for an unknown name or file and
+    DatasetCorrupt for a list that is not disjoint and whole.
     """
-    file = FOLDS / f"{name}.csv"
+    own = name.endswith(".csv")
+    file = Path(name).expanduser() if own else FOLDS / f"{name}.csv"
+    if own and not file.is_file():
+        raise SplitError(f"{file}: there is no such fold list: check the option folds")
     if not file.is_file():
         raise unknown("fold list", name, (known.stem for known in FOLDS.glob("*.csv")))
     fold_of = _read_folds(file)
@@ -70,7 +74,17 @@ def load_folds(name: str) -> FoldList:
                 file, None, f"fold {fold} has no subject, but fold {count - 1} has"
             )
     canonical = "".join(f"{subject},{fold_of[subject]}\n" for subject in sorted(fold_of))
-    return FoldList(name, groups, sha256(canonical))
+    return FoldList(file.stem, groups, sha256(canonical))
+
+
+def draw_folds(subjects: Iterable[str], count: int, seed: int, name: str) -> dict[str, int]:
+    """Deal subjects out to folds 0..count - 1 at random, the same anywhere, each sex evenly.
+
+    Sex is the first letter of an id (F001, M001). The lists `*-ours` are drawn so, with seed 0:
+    this project's own, on which no published result was measured.
+    """
+    shuffled = sorted(subjects, key=lambda s: (s[:1], sha256(f"{name}/{seed}/{s}")))
+    return {subject: place % count for place, subject in enumerate(shuffled)}
 
 
 def _read_folds(file: Path) -> dict[str, int]:

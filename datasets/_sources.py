@@ -10,8 +10,8 @@ import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,13 @@ from ._base import BrokenFrame, DatasetCorrupt
 MAX_PIXELS = 64_000_000
 """More than any face video has; beyond it a file is an accident or an attack on memory."""
 
-_DAMAGE = (
+DAMAGE = (
     # Pillow's decoders let all of these out, depending on which byte is wrong.
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError),
     *(struct.error, zlib.error),
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
+"""What decoding a damaged file may raise."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class ImageFiles:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def pick(self, positions: Iterable[int]) -> ImageFiles:
+        """Return the frames at these positions (0-based) only."""
+        return replace(self, names=tuple(self.names[k] for k in positions))
 
     def fingerprint(self) -> str:
         """Hash the files' names, sizes and times of change; a missing file counts as such."""
@@ -64,8 +69,8 @@ class ImageFiles:
         for name in self.names:
             try:
                 yield decode((self.root / name).read_bytes(), min_side)
-            except _DAMAGE as error:
-                yield BrokenFrame(name, _why(error))
+            except DAMAGE as error:
+                yield BrokenFrame(name, reason(error))
 
     def size(self) -> tuple[int, int]:
         """Return (height, width) of the first file with a readable header.
@@ -76,7 +81,7 @@ class ImageFiles:
             try:
                 with Image.open(self.root / name, formats=("JPEG", "PNG")) as image:
                     return image.height, image.width
-            except _DAMAGE:
+            except DAMAGE:
                 continue
         first = self.root / self.names[0] if self.names else self.root
         raise DatasetCorrupt(first, None, f"none of {len(self)} images of the sequence is readable")
@@ -119,7 +124,8 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _why(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Say in words why a file could not be read."""
     if isinstance(error, UnidentifiedImageError):
         return "the file is not a JPEG or PNG image"
     if isinstance(error, FileNotFoundError):

@@ -6,7 +6,16 @@ frames of training sequences. None of it depends on a method, a network or a dev
 
 from __future__ import annotations
 
-from ._folds import Split, SplitError, load_folds, make_split
+from ._folds import Split, SplitError, draw_folds, load_folds, make_split
 from ._masks import RULES, LabelMask, label_mask
 
-__all__ = ["RULES", "LabelMask", "Split", "SplitError", "label_mask", "load_folds", "make_split"]
+__all__ = [
+    "RULES",
+    "LabelMask",
+    "Split",
+    "SplitError",
+    "draw_folds",
+    "label_mask",
+    "load_folds",
+    "make_split",
+]

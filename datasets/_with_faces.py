@@ -38,7 +38,7 @@ class WithFaces(Dataset):
     def sequences(self) -> list[Sequence]:
         """List the inner reader's recordings; DatasetCorrupt for a bad face file too."""
         found = self.inner.sequences()
-        self.problems = list(self.inner.problems)
+        self.problems, self.notes = list(self.inner.problems), list(self.inner.notes)
         self.aus, self.fps = self.inner.aus, self.inner.fps
         path = self._path()
         return found if path is None else self._with_faces(found, path)

@@ -310,8 +310,13 @@ def test_a_tree_without_labels_or_without_images_says_what_is_expected(tmp_path:
 
 def test_an_evident_shift_is_found_for_the_whole_copy_and_reported(tmp_path: Path) -> None:
     truth = make_bp4d_tree(tmp_path, images=range(14), coded=range(1, 15), offset=-1)
-    sequences, problems = read_with_problems(tmp_path)
-    assert [problem[:43] for problem in problems] == ["image n is taken for label frame n + 1: 6 o"]
+    dataset = Bp4d(tmp_path)
+    sequences = {sequence.name: sequence for sequence in dataset.sequences()}
+    assert dataset.problems == []
+    assert dataset.notes == [
+        "label frame n is image n - 1 (judged by the files; of 6 recordings 0 have every image "
+        "only with frame_offset=0, 6 only with -1)"
+    ]
     for name, sequence in sequences.items():
         assert sequence.frames.tolist() == list(range(1, 15))
         np.testing.assert_array_equal(sequence.labels, truth[name])

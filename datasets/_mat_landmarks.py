@@ -1,0 +1,128 @@
+"""Landmark tracks of BP4D (`2DFeatures/F001_T1.mat`, MATLAB 7.3) and of BP4D+ (MATLAB 5).
+
+Both hold a struct array `fit`, an entry a video frame: 49 points in `pred` or `pts_2d`, empty where
+the tracker lost the face, and in BP4D+ the entry's 1-based `frame`.
+
+Shapes: T frames that are asked for, E entries of a track.
+"""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._base import DatasetCorrupt, DatasetError
+from ._sources import DAMAGE, reason
+
+POINTS = 49
+FIELDS = ("pred", "pts_2d")
+
+_DAMAGE = (*DAMAGE, lzma.LZMAError, RuntimeError, AttributeError, MemoryError)
+"""What h5py and scipy let out, depending on which byte is wrong."""
+
+
+def read_track(file: Path, frames: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the points (T, 49, 2) of video frames (T,), counted from 1; NaN where unknown.
+
+    Raises DatasetCorrupt for a file that is no such track or has other shapes, and DatasetError if
+    the package that reads it is not installed.
+    """
+    points = np.full((len(frames), POINTS, 2), np.nan, np.float32)
+    row_of = {int(frame): row for row, frame in enumerate(frames)}
+    try:
+        for frame, entry in _entries(file, row_of):
+            if entry.size:
+                points[row_of[frame]] = _shaped(file, frame, entry)
+    except _DAMAGE as error:
+        what = f"it is no landmark track that can be read ({reason(error)})"
+        raise DatasetCorrupt(file, None, what) from error
+    return points
+
+
+def _entries(file: Path, wanted: dict[int, int]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield (frame, points) of the wanted frames that the track has an entry for."""
+    with file.open("rb") as stream:
+        head = stream.read(10)
+    if head == b"MATLAB 7.3":
+        return _entries_of_hdf5(file, wanted)
+    if head == b"MATLAB 5.0":
+        return _entries_of_mat5(file, wanted)
+    raise ValueError("it does not begin as a MATLAB file does" if head else "it is empty")
+
+
+def _entries_of_hdf5(file: Path, wanted: dict[int, int]) -> Iterator[tuple[int, NDArray[Any]]]:
+    try:
+        import h5py
+    except ImportError as error:
+        raise DatasetError(_advice(file, "h5py")) from error
+    with h5py.File(file, "r") as opened:
+        fit = opened["fit"]
+        references = fit[_field(fit.keys())][()].ravel()
+        numbers = (
+            [opened[r] for r in fit["frame"][()].ravel()]
+            if "frame" in fit
+            else range(1, len(references) + 1)
+        )
+        for number, reference in zip(numbers, references, strict=True):
+            frame = number if isinstance(number, int) else _number(_dense(number))
+            if frame in wanted:
+                yield frame, _dense(opened[reference]).T
+
+
+def _dense(found: Any) -> NDArray[Any]:
+    """Read an HDF5 array; an empty one is stored as its dimensions, and marked so."""
+    return np.empty(0) if found.attrs.get("MATLAB_empty", 0) else np.asarray(found[()])
+
+
+def _entries_of_mat5(file: Path, wanted: dict[int, int]) -> Iterator[tuple[int, NDArray[Any]]]:
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ImportError as error:
+        raise DatasetError(_advice(file, "scipy")) from error
+    try:
+        fit = loadmat(file, variable_names=["fit"])["fit"].ravel()
+    except MatReadError as error:
+        raise ValueError(str(error)) from error
+    field = _field(fit.dtype.names or ())
+    for position, entry in enumerate(fit, start=1):
+        frame = _number(entry["frame"]) if "frame" in fit.dtype.names else position
+        if frame in wanted:
+            yield frame, np.asarray(entry[field])
+
+
+def _number(cell: NDArray[Any]) -> int:
+    """Return a frame number; cells differ in type, and a lost frame's may be empty (then 0)."""
+    return int(cell.ravel()[0]) if cell.size else 0
+
+
+def _field(names: Any) -> str:
+    for field in FIELDS:
+        if field in names:
+            return field
+    raise ValueError(f"`fit` has neither {' nor '.join(FIELDS)}")
+
+
+def _shaped(file: Path, frame: int, entry: NDArray[Any]) -> NDArray[np.float32]:
+    """Bring an entry to (49, 2), whichever way round it was stored."""
+    if entry.shape == (2, POINTS):
+        entry = entry.T
+    if entry.shape != (POINTS, 2):
+        shape = " x ".join(map(str, entry.shape))
+        what = f"the landmarks of frame {frame} are {shape} numbers, not {POINTS} x 2"
+        raise DatasetCorrupt(file, None, what)
+    points = entry.astype(np.float32)
+    unknown = not np.isfinite(points).all() or np.ptp(points, axis=0).max() == 0
+    return np.full_like(points, np.nan) if unknown else points
+
+
+def _advice(file: Path, package: str) -> str:
+    return (
+        f"{file}: reading it needs {package}: install it (pip install {package}), or go on without "
+        "these landmarks (option landmarks=none)"
+    )
