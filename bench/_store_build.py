@@ -27,6 +27,7 @@ from datasets._base import BrokenFrame, DatasetError, FrameSource, Sequence
 
 from ._crops import CropPlan, plan_crops, sufficient_side, warp
 from ._store_files import Built, FrameStoreError, RowFile
+from ._store_reuse import Donor, take_over
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Job:
     """(N, S, S, 3) uint8"""
     crops: RowFile
     """(N, 2, 3) float64: each stored frame's transform, source pixels to unit square."""
+    key: str = ""
+    donor: Donor | None = None
+    """Where the same rows lie already, if anywhere."""
 
 
 class Stopped(Exception):
@@ -51,6 +55,8 @@ def build_sequence(job: Job, tick: Callable[[], None]) -> Built:
 
     Raises FrameStoreError if the rows cannot be written.
     """
+    if job.donor is not None and (taken := _taken_over(job, job.donor, tick)) is not None:
+        return taken
     source = job.sequence.source
     try:
         size = source.size()
@@ -58,7 +64,18 @@ def build_sequence(job: Job, tick: Callable[[], None]) -> Built:
         return _unreadable(job, str(error), tick)
     plan = plan_crops(job.sequence, job.crop, size)
     pixels, left_out = _store_frames(job, plan, size, tick)
-    return Built(job.sequence.name, job.start, pixels, left_out, plan.centred, plan.doubtful)
+    return Built(
+        job.sequence.name, job.start, pixels, left_out, plan.centred, plan.doubtful, job.key
+    )
+
+
+def _taken_over(job: Job, donor: Donor, tick: Callable[[], None]) -> Built | None:
+    total = len(job.sequence.frames)
+    stored = total - len(donor.built.left_out)
+    taken = take_over(donor, stored, job.start, job.frames, job.crops)
+    for _ in range(total if taken else 0):
+        tick()
+    return taken
 
 
 def _unreadable(job: Job, why: str, tick: Callable[[], None]) -> Built:
@@ -66,7 +83,8 @@ def _unreadable(job: Job, why: str, tick: Callable[[], None]) -> Built:
     for index in range(len(job.sequence.frames)):
         tick()
         left_out.append((index, why))
-    return Built(job.sequence.name, job.start, "", tuple(left_out), centred=False, doubtful=0)
+    reasons = tuple(left_out)
+    return Built(job.sequence.name, job.start, "", reasons, centred=False, doubtful=0, key=job.key)
 
 
 def _store_frames(

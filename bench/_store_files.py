@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .records import RecordError
+from .files import RecordError
 
 
 class FrameStoreError(RecordError):
@@ -41,6 +41,8 @@ class Built:
     centred: bool
     doubtful: int
     """As in `bench._crops.CropPlan`."""
+    key: str = ""
+    """Hash of all that its pixels depend on: stores of the same cache take it over by that."""
 
 
 def built_from(values: dict[str, Any]) -> Built:
@@ -79,6 +81,14 @@ class RowFile:
     shape: tuple[int, ...]
     dtype: str
 
+    @classmethod
+    def found(cls, path: Path) -> RowFile:
+        """Describe the row file at `path` by its header; raises OSError or ValueError."""
+        with path.open("rb") as stream:
+            np.lib.format.read_magic(stream)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        return cls(path, shape, dtype.str)
+
     def create(self) -> None:
         """Give the file its header and full length, taking no space yet; rows stay as they are.
 
@@ -103,6 +113,17 @@ class RowFile:
         """Map the file, read-only."""
         rows: NDArray[Any] = np.load(self.path, mmap_mode="r")
         return rows
+
+    def rows(self, start: int, count: int) -> Iterator[NDArray[Any]]:
+        """Read rows one after another, without a map that would count as this process's memory.
+
+        Raises OSError, or ValueError if the file ends too soon.
+        """
+        with self.path.open("rb") as stream:
+            stream.seek(_data_offset(stream, self) + start * self._row_bytes)
+            for _ in range(count):
+                row = np.frombuffer(stream.read(self._row_bytes), self.dtype)
+                yield row.reshape(self.shape[1:])
 
     @contextmanager
     def writer(self) -> Iterator[Callable[[int, NDArray[Any]], None]]:

@@ -53,8 +53,12 @@ def open_data(
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    retry: bool = False,
 ) -> Data:
-    """Open a dataset's frame store, building what is missing; raises what the reader raises."""
+    """Open a dataset's frame store, building what is missing; raises what the reader raises.
+
+    `retry` gives images that could not be read before another chance.
+    """
     store = open_store(
         dataset,
         name=name,
@@ -63,8 +67,9 @@ def open_data(
         crop=config.crop,
         workers=workers,
         progress=progress,
+        retry=retry,
     )
-    return Data(name, store, dataset.folds(), (*dataset.problems, *store.problems))
+    return Data(name, store, dataset.folds(), (*dataset.notes, *dataset.problems, *store.problems))
 
 
 @dataclass(frozen=True)

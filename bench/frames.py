@@ -23,7 +23,8 @@ from datasets._landmarks import transform_points
 
 from ._crops import CROPS
 from ._store_files import Built, FrameStoreError
-from ._store_site import Progress, Site, build, find_site, read_manifest
+from ._store_site import Finished, find_site, read_manifest
+from ._store_work import Progress, build
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,13 @@ class FrameStore:
     """What was left out or doubted, by name; the reader's own `Dataset.problems` are not here."""
     crop: str
     size: int
+    decoded: int
+    """Frames that this opening had to decode."""
+
+    @property
+    def left_out(self) -> int:
+        """Count the frames that could not be read."""
+        return len(self.images) - sum(len(sequence.frames) for sequence in self.sequences)
 
 
 def open_store(
@@ -74,13 +82,15 @@ def open_store(
     crop: str = "auto",
     workers: int = 2,
     progress: Progress | None = None,
+    retry: bool = False,
 ) -> FrameStore:
     """Open a dataset's store at `size` pixels a side, first building what is missing of it.
 
     `crop`: `align` levels and frames the face by its landmarks, `box` takes the square around its
     box, `centre` the largest square amid the frame; `auto` the first of these that a frame allows.
-    Images that cannot be read are left out and named in `problems`. A build that was interrupted
-    goes on from its last finished sequence; one that another process is at is waited for.
+    Images that cannot be read are left out and named in `problems`; `retry` reads them once more.
+    A build that was interrupted goes on from its last finished sequence; one that another process
+    is at is waited for; what another store in the cache holds is copied.
 
     Raises what the reader raises, DatasetMissing if no image can be read, and FrameStoreError.
     """
@@ -90,12 +100,13 @@ def open_store(
     _check(name, sequences, size, crop)
     site = find_site(cache, name, sequences, size, crop)
     finished, complaint = read_manifest(site)
-    if finished is None:
-        finished = build(site, workers, progress or _silent)
-    problems = (*complaint, *_problems(site, finished))
-    store = _assemble(site, dataset.aus, finished, problems)
+    if finished is None or (retry and finished.lacks_frames):
+        finished = build(site, workers, progress or _silent, retry=retry)
+    problems = (*complaint, *_problems(finished))
+    store = _assemble(finished, dataset.aus, problems)
     if not store.sequences:
-        advice = f"none of its {site.rows} frames can be read ({finished[0].left_out[0][1]})"
+        why = finished.sequences[0].left_out[0][1]
+        advice = f"none of its {site.rows} frames can be read ({why})"
         raise DatasetMissing(dataset.root or name, advice)
     return store
 
@@ -121,13 +132,12 @@ def _check(name: str, sequences: list[Sequence], size: int, crop: str) -> None:
         raise FrameStoreError(f"crop {crop}: {name} comes without {what}; use auto or centre")
 
 
-def _assemble(
-    site: Site, aus: tuple[int, ...], finished: list[Built], problems: tuple[str, ...]
-) -> FrameStore:
+def _assemble(finished: Finished, aus: tuple[int, ...], problems: tuple[str, ...]) -> FrameStore:
+    site = finished.site
     crops = site.crops.open()
     sequences = []
     digest = hashlib.sha256(f"{site.size}\n{aus}\n".encode())
-    for sequence, built in zip(site.sequences, finished, strict=True):
+    for sequence, built in zip(site.sequences, finished.sequences, strict=True):
         stored = _stored(sequence, built, crops, site.size)
         if len(stored.frames) == 0:
             continue
@@ -135,9 +145,16 @@ def _assemble(
         digest.update(f"{stored.name}\n{built.pixels}\n".encode())
         digest.update(stored.frames.astype("<i8").tobytes() + stored.labels.tobytes())
     images = np.load(site.frames.path, mmap_mode="r")
-    content = digest.hexdigest()
     return FrameStore(
-        site.path, images, tuple(sequences), aus, content, problems, site.crop, site.size
+        path=site.path,
+        images=images,
+        sequences=tuple(sequences),
+        aus=aus,
+        content_hash=digest.hexdigest(),
+        problems=problems,
+        crop=site.crop,
+        size=site.size,
+        decoded=finished.decoded,
     )
 
 
@@ -163,9 +180,9 @@ def _stored(
     )
 
 
-def _problems(site: Site, finished: list[Built]) -> Iterator[str]:
+def _problems(finished: Finished) -> Iterator[str]:
     """Say in sentences what was left out, and which crops to doubt."""
-    for sequence, built in zip(site.sequences, finished, strict=True):
+    for sequence, built in zip(finished.site.sequences, finished.sequences, strict=True):
         total = len(sequence.frames)
         if len(built.left_out) == total:
             why = built.left_out[0][1]
@@ -177,10 +194,10 @@ def _problems(site: Site, finished: list[Built]) -> Iterator[str]:
                 f"{built.name}: the faces of {built.doubtful} of {total} frames would lie outside "
                 "the frame or be tiny (measured at another size?); their positions were not used"
             )
-    centred = [built.name for built in finished if built.centred]
+    centred = [built.name for built in finished.sequences if built.centred]
     if centred:
         some = ", ".join(centred[:5]) + (", ..." if len(centred) > 5 else "")
         yield (
-            f"no face boxes or landmarks: centre crop for {len(centred)} of {len(finished)} "
-            f"sequences ({some})"
+            f"no face boxes or landmarks: centre crop for {len(centred)} of "
+            f"{len(finished.sequences)} sequences ({some})"
         )

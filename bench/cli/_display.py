@@ -79,6 +79,10 @@ class Display:
         place = f"[{len(self.records)}/{self.total}]"
         self.console.print(f"{place} {record.id}  {outcome(record)}", markup=False)
 
+    def note(self, sentence: str) -> None:
+        """Print what happened to the slots."""
+        self.console.print(f"note: {sentence}", markup=False)
+
     def stopping(self, running: Sequence[str]) -> None:
         """Say that the running cells are being saved."""
         self.console.print(f"stopping: saving {len(running)} running cell(s) ...", markup=False)
@@ -118,7 +122,7 @@ class BuildBar:
         if self.task is None:
             self.progress.start()
             self.task = self.progress.add_task("", total=total)
-        self.progress.update(self.task, completed=done)
+        self.progress.update(self.task, completed=done, total=total)
         now = time.monotonic()
         if not self.console.is_terminal and (now - self.last_line > 10 or done == total):
             self.last_line = now

@@ -24,7 +24,7 @@ from store_toys import (
     toy,
 )
 
-from bench.records import RecordError
+from bench.files import RecordError
 from datasets._base import DatasetMissing, Sequence
 from datasets._landmarks import align_transform, canonical_face, transform_points
 from datasets._sources import ImageFiles

@@ -28,7 +28,7 @@ from store_toys import (
 )
 
 from bench.frames import FrameStore
-from bench.records import RecordError
+from bench.files import RecordError
 
 
 @pytest.mark.parametrize("workers", [1, 2])
