@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import lzma
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from ._sources import DAMAGE, reason
 
 POINTS = 49
 FIELDS = ("pred", "pts_2d")
+MOST = 1000
+"""Numbers in an entry, beyond which it is not worth reading."""
 
 _DAMAGE = (*DAMAGE, lzma.LZMAError, RuntimeError, AttributeError, MemoryError)
 """What h5py and scipy let out, depending on which byte is wrong."""
@@ -60,23 +63,28 @@ def _entries_of_hdf5(file: Path, wanted: dict[int, int]) -> Iterator[tuple[int, 
         import h5py
     except ImportError as error:
         raise DatasetError(_advice(file, "h5py")) from error
+    whole = (h5py.h5s.ALL, h5py.h5s.ALL)
     with h5py.File(file, "r") as opened:
         fit = opened["fit"]
-        references = fit[_field(fit.keys())][()].ravel()
+
+        def matrix(reference: Any) -> NDArray[Any]:
+            # h5py's own objects take a millisecond each, and there are a hundred thousand of them.
+            cell = h5py.h5r.dereference(reference, opened.id)
+            # An empty matrix is stored as its two dimensions.
+            found = np.empty((0, 0) if cell.shape == (2,) else cell.shape, np.float64)
+            if 0 < found.size <= MOST:
+                cell.read(*whole, found)
+            return found.T
+
+        entries = fit[_field(fit.keys())][()].ravel()
         numbers = (
-            [opened[r] for r in fit["frame"][()].ravel()]
+            (_number(matrix(cell)) for cell in fit["frame"][()].ravel())
             if "frame" in fit
-            else range(1, len(references) + 1)
+            else count(1)
         )
-        for number, reference in zip(numbers, references, strict=True):
-            frame = number if isinstance(number, int) else _number(_dense(number))
-            if frame in wanted:
-                yield frame, _dense(opened[reference]).T
-
-
-def _dense(found: Any) -> NDArray[Any]:
-    """Read an HDF5 array; an empty one is stored as its dimensions, and marked so."""
-    return np.empty(0) if found.attrs.get("MATLAB_empty", 0) else np.asarray(found[()])
+        for number, entry in zip(numbers, entries, strict=False):
+            if number in wanted:
+                yield number, matrix(entry)
 
 
 def _entries_of_mat5(file: Path, wanted: dict[int, int]) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -116,7 +124,8 @@ def _shaped(file: Path, frame: int, entry: NDArray[Any]) -> NDArray[np.float32]:
         shape = " x ".join(map(str, entry.shape))
         what = f"the landmarks of frame {frame} are {shape} numbers, not {POINTS} x 2"
         raise DatasetCorrupt(file, None, what)
-    points = entry.astype(np.float32)
+    with np.errstate(over="ignore"):
+        points = entry.astype(np.float32)
     unknown = not np.isfinite(points).all() or np.ptp(points, axis=0).max() == 0
     return np.full_like(points, np.nan) if unknown else points
 
@@ -124,5 +133,5 @@ def _shaped(file: Path, frame: int, entry: NDArray[Any]) -> NDArray[np.float32]:
 def _advice(file: Path, package: str) -> str:
     return (
         f"{file}: reading it needs {package}: install it (pip install {package}), or go on without "
-        "these landmarks (option landmarks=none)"
+        "these landmarks (option features=none)"
     )
