@@ -9,6 +9,7 @@ Shapes: N rows, T frames of a sequence, A action units, S pixels a side, L landm
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -188,7 +189,9 @@ def _problems(finished: Finished) -> Iterator[str]:
             why = built.left_out[0][1]
             yield f"{built.name}: none of its {total} frames can be read ({why}); left out"
         else:
-            yield from (f"{why}; frame of {built.name} left out" for _, why in built.left_out)
+            for why, count in Counter(why for _, why in built.left_out).items():
+                frames = "frame" if count == 1 else f"{count} frames"
+                yield f"{why}; {frames} of {built.name} left out"
         if built.doubtful:
             yield (
                 f"{built.name}: the faces of {built.doubtful} of {total} frames would lie outside "

@@ -13,35 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ._base import UNCODED, DatasetCorrupt, DatasetError
+from ._base import UNCODED, DatasetCorrupt
 from ._tree import spans
-
-CODED_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
-"""Every AU that DISFA and DISFA+ are coded for."""
-BENCHMARK_AUS = (1, 2, 4, 6, 9, 12, 25, 26)
-"""Those that the literature reports on (JAA-Net, ME-GraphAU and after)."""
-
-OPTION_HELP = {
-    "threshold": "least intensity that counts as present, 1 to 5 (default 2)",
-    "aus": "benchmark (default: the literature's 8) or all (12)",
-}
-
-
-def threshold_option(options: Mapping[str, object]) -> int:
-    """Return option `threshold`; DatasetError if it is no intensity that can be present."""
-    given = str(options.get("threshold", 2))
-    if given not in ("1", "2", "3", "4", "5"):
-        raise DatasetError(f"threshold is {given!r}: it may be 1 to 5")
-    return int(given)
-
-
-def aus_option(options: Mapping[str, object]) -> tuple[int, ...]:
-    """Return the AUs that option `aus` asks for; DatasetError for any other word."""
-    choices = {"benchmark": BENCHMARK_AUS, "all": CODED_AUS}
-    given = str(options.get("aus", "benchmark"))
-    if given not in choices:
-        raise DatasetError(f"aus is {given!r}: it may be {' or '.join(choices)}")
-    return choices[given]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ._base import DatasetMissing
+from ._base import DatasetCorrupt, DatasetMissing
 
 
 def listing(folder: Path, pattern: str) -> list[str]:
@@ -48,12 +48,18 @@ def existing_root(root: Path | None, name: str, tree: str) -> Path:
     return root
 
 
-def find_home(root: Path, places: Iterable[str], pattern: str) -> tuple[Path, list[str]]:
-    """Return the first of `places` below the root that holds names of the pattern, and those.
+def keyed(folder: Path, pattern: str) -> dict[str, Path]:
+    """Map what the pattern's group 1 captures, in capitals, to the entry of that name.
 
-    The root and no names, if none does.
+    Raises DatasetCorrupt if two entries are about the same: only the owner knows which counts.
     """
-    for place in places:
-        if names := listing(root / place, pattern):
-            return root / place, names
-    return root, []
+    found: dict[str, Path] = {}
+    for name in listing(folder, pattern):
+        match = re.fullmatch(pattern, name)
+        assert match is not None, "listing lets only matches through"
+        key = match[1].upper()
+        if key in found:
+            what = f"{found[key].name} lies beside it and is about {key} too: keep one of them"
+            raise DatasetCorrupt(folder / name, None, what)
+        found[key] = folder / name
+    return found

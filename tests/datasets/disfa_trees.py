@@ -1,0 +1,86 @@
+"""Builders of small copies of DISFA and of tiny videos, for any test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import savemat
+
+AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
+
+
+def shade(position: int) -> int:
+    """The red of a video's picture at a 0-based position; 40 pictures can be told apart."""
+    return 8 + 6 * (position % 40)
+
+
+def make_video(
+    file: Path, count: int, size: tuple[int, int] = (24, 32), codec: str = "mpeg4", gop: int = 12
+) -> None:
+    """Encode `count` plain pictures of (height, width); each has its own `shade` of red."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(20))
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = gop
+        stream.codec_context.qmin = stream.codec_context.qmax = 2
+        for position in range(count):
+            picture = np.full((*size, 3), (shade(position), 60, 60), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def position_of(picture: NDArray[np.uint8]) -> int:
+    """Tell which of the first 40 pictures of `make_video` this is."""
+    return round((float(picture[..., 0].mean()) - 8) / 6)
+
+
+def avi_chunk(data: bytes, number: int) -> tuple[int, int]:
+    """First and last byte + 1 of the n-th (0-based) picture's chunk of an AVI, header included."""
+    start = data.index(b"movi") + 4
+    for _ in range(number):
+        start += 8 + (int.from_bytes(data[start + 4 : start + 8], "little") + 1) // 2 * 2
+    assert data[start : start + 4] == b"00dc"
+    return start, start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+
+
+def make_disfa_tree(
+    root: Path,
+    *,
+    subjects: Iterable[str] = ("SN001", "SN003", "SN006"),
+    frames: int = 12,
+    video_frames: int | None = None,
+    videos: str = "Videos_LeftCamera/LeftVideo{}_comp.avi",
+    labels: str = "ActionUnit_Labels",
+    seed: int = 0,
+) -> dict[str, NDArray[np.int64]]:
+    """Write a small copy of DISFA; return each person's intensities (frames, 12) of `AUS`."""
+    rng = np.random.default_rng(seed)
+    truth = {}
+    for subject in subjects:
+        make_video(root / videos.format(subject), video_frames or frames)
+        truth[subject] = rng.integers(0, 6, (frames, len(AUS)))
+        write_intensities(root / labels / subject, subject, truth[subject])
+    return truth
+
+
+def write_intensities(folder: Path, subject: str, intensities: NDArray[np.int64]) -> None:
+    """Write a person's 12 label files, frames from 1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for au, column in zip(AUS, intensities.T, strict=True):
+        lines = [f"{frame},{value}\n" for frame, value in enumerate(column, start=1)]
+        (folder / f"{subject}_au{au}.txt").write_text("".join(lines))
+
+
+def write_landmarks(folder: Path, names: Iterable[str]) -> None:
+    """Write a landmark file a name: in the n-th (from 0), point p is at (p, n)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        points = np.stack([np.arange(66.0), np.full(66, number)], axis=1)
+        savemat(folder / name, {"pts": points})

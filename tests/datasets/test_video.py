@@ -1,0 +1,154 @@
+"""Frames out of video files: whole, cut, damaged, foreign."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from disfa_trees import avi_chunk, make_video, position_of
+
+from datasets import _video
+from datasets._base import BrokenFrame, DatasetCorrupt
+from datasets._video import VideoFrames, frame_count
+
+COUNT = 30
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """A video whose every picture stands alone, so that damage to one harms no other."""
+    file = tmp_path / "a" / "v.avi"
+    make_video(file, COUNT, gop=1)
+    return file
+
+
+def frames(file: Path, positions: range = range(COUNT)) -> VideoFrames:
+    return VideoFrames(file.parents[1], f"a/{file.name}", tuple(positions))
+
+
+def read(source: VideoFrames) -> list[int | BrokenFrame]:
+    """Each frame's position as its picture shows it, or why there is none."""
+    return [f if isinstance(f, BrokenFrame) else position_of(f) for f in source.read()]
+
+
+def test_every_frame_comes_once_and_in_order(video: Path) -> None:
+    assert read(frames(video)) == list(range(COUNT))
+    picture = next(frames(video).read())
+    assert isinstance(picture, np.ndarray)
+    assert (picture.shape, picture.dtype) == ((24, 32, 3), np.uint8)
+    assert frames(video).size() == (24, 32)
+    assert frame_count(video) == COUNT
+
+
+@pytest.mark.parametrize(("name", "codec"), [("v.mp4", "mpeg4"), ("v.mkv", "mpeg4")])
+def test_other_containers_are_read_too(name: str, codec: str, tmp_path: Path) -> None:
+    make_video(tmp_path / "a" / name, COUNT, codec=codec, gop=12)
+    assert read(frames(tmp_path / "a" / name)) == list(range(COUNT))
+
+
+def test_only_the_wanted_frames_are_kept(video: Path) -> None:
+    assert read(frames(video, range(3, 20, 4))) == [3, 7, 11, 15, 19]
+    assert read(frames(video, range(0))) == []
+
+
+def test_nothing_is_decoded_ahead_of_what_is_asked_for(
+    video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded, genuine = [], _video._frames
+
+    def counted(file: Path) -> Iterator[object]:
+        for frame in genuine(file):
+            decoded.append(frame)
+            yield frame
+
+    monkeypatch.setattr(_video, "_frames", counted)
+    stream = frames(video).read()
+    next(stream)
+    assert len(decoded) == 1
+    assert len(list(frames(video, range(5)).read())) == 5
+    assert len(decoded) <= 1 + 6
+
+
+def test_frames_beyond_the_end_are_named_by_the_video(video: Path) -> None:
+    beyond = read(frames(video, range(28, 33)))
+    assert beyond == [28, 29] + [BrokenFrame("a/v.avi", "the video ends after 30 frames")] * 3
+
+
+def test_a_truncated_video_keeps_what_is_whole(video: Path) -> None:
+    data = video.read_bytes()
+    video.write_bytes(data[: avi_chunk(data, 20)[0]])
+    got = read(frames(video))
+    assert got[:20] == list(range(20))
+    assert got[20:] == [BrokenFrame("a/v.avi", "the video ends after 20 frames")] * 10
+
+
+def test_a_picture_that_cannot_be_decoded_keeps_its_place(video: Path) -> None:
+    data = bytearray(video.read_bytes())
+    start, stop = avi_chunk(bytes(data), 10)
+    data[start + 8 : stop] = bytes(stop - start - 8)
+    video.write_bytes(data)
+    got = read(frames(video))
+    assert got[10] == BrokenFrame("a/v.avi, frame 11", "it cannot be decoded")
+    assert got[:10] + got[11:] == [k for k in range(COUNT) if k != 10]
+
+
+def test_after_a_hole_nothing_moves_up(video: Path) -> None:
+    data = bytearray(video.read_bytes())
+    start, stop = avi_chunk(bytes(data), 10)[0], avi_chunk(bytes(data), 12)[1]
+    data[start:stop] = bytes(stop - start)
+    video.write_bytes(data)
+    got = read(frames(video))
+    assert got[:10] == list(range(10))
+    assert set(got[13:]) == {
+        BrokenFrame("a/v.avi", "the video is damaged at frame 11: the rest has lost its place")
+    }
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"no video at all",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n/etc/passwd\n#EXT-X-ENDLIST\n",
+        b"ffconcat version 1.0\nfile 'v2.avi'\n",
+        b"RIFF\xff\xff\xff\xffAVI LIST",
+    ],
+)
+def test_a_file_that_is_no_video_is_named(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    file = tmp_path / "a" / "v.avi"
+    file.write_bytes(data)
+    for attempt in (frames(file).size, lambda: frame_count(file)):
+        with pytest.raises(DatasetCorrupt, match=r"v\.avi: this video cannot be opened \(.+\)"):
+            attempt()
+
+
+def test_a_missing_video_and_one_without_pictures_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetCorrupt, match=r"v\.avi: .* \(No such file or directory\)"):
+        frames(tmp_path / "a" / "v.avi").size()
+    assert (
+        read(frames(tmp_path / "a" / "v.avi", range(2)))
+        == [BrokenFrame("a/v.avi", "this video cannot be opened (No such file or directory)")] * 2
+    )
+
+
+def test_the_fingerprint_follows_the_file_and_the_choice_and_not_the_place(video: Path) -> None:
+    first = frames(video).fingerprint()
+    assert frames(video).fingerprint() == first
+    assert frames(video, range(5)).fingerprint() != first
+    moved = video.parents[1].with_name("elsewhere")
+    video.parents[1].rename(moved)
+    file = moved / "a" / "v.avi"
+    assert frames(file).fingerprint() == first
+    os.utime(file, (1, 1))
+    assert frames(file).fingerprint() != first
+    file.unlink()
+    assert frames(file).fingerprint() != first
+
+
+def test_a_source_travels_to_another_process(video: Path) -> None:
+    assert read(pickle.loads(pickle.dumps(frames(video, range(2))))) == [0, 1]
