@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from datasets._base import Sequence
+
 BP4D_AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 RELEASE = (*range(1, 3), *range(4, 8), *range(9, 21), 22, 23, 24, *range(27, 40))
 """AU columns of the later release's label files; before them stands a dummy `1`."""
@@ -60,6 +62,33 @@ def make_bp4d_tree(
             write_occurrence(file, coded, labels, dialect=dialect, newline=newline)
             truth[f"{subject}_{task}"] = labels.astype(np.int8)
     return truth
+
+
+def plain_labels(file: Path) -> dict[int, list[int]]:
+    """Read a label file of BP4D's the plainest way: frame -> labels of `BP4D_AUS`."""
+    with file.open(newline="") as stream:
+        header, *rows = csv.reader(stream)
+    columns = [1 + header[1:].index(str(au)) for au in BP4D_AUS]
+    code = {"0": 0, "1": 1, "9": -1}
+    return {int(row[0]): [code[row[column]] for column in columns] for row in rows}
+
+
+def assert_labels_are_those_of_the_files(
+    sequences: Iterable[Sequence], label_home: Path
+) -> tuple[int, int]:
+    """Compare every label with a plain reading of its file; return coded rows and those not there.
+
+    Frames that no row is about must be uncoded.
+    """
+    rows = lost = 0
+    for sequence in sequences:
+        expected = plain_labels(label_home / f"{sequence.name}.csv")
+        nothing = [-1] * len(BP4D_AUS)
+        for frame, labels in zip(sequence.frames.tolist(), sequence.labels.tolist(), strict=True):
+            assert labels == expected.get(frame, nothing), f"{sequence.name}, frame {frame}"
+        rows += len(expected)
+        lost += len(expected.keys() - set(sequence.frames.tolist()))
+    return rows, lost
 
 
 def write_occurrence(
