@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,13 +17,17 @@ from . import _options as opt
 
 if TYPE_CHECKING:
     from bench.study import Study
+    from datasets._base import Dataset, Sequence
 
 app = typer.Typer(help="Look after a dataset's frames and labels.", no_args_is_help=True)
+
+RATIOS = "0.01,0.02,0.05,0.1,0.15,0.2,0.5,1"
+"""Shares of labels that the paper reports on, up to a half, and all."""
 
 Size = Annotated[int, typer.Option(min=8, help="Side of the stored crop, pixels.")]
 Landmarks = Annotated[
     Path | None,
-    typer.Option(help="Face file (CSV): the same as --set DATASET.landmarks=FILE."),
+    typer.Option(help="Face file or folder: the same as --set DATASET.landmarks=FILE."),
 ]
 
 
@@ -81,6 +87,19 @@ def _study(
     return make_study(dataset=dataset, root=root, knobs=knobs, cache=cache, plugins=plugins or [])
 
 
+def _read_labels(study: Study) -> tuple[Dataset, list[Sequence]]:
+    """Read the study's recordings, labels only; raises DatasetMissing if there is none."""
+    from bench.data import make_dataset
+    from datasets._base import DatasetMissing
+
+    cls = study.registry.dataset(study.dataset)
+    reader = make_dataset(cls, study.dataset, study.root, study.dataset_options)
+    recordings = [sequence for sequence in reader.sequences() if len(sequence.frames)]
+    if not recordings:
+        raise DatasetMissing(study.root or study.dataset, "no recording was found in it")
+    return reader, recordings
+
+
 @contextmanager
 def _kill_like_ctrl_c() -> Iterator[None]:
     """Let a plain `kill`, a batch system's say, end the work as Ctrl-C does: with a sentence."""
@@ -89,3 +108,43 @@ def _kill_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@app.command()
+def stats(
+    dataset: opt.Dataset = "synthetic",
+    root: opt.Root = None,
+    landmarks: Landmarks = None,
+    ratios: Annotated[str, typer.Option(help="Label ratios to sample at.")] = RATIOS,
+    seeds: Annotated[str, typer.Option(help="Seeds of the draws, averaged.")] = "0,1,2",
+    style: Annotated[
+        str, typer.Option("--format", help="markdown, latex, csv, html or json.")
+    ] = "markdown",
+    settings: opt.Settings = None,
+    plugins: opt.Plugins = None,
+) -> None:
+    """Tell what the labels are like: rates, co-occurrence, events, combinations, budgets.
+
+    Reads label files only; nothing is decoded.
+    """
+    from bench.label_stats import label_stats
+    from bench.report import render_all
+    from bench.report.data_tables import stats_tables
+    from bench.sampling import sampling
+    from bench.study import checked_ratio
+
+    from ._display import stderr
+    from ._grid import say_problems
+
+    shares = [float(checked_ratio(ratio)) for ratio in opt.words(ratios)]
+    draws = opt.whole_numbers("--seeds", seeds) or [0]
+    study = _study(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
+    reader, recordings = _read_labels(study)
+    say_problems(stderr(), [*reader.notes, *reader.problems], None)
+    found = label_stats(dataset, recordings, reader.aus, reader.fps, reader.folds())
+    kept = sampling(dataset, recordings, shares, seeds=draws)
+    if style == "json":
+        content = {"stats": asdict(found), "sampling": [asdict(one) for one in kept]}
+        typer.echo(json.dumps(content, indent=1, allow_nan=False))
+    else:
+        typer.echo(render_all(stats_tables(found, kept), style), nl=False)
