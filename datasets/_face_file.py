@@ -9,12 +9,12 @@ stored image, origin at its top left corner; what it all means: docs/faces.md.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from ._base import DatasetCorrupt
 from ._landmarks import MARKUPS, to_49
+from ._table import Table, read_table
 
 BOX = ["x0", "y0", "x1", "y1"]
 OPENFACE = [f"{axis}_{k}" for k in range(68) for axis in "xy"]
-DOUBT = ["success", "confidence"]
-"""OpenFace's columns: was a face found (0 or 1), and how sure is the tracker of it (0 to 1)."""
-CONFIDENCE = 0.5
-"""Below it a face counts as not found."""
+TASK = ("task", "sequence")
+"""The column that, with the subject, names the recording; the first that is there."""
+DOUBT = {"success": 1.0, "confidence": 0.5}
+"""OpenFace's columns (was a face found; how sure is the tracker), and the least for a face."""
 EXPECTED = (
     "a face file has subject,task,frame, then x0,y0,x1,y1 and/or p0_x,p0_y,...,p48_y (or p65_y, or "
     "p67_y), or is OpenFace's"
@@ -91,47 +92,52 @@ def read_face_file(file: Path, recording: str | None = None) -> FaceFile:
 
     Raises DatasetCorrupt for one that is unreadable or lacks columns.
     """
-    table, boxes, points = _read(file, recording)
-    box = _boxes(_numbers(file, table, boxes)) if boxes else None
-    mark = _points(_numbers(file, table, points)) if points else None
-    seen = np.zeros(len(table), bool)
-    for known in (known for known in (box, mark) if known is not None):
-        seen |= np.isfinite(known).reshape(len(table), -1).any(axis=1)
-    seen &= _trusted(file, table)
-    names = _names(table, recording)
-    index, repeated = _index(names[seen], _frames(file, table)[seen])
-    return FaceFile(index, box, mark, repeated)
+    kind, texts = "face file", ("subject", *TASK)
+    table = read_table(file, kind, lambda header: _columns(file, header, recording), texts)
+    boxes, points = face_positions(table)
+    seen = _trusted(table) & (_known(boxes, len(table.data)) | _known(points, len(table.data)))
+    frames = table.whole("frame", "frame number")
+    index, repeated = _index(_names(table, recording)[seen], frames[seen], np.flatnonzero(seen))
+    return FaceFile(index, boxes, points, repeated)
 
 
-def _read(file: Path, recording: str | None) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """Return the table, its box columns and its landmark columns."""
-    layout: dict[str, Any] = {"encoding": "utf-8-sig", "skipinitialspace": True}
-    try:
-        header = set(pd.read_csv(file, nrows=0, **layout).columns)
-        boxes, points = _columns(file, header, recording)
-        extra = [name for name in ("subject", "task", *DOUBT) if name in header]
-        table = pd.read_csv(
-            file,
-            usecols=["frame", *extra, *boxes, *points],
-            dtype={"subject": str, "task": str},
-            index_col=False,
-            skip_blank_lines=False,
-            low_memory=False,
-            **layout,
-        )
-    except OSError as error:
-        raise DatasetCorrupt(file, None, f"it cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetCorrupt(file, None, f"this is no face file ({error})") from error
-    return table, boxes, points
+def face_columns(header: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the box and the landmark columns (x, y, x, ...) that a table has, or should have."""
+    boxes = BOX if any(name in header for name in BOX) else []
+    if "x_0" in header and "y_0" in header:
+        return boxes, OPENFACE
+    numbers = [int(name[1:-2]) for name in header if re.fullmatch(r"p[0-9]{1,3}_[xy]", name)]
+    if not numbers:
+        return boxes, []
+    # Judged by the last point there is, so that a file that is cut short is told from a small one.
+    count = next((count for count in MARKUPS if max(numbers) < count), MARKUPS[-1])
+    return boxes, [f"p{k}_{axis}" for k in range(count) for axis in "xy"]
 
 
-def _columns(file: Path, header: set[str], recording: str | None) -> tuple[list[str], list[str]]:
-    """Return the box and the landmark columns that the file has, whole or not at all."""
-    boxes = BOX if header.intersection(BOX) else []
-    points = point_columns(header)
-    key = ["frame"] if recording else ["subject", "frame"]
-    missing = [column for column in (*key, *boxes, *points) if column not in header]
+def face_positions(
+    table: Table,
+) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+    """Return a table's boxes (rows, 4) and landmarks (rows, 49 or 68, 2), None where it has none.
+
+    A box without area and landmarks all on one spot are unknown: detectors write zeros where they
+    find no face.
+    """
+    columns = face_columns(list(table.data.columns))
+    boxes, points = (table.numbers(c).astype(np.float32) if c else None for c in columns)
+    if boxes is not None:
+        boxes[(boxes[:, :2] >= boxes[:, 2:]).any(axis=1)] = np.nan
+    if points is not None:
+        points = points.reshape(len(points), len(columns[1]) // 2, 2)
+        points[np.ptp(points, axis=1).max(axis=1) == 0] = np.nan
+        points = to_49(points) if points.shape[1] == 66 else points
+    return boxes, points
+
+
+def _columns(file: Path, header: list[str], recording: str | None) -> list[str]:
+    """Return the columns to read; DatasetCorrupt if some that belong together are missing."""
+    boxes, points = face_columns(header)
+    needed = [*(("frame",) if recording else ("subject", "frame")), *boxes, *points]
+    missing = [name for name in needed if name not in header]
     if missing:
         hint = ""
         if missing == ["subject"]:
@@ -139,51 +145,48 @@ def _columns(file: Path, header: set[str], recording: str | None) -> tuple[list[
         raise DatasetCorrupt(file, 1, f"there is no column {missing[0]}; {EXPECTED}{hint}")
     if not boxes and not points:
         raise DatasetCorrupt(file, 1, f"there are neither boxes nor landmarks; {EXPECTED}")
-    return boxes, points
+    return [*needed, *(n for n in ("subject", *TASK, *DOUBT) if n in header and n not in needed)]
 
 
-def point_columns(header: Collection[str]) -> list[str]:
-    """Name the landmark columns a file should have, judged by the last one it has: x, y, x, ..."""
-    if "x_0" in header and "y_0" in header:
-        return OPENFACE
-    numbers = [int(name[1:-2]) for name in header if re.fullmatch(r"p[0-9]{1,3}_[xy]", name)]
-    if not numbers:
-        return []
-    count = next((count for count in MARKUPS if max(numbers) < count), MARKUPS[-1])
-    return [f"p{k}_{axis}" for k in range(count) for axis in "xy"]
+def _names(table: Table, recording: str | None) -> NDArray[np.object_]:
+    """Name each row's recording; empty where a part of the name is."""
+    if "subject" not in table.data:
+        return np.full(len(table.data), recording, object)
+    subjects = table.texts("subject")
+    tasks = next((table.texts(name) for name in TASK if name in table.data), None)
+    if tasks is None:
+        return subjects
+    pairs = zip(subjects, tasks, strict=True)
+    return np.array([f"{s}_{t}" if s and t else "" for s, t in pairs], object)
 
 
-def _names(table: pd.DataFrame, recording: str | None) -> pd.Series:
-    """Name each row's recording; missing where a cell of the name is empty."""
-    if "subject" not in table:
-        return pd.Series(recording, index=table.index, dtype=str)
-    return table["subject"] + "_" + table["task"] if "task" in table else table["subject"]
-
-
-def _frames(file: Path, table: pd.DataFrame) -> NDArray[np.float64]:
-    frames = _numbers(file, table, ["frame"])[:, 0]
-    strange = np.flatnonzero((frames % 1 > 0) | (np.abs(frames) >= 1e9))
-    if len(strange):
-        what = f"{frames[strange[0]]:g} is no frame number"
-        raise DatasetCorrupt(file, int(strange[0]) + 2, what)
-    return frames
-
-
-def _trusted(file: Path, table: pd.DataFrame) -> NDArray[np.bool_]:
+def _trusted(table: Table) -> NDArray[np.bool_]:
     """Tell which rows (rows,) the detector itself does not doubt; an empty cell is no doubt."""
-    trusted = np.ones(len(table), bool)
-    for name, least in zip(DOUBT, (1.0, CONFIDENCE), strict=True):
-        if name in table:
-            trusted &= ~(_numbers(file, table, [name])[:, 0] < least)
+    trusted = np.ones(len(table.data), bool)
+    for name, least in DOUBT.items():
+        if name in table.data:
+            trusted &= ~(table.numbers([name])[:, 0] < least)
     return trusted
 
 
-def _index(names: pd.Series, frames: NDArray[np.float64]) -> tuple[Index, int]:
+def _known(part: NDArray[np.float32] | None, rows: int) -> NDArray[np.bool_]:
+    """Tell which rows (rows,) of boxes or landmarks hold anything."""
+    if part is None:
+        return np.zeros(rows, bool)
+    flat = part.reshape(rows, math.prod(part.shape[1:]))
+    known: NDArray[np.bool_] = np.logical_or.reduce(np.isfinite(flat), axis=1)
+    return known
+
+
+def _index(
+    names: NDArray[np.object_], frames: NDArray[np.float64], rows: NDArray[np.intp]
+) -> tuple[Index, int]:
     """Return each recording's frames and rows, and how many rows repeat an earlier frame."""
-    keys = pd.DataFrame({"name": names, "frame": frames}).dropna().astype({"frame": np.int64})
-    again = keys.duplicated()
+    keys = pd.DataFrame({"name": names, "frame": frames, "row": rows})
+    keys = keys[(keys["name"] != "") & keys["frame"].notna()].astype({"frame": np.int64})
+    again = keys.duplicated(["name", "frame"])
     index = {
-        str(name): (group["frame"].to_numpy(np.int64), group.index.to_numpy(np.intp))
+        str(name): (group["frame"].to_numpy(np.int64), group["row"].to_numpy(np.intp))
         for name, group in keys[~again].groupby("name")
     }
     return index, int(again.sum())
@@ -213,33 +216,3 @@ def _joined(parts: list[FaceFile]) -> FaceFile:
             known = index.get(name, (np.empty(0, np.int64), np.empty(0, np.intp)))
             index[name] = (np.r_[known[0], frames], np.r_[known[1], rows + start])
     return FaceFile(index, boxes, points, sum(part.repeated for part in parts))
-
-
-def _boxes(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Take a box without area as unknown: detectors write zeros where they find no face."""
-    boxes = numbers.astype(np.float32)
-    boxes[(boxes[:, :2] >= boxes[:, 2:]).any(axis=1)] = np.nan
-    return boxes
-
-
-def _points(numbers: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Take landmarks that all lie on one spot as unknown, for the same reason; 66 become 49."""
-    points = numbers.astype(np.float32).reshape(len(numbers), -1, 2)
-    points[np.ptp(points, axis=1).max(axis=1) == 0] = np.nan
-    return to_49(points) if points.shape[1] == 66 else points
-
-
-def _numbers(file: Path, table: pd.DataFrame, columns: list[str]) -> NDArray[np.float64]:
-    """Return columns as numbers (rows, columns), NaN where empty or infinite."""
-    cells = table[columns]
-    for column in cells.select_dtypes(exclude="number"):
-        numbers = pd.to_numeric(cells[column], errors="coerce")
-        bad = numbers.isna() & cells[column].notna()
-        if bad.any():
-            row = int(np.argmax(bad.to_numpy()))
-            what = f"{column} is {str(cells[column].iloc[row])!r}, not a number"
-            raise DatasetCorrupt(file, row + 2, what)
-        cells = cells.assign(**{str(column): numbers})
-    values = cells.to_numpy(np.float64, copy=True)
-    values[~np.isfinite(values)] = np.nan
-    return values

@@ -6,7 +6,7 @@ import csv
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -66,25 +66,42 @@ def load_folds(name: str) -> FoldList:
     if not file.is_file():
         raise unknown("fold list", name, (known.stem for known in FOLDS.glob("*.csv")))
     fold_of = _read_folds(file)
+    try:
+        return fold_list(file.stem, fold_of)
+    except SplitError as error:
+        raise DatasetCorrupt(file, None, str(error)) from None
+
+
+def fold_list(name: str, fold_of: Mapping[str, int]) -> FoldList:
+    """Make a list of each subject's fold; SplitError if one is empty (folds count from 0)."""
     count = max(fold_of.values()) + 1
     groups = tuple(tuple(sorted(s for s in fold_of if fold_of[s] == k)) for k in range(count))
     for fold, group in enumerate(groups):
         if not group:
-            raise DatasetCorrupt(
-                file, None, f"fold {fold} has no subject, but fold {count - 1} has"
-            )
+            raise SplitError(f"fold {fold} has no subject, but fold {count - 1} has")
     canonical = "".join(f"{subject},{fold_of[subject]}\n" for subject in sorted(fold_of))
-    return FoldList(file.stem, groups, sha256(canonical))
+    return FoldList(name, groups, sha256(canonical))
 
 
-def draw_folds(subjects: Iterable[str], count: int, seed: int, name: str) -> dict[str, int]:
+def draw_folds(
+    subjects: Iterable[str],
+    count: int,
+    seed: int,
+    name: str,
+    sex: Mapping[str, str] | None = None,
+) -> dict[str, int]:
     """Deal subjects out to folds 0..count - 1 at random, the same anywhere, each sex evenly.
 
-    Sex is the first letter of an id (F001, M001). The lists `*-ours` are drawn so, with seed 0:
-    this project's own, on which no published result was measured.
+    `sex` tells each subject's; without it, it is the first letter of an id (F001, M001). The lists
+    `*-ours` are drawn so, with seed 0: this project's own, on which no published result was
+    measured.
     """
-    shuffled = sorted(subjects, key=lambda s: (s[:1], sha256(f"{name}/{seed}/{s}")))
-    return {subject: place % count for place, subject in enumerate(shuffled)}
+
+    def place(subject: str) -> tuple[str, str]:
+        kind = subject[:1] if sex is None else sex.get(subject, "")
+        return kind, sha256(f"{name}/{seed}/{subject}")
+
+    return {subject: at % count for at, subject in enumerate(sorted(subjects, key=place))}
 
 
 def _read_folds(file: Path) -> dict[str, int]:

@@ -6,7 +6,7 @@ frames of training sequences. None of it depends on a method, a network or a dev
 
 from __future__ import annotations
 
-from ._folds import Split, SplitError, draw_folds, load_folds, make_split
+from ._folds import Split, SplitError, draw_folds, fold_list, load_folds, make_split
 from ._masks import RULES, LabelMask, label_mask
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Split",
     "SplitError",
     "draw_folds",
+    "fold_list",
     "label_mask",
     "load_folds",
     "make_split",

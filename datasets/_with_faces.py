@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._base import Dataset, DatasetCorrupt, DatasetError, DatasetMissing, FoldList, Sequence
-from ._face_file import FaceFile, pick_rows, read_face_files
+
+if TYPE_CHECKING:
+    from ._face_file import FaceFile
 
 BESIDE = "boxes.csv"
 """The face file that is used, if it lies in the dataset's root, without being asked for."""
@@ -65,6 +67,9 @@ class WithFaces(Dataset):
             raise DatasetError(f"landmarks_offset is {given!r}: give a whole number") from None
 
     def _with_faces(self, sequences: list[Sequence], path: Path) -> list[Sequence]:
+        # It brings pandas: half a second in every process, which most runs have no need of.
+        from ._face_file import pick_rows, read_face_files
+
         offset = self._offset()
         faces = read_face_files(path)
         alone = Counter(sequence.subject for sequence in sequences)
@@ -76,7 +81,10 @@ class WithFaces(Dataset):
             numbers = each.frames if each.numbers is None else each.numbers
             rows.append(faces.rows_of(name, numbers - offset))
         self._judge(sequences, path, faces, np.concatenate([np.empty(0, np.intp), *rows]))
-        return [_placed(each, faces, at) for each, at in zip(sequences, rows, strict=True)]
+        return [
+            _placed(each, pick_rows(faces.points, at), pick_rows(faces.boxes, at))
+            for each, at in zip(sequences, rows, strict=True)
+        ]
 
     def _judge(
         self, sequences: list[Sequence], path: Path, faces: FaceFile, rows: NDArray[np.intp]
@@ -97,8 +105,9 @@ class WithFaces(Dataset):
             self.problems.append(f"{path.name}: {what}, left out")
 
 
-def _placed(sequence: Sequence, faces: FaceFile, rows: NDArray[np.intp]) -> Sequence:
-    landmarks, boxes = pick_rows(faces.points, rows), pick_rows(faces.boxes, rows)
+def _placed(
+    sequence: Sequence, landmarks: NDArray[np.float32] | None, boxes: NDArray[np.float32] | None
+) -> Sequence:
     return replace(
         sequence,
         landmarks=sequence.landmarks if landmarks is None else landmarks,

@@ -1,0 +1,140 @@
+"""Any other dataset, without code: one table that names pictures, people and labels.
+
+A CSV or parquet file with a row a frame; its columns and a worked example:
+docs/datasets/manifest.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._base import Dataset, DatasetError, DatasetMissing, FoldList, Sequence
+from ._enclosure import Enclosure
+from ._face_file import face_positions
+from ._manifest_pictures import Pictures, find_pictures
+from ._manifest_rows import HIGHEST, Rows, read_people, read_rows
+from ._split import draw_folds, fold_list, load_folds
+from ._tree import spans
+
+NAMES = ("manifest.csv", "manifest.parquet")
+"""Looked for in the root, in this order."""
+EXPECTED = "expected is a table manifest.csv or manifest.parquet (docs/datasets/manifest.md)"
+
+
+@final
+class Manifest(Dataset):
+    """The recordings that a table lists; `aus` are known once it has been read."""
+
+    aus: tuple[int, ...] = ()
+    fps = 25.0
+    option_help: ClassVar[Mapping[str, str]] = {
+        "file": f"the table, from the root (default {' or '.join(NAMES)})",
+        "files": "folder that its paths are in and stay in (default the table's own)",
+        "aus": "action units, comma-separated (default all that have a column)",
+        "threshold": f"least intensity that counts as present, up to {HIGHEST} (default 2)",
+        "folds": "how many folds to draw, or a CSV file subject,fold (default column fold, or 3)",
+        "fold_seed": "another draw of the folds, a whole number (default 0)",
+    }
+
+    def sequences(self) -> list[Sequence]:
+        """List the recordings in the table, by subject and sequence.
+
+        Raises DatasetMissing and DatasetCorrupt; `problems` names pictures that are not there.
+        """
+        self.problems = []
+        file = self._file()
+        rows = read_rows(file, self._aus(), self._threshold())
+        self.aus = rows.aus
+        pictures = find_pictures(rows, self._enclosure(file))
+        boxes, points = face_positions(rows.table)
+        sequences = [
+            Sequence(
+                subject=str(rows.subjects[chosen[0]]),
+                task=str(rows.sequences[chosen[0]]),
+                frames=rows.frames[chosen],
+                labels=rows.labels[chosen],
+                source=pictures.source(chosen, rows.frames[chosen]),
+                boxes=None if boxes is None else boxes[chosen],
+                landmarks=None if points is None else points[chosen],
+            )
+            for chosen in self._recordings(rows, pictures)
+        ]
+        if not sequences:
+            raise DatasetMissing(file, f"no picture that it names is there ({self.problems[0]})")
+        return sequences
+
+    def folds(self) -> FoldList:
+        """Return the column fold's folds, or those that are asked for: a file's, or drawn ones."""
+        given = str(self.options.get("folds", ""))
+        if given.endswith(".csv"):
+            return load_folds(given)
+        sexes, column = read_people(self._file())
+        if column is not None and not given:
+            return fold_list("manifest-column", column)
+        return self._drawn(sexes, _whole("folds", given or "3", 2))
+
+    def _drawn(self, sexes: Mapping[str, str], count: int) -> FoldList:
+        seed = _whole("fold_seed", str(self.options.get("fold_seed", 0)), 0)
+        if len(sexes) < count:
+            raise DatasetError(
+                f"{count} folds take {count} subjects, and the manifest has {len(sexes)}: "
+                "set option folds to fewer"
+            )
+        drawn = draw_folds(sexes, count, seed, "manifest", sexes)
+        return fold_list(f"manifest-ours-{count}-seed{seed}", drawn)
+
+    def _file(self) -> Path:
+        if self.root is None:
+            raise DatasetMissing("manifest", f"say where its folder is (--root); {EXPECTED}")
+        given = self.options.get("file")
+        tries = [str(given)] if given is not None else list(NAMES)
+        for file in (self.root, *(self.root / Path(name).expanduser() for name in tries)):
+            if file.is_file():
+                return file
+        folder = self.root.is_dir()
+        what = (
+            f"there is no {' and no '.join(tries)} in it" if folder else "there is no such folder"
+        )
+        raise DatasetMissing(self.root, f"{what}; {EXPECTED}")
+
+    def _enclosure(self, file: Path) -> Enclosure:
+        folder = file.parent / Path(str(self.options.get("files", "."))).expanduser()
+        if not folder.is_dir():
+            raise DatasetMissing(folder, "there is no such folder: check option files")
+        return Enclosure(folder)
+
+    def _aus(self) -> tuple[int, ...]:
+        given = str(self.options.get("aus", ""))
+        names = [name.strip() for name in given.split(",")] if given else []
+        if len(set(names)) < len(names) or not all(re.fullmatch("[1-9][0-9]?", n) for n in names):
+            raise DatasetError(f"aus is {given!r}: give AU numbers once each, as in aus=6,10,12")
+        return tuple(sorted(map(int, names)))
+
+    def _threshold(self) -> float:
+        given = str(self.options.get("threshold", 2))
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", given) or not 0 < float(given) <= HIGHEST:
+            raise DatasetError(f"threshold is {given!r}: give a number above 0, up to {HIGHEST}")
+        return float(given)
+
+    def _recordings(self, rows: Rows, pictures: Pictures) -> Iterator[NDArray[np.intp]]:
+        """Yield each recording's rows in the order of frames; what is not there is named."""
+        for name, chosen in rows.recordings():
+            there = pictures.there[chosen]
+            if not there.all():
+                lost = spans(rows.frames[chosen[~there]].tolist())
+                what = "video" if pictures.videos[chosen[0]] else "picture"
+                self.problems.append(f"{name}: the {what} is not there, frame {lost}")
+            if there.any():
+                yield chosen[there]
+
+
+def _whole(key: str, given: str, least: int) -> int:
+    if not re.fullmatch("[0-9]{1,9}", given) or int(given) < least:
+        raise DatasetError(f"{key} is {given!r}: give a whole number from {least} on")
+    return int(given)
