@@ -15,16 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ._landmarks import to_49
-from ._sources import DAMAGE, reason
-from ._tree import keyed, spans
+from ._numbered import numbered
+from ._point_files import read_points, shaped
 
 NAME = r"(?i:(?:SN[0-9]{3}_|l)([0-9]{1,9})_lm\.mat)"
 POINTS = 66
 FOLDERS = ("tmp_frame_lm", "frame_lm", "")
-
-_DAMAGE = (*DAMAGE, RuntimeError, AttributeError, MemoryError)
-"""What scipy lets out, depending on which byte is wrong."""
 
 TRACKER_FAILURES: Mapping[str, tuple[tuple[int, int], ...]] = {
     "SN001": ((398, 420), (3190, 3243)),
@@ -69,31 +65,16 @@ def official_landmarks(
     if not files:
         return None
     first = _first_number(home, files, video_frames, problems)
+    failed = tracker_failed(home.name.upper(), frames)
     points = np.full((len(frames), 49, 2), np.nan, np.float32)
-    damaged, missing = [], []
-    for row in np.flatnonzero(~tracker_failed(home.name.upper(), frames)):
-        file = files.get(int(frames[row]) - 1 + first)
-        if file is None:
-            missing.append(int(frames[row]))
-            continue
-        try:
-            points[row] = to_49(_points(file))
-        except _DAMAGE as error:
-            damaged.append(f"{file}: {reason(error)}")
-    if missing:
-        problems.append(f"{home.name}: no landmark file for frames {spans(missing)}")
-    if damaged:
-        more = f"; {len(damaged) - 1} more such files" if len(damaged) > 1 else ""
-        problems.append(f"{damaged[0]}; its landmarks are not used{more}")
+    by_frame = {number - first + 1: file for number, file in files.items()}
+    points[~failed] = read_points(home.name, frames[~failed], by_frame, _points, problems)
     return points
 
 
 def _files(home: Path) -> dict[int, Path]:
     """Return landmark files by number."""
-    for place in FOLDERS:
-        if found := keyed(home / place, NAME):
-            return {int(number): file for number, file in found.items()}
-    return {}
+    return next((found for place in FOLDERS if (found := numbered(home / place, NAME))), {})
 
 
 def _first_number(
@@ -112,7 +93,7 @@ def _first_number(
 
 
 def _points(file: Path) -> NDArray[np.float64]:
-    """Read `pts`, (66, 2); one of `_DAMAGE` if the file does not hold it."""
+    """Read `pts`, (66, 2); ValueError, or whatever else scipy raises, if it is not there."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -122,8 +103,4 @@ def _points(file: Path) -> NDArray[np.float64]:
         raise ValueError(str(error)) from error
     if "pts" not in found:
         raise ValueError("there is no `pts` in it")
-    points = np.asarray(found["pts"], np.float64)
-    if points.shape != (POINTS, 2):
-        shape = " x ".join(map(str, points.shape))
-        raise ValueError(f"`pts` is {shape}, not {POINTS} x 2")
-    return points
+    return shaped(np.asarray(found["pts"], np.float64), POINTS, "`pts`")

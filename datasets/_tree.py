@@ -63,3 +63,13 @@ def keyed(folder: Path, pattern: str) -> dict[str, Path]:
             raise DatasetCorrupt(folder / name, None, what)
         found[key] = folder / name
     return found
+
+
+def places(root: Path, bases: Iterable[str], usual: Iterable[str]) -> list[Path]:
+    """List the folders to look in: the usual ones below the root or a base folder in it.
+
+    An archive unpacked into a folder of its own name puts a place below itself.
+    """
+    usual = list(usual)
+    homes = [root / base / place for base in bases for place in usual]
+    return [folder for home in homes for folder in (home, home / home.name)]

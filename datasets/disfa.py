@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from ._base import UNCODED, Dataset, DatasetCorrupt, DatasetMissing, FoldList, Sequence
 from ._disfa_landmarks import official_landmarks, tracker_failed
-from ._disfa_options import BENCHMARK_AUS, OPTION_HELP, aus_option, one_of, threshold_option
+from ._disfa_options import BENCHMARK_AUS, OPTION_HELP, aus_option, threshold_option
 from ._intensity import Intensities, read_intensities
+from ._options import one_of
 from ._split import load_folds
-from ._tree import existing_root, keyed, spans
+from ._tree import existing_root, keyed, places, spans
 from ._video import VideoFrames, frame_count
 
 BASES = ("", "DISFA")
@@ -94,14 +95,12 @@ class Disfa(Dataset):
         return load_folds("disfa")
 
     def _found(
-        self, root: Path, places: tuple[str, ...], pattern: str, what: str
+        self, root: Path, usual: tuple[str, ...], pattern: str, what: str
     ) -> dict[str, Path]:
         """Map people to what a place holds of them; the first place with any wins."""
-        for base in BASES:
-            for place in places:
-                for inside in ("", place):
-                    if found := keyed(root / base / place / inside, pattern):
-                        return found
+        for place in places(root, BASES, usual):
+            if found := keyed(place, pattern):
+                return found
         raise DatasetMissing(root, f"no {what} is there; {TREE}")
 
     def _landmark_folders(self, root: Path) -> dict[str, Path]:
