@@ -16,8 +16,8 @@ from methods._base import Method, Needs
 from ._check_bed import Bed, differing_states, drawn_from, generators, shake
 from ._check_watch import Failed, listed
 from .config import UsageError, override
+from .knobs import method_config
 from .registry import HOOKS
-from .study import method_config
 
 
 def source(bed: Bed) -> tuple[ast.Module, Path]:

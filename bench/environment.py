@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from .config import UsageError
+from .determinism import is_repeatable
 
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """One thread a process: cells run side by side, and spinning threads cost half the machine."""
@@ -62,7 +63,7 @@ def describe(device: torch.device, started: float, command: str) -> dict[str, An
         "versions": versions(),
         "commit": commit(),
         "command": command,
-        "deterministic": device.type == "cpu",
+        "deterministic": is_repeatable(device),
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }

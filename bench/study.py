@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +13,16 @@ from typing import Any
 
 from methods._base import Method
 
-from .config import UsageError, override, pick, split_settings, unknown
+from .config import UsageError, pick, split_settings
 from .data import Data, Labelled, mask_path, split_and_mask
 from .files import cannot_write
 from .identity import code_files, code_hash, digest, file_digest
-from .ranges import check_ranges
+from .knobs import check_method, method_config, own_knobs, resolve_settings
 from .registry import Registry
-from .settings import PRESETS, Preset, Settings
+from .settings import PRESETS, Settings
+
+_Place = tuple[str, str, int, int]
+"""Rule, ratio, fold and seed: what a label mask is drawn for."""
 
 RULES = ("sparse", "contiguous", "random")
 
@@ -38,7 +40,7 @@ class Study:
     ratios: tuple[str, ...]
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
-    rule: str
+    rules: tuple[str, ...]
     preset: str
     settings: Settings
     knobs: Mapping[str, Mapping[str, str]]
@@ -47,6 +49,7 @@ class Study:
     results: Path
     cache: Path
     registry: Registry
+    deterministic: bool = False
 
     @property
     def dataset_options(self) -> Mapping[str, str]:
@@ -74,6 +77,8 @@ class Cell:
     cache: Path
     registry: Registry
     mask_file: Path
+    deterministic: bool = False
+    """Whether a GPU is held to repeatable arithmetic: how a cell is done, no part of what it is."""
     hashes: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
     """The files behind `hashes["code"]`, each with a hash of what it does."""
@@ -125,13 +130,14 @@ def make_study(
     ratios: Sequence[str] = (),
     folds: Sequence[int] = (),
     seeds: Sequence[int] = (),
-    rule: str = "sparse",
+    rules: Sequence[str] = ("sparse",),
     preset: str = "quick",
     knobs: Sequence[str] = (),
     root: Path | None = None,
     results: Path = Path("results"),
     cache: Path = Path(".cache/frames"),
     plugins: Sequence[Path] = (),
+    deterministic: bool = False,
 ) -> Study:
     """Check what was asked for and fill in what was not; raises UsageError on the first flaw.
 
@@ -140,28 +146,34 @@ def make_study(
     registry = Registry(tuple(plugins))
     chosen = pick("preset", preset, PRESETS)
     pick("dataset", dataset, registry.datasets())
-    pick("rule", rule, dict.fromkeys(RULES))
     sections = split_settings(knobs)
     names = tuple(dict.fromkeys(methods)) or tuple(registry.methods())
-    own = _own_knobs(registry, dataset, sections)
+    own = own_knobs(registry, dataset, sections)
     for name in dict.fromkeys([*names, *own]):
         if name != dataset:
-            _check_method(registry, name, own, preset)
+            check_method(registry, name, own, preset)
     return Study(
         dataset=dataset,
         methods=names,
         ratios=tuple(dict.fromkeys(map(checked_ratio, ratios or chosen.ratios))),
         folds=tuple(dict.fromkeys(folds)) or chosen.folds,
         seeds=tuple(dict.fromkeys(seeds)) or chosen.seeds,
-        rule=rule,
+        rules=_known_rules(rules),
         preset=preset,
-        settings=_settings(chosen, sections),
+        settings=resolve_settings(chosen, sections),
         knobs=own,
         root=root,
         results=results,
         cache=cache,
         registry=registry,
+        deterministic=deterministic,
     )
+
+
+def _known_rules(names: Sequence[str]) -> tuple[str, ...]:
+    for name in names:
+        pick("rule", name, dict.fromkeys(RULES))
+    return tuple(dict.fromkeys(names))
 
 
 def checked_ratio(text: str) -> str:
@@ -177,56 +189,6 @@ def checked_ratio(text: str) -> str:
     return f"{ratio:.15g}"
 
 
-def _check_method(
-    registry: Registry, name: str, knobs: Mapping[str, Mapping[str, str]], preset: str
-) -> None:
-    base, colon, variant = name.partition(":")
-    cls = registry.method(base)
-    if colon:
-        pick(f"variant of {base}", variant, cls.variants)
-    config = asdict(method_config(cls, name, knobs, preset))
-    try:
-        json.dumps(config, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"a knob of {name} cannot be kept in a record ({error}): knobs are finite numbers, "
-            "texts, truth values, or tuples of them"
-        ) from error
-
-
-def _settings(preset: Preset, sections: Mapping[str, Mapping[str, str]]) -> Settings:
-    settings = preset.settings
-    for section in (item.name for item in fields(Settings)):
-        if section in sections:
-            part = override(getattr(settings, section), sections[section], section)
-            settings = replace(settings, **{section: part})
-    check_ranges(settings)
-    return settings
-
-
-def _own_knobs(
-    registry: Registry, dataset: str, sections: Mapping[str, Mapping[str, str]]
-) -> dict[str, Mapping[str, str]]:
-    general = {item.name for item in fields(Settings)}
-    own = {name: knobs for name, knobs in sections.items() if name not in general}
-    known = {*registry.methods(), dataset}
-    for name in own:
-        if name not in known:
-            raise unknown("--set section", name, known | general)
-    return own
-
-
-def method_config(
-    cls: type[Method], name: str, knobs: Mapping[str, Mapping[str, str]], preset: str = "paper"
-) -> Any:
-    """Resolve a method's knobs: defaults, the preset's, its variant's, then those that were set."""
-    base, _, variant = name.partition(":")
-    config = override(cls.Config(), PRESETS[preset].methods.get(base, {}), base)
-    if variant:
-        config = override(config, cls.variants[variant], name)
-    return override(config, knobs.get(base, {}), base)
-
-
 def cells(study: Study, data: Data, *, save: bool = True) -> list[Cell]:
     """List the study's cells in the order of the grid; their label masks are drawn and saved.
 
@@ -234,13 +196,13 @@ def cells(study: Study, data: Data, *, save: bool = True) -> list[Cell]:
     that does not exist, and for a mask file that was edited, and RecordError if a mask cannot be
     saved.
     """
-    masks: dict[tuple[str, int, int], tuple[Labelled, Path]] = {}
-    for ratio, fold, seed in product(study.ratios, study.folds, study.seeds):
-        labelled = _labelled(study, data, ratio, fold, seed)
-        path = mask_path(study.results, labelled.mask, fold)
+    masks: dict[_Place, tuple[Labelled, Path]] = {}
+    for place in product(study.rules, study.ratios, study.folds, study.seeds):
+        labelled = _labelled(study, data, place)
+        path = mask_path(study.results, labelled.mask, place[2])
         if save:
             _save(labelled, path)
-        masks[ratio, fold, seed] = labelled, path
+        masks[place] = labelled, path
     return list(_cells(study, data, masks))
 
 
@@ -251,27 +213,26 @@ def _save(labelled: Labelled, path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
-def _labelled(study: Study, data: Data, ratio: str, fold: int, seed: int) -> Labelled:
+def _labelled(study: Study, data: Data, place: _Place) -> Labelled:
+    rule, ratio, fold, seed = place
     held_out = study.settings.data.val_subjects
-    return split_and_mask(
-        data, fold=fold, ratio=ratio, rule=study.rule, seed=seed, val_subjects=held_out
-    )
+    return split_and_mask(data, fold=fold, ratio=ratio, rule=rule, seed=seed, val_subjects=held_out)
 
 
 def _cells(
-    study: Study, data: Data, masks: Mapping[tuple[str, int, int], tuple[Labelled, Path]]
+    study: Study, data: Data, masks: Mapping[_Place, tuple[Labelled, Path]]
 ) -> Iterator[Cell]:
     for name in study.methods:
         cls = study.registry.method(name.partition(":")[0])
         source = _source(cls)
         code, files = code_hash(source), code_files(source)
         config = asdict(method_config(cls, name, study.knobs, study.preset))
-        for (ratio, fold, seed), (labelled, path) in masks.items():
+        for (rule, ratio, fold, seed), (labelled, path) in masks.items():
             cell = Cell(
                 dataset=study.dataset,
                 method=name,
                 ratio=ratio,
-                rule=study.rule,
+                rule=rule,
                 fold=fold,
                 seed=seed,
                 preset=study.preset,
@@ -283,6 +244,7 @@ def _cells(
                 cache=study.cache,
                 registry=study.registry,
                 mask_file=path,
+                deterministic=study.deterministic,
             )
             yield replace(cell, hashes=_hashes(cell, data, labelled, code), code=files)
 

@@ -19,7 +19,9 @@ def command(
     ratios: Annotated[str, typer.Option(help="Label ratios in (0, 1]; none = the preset's.")] = "",
     folds: Annotated[str, typer.Option(help="Test folds; none = the preset's.")] = "",
     seeds: Annotated[str, typer.Option(help="Seeds; none = the preset's.")] = "",
-    rule: Annotated[str, typer.Option(help="Key frames: sparse, contiguous or random.")] = "sparse",
+    rule: Annotated[
+        str, typer.Option(help="Key frames: sparse, contiguous, random; several by commas.")
+    ] = "sparse",
     preset: Annotated[str, typer.Option(help="smoke, quick or paper (`list presets`).")] = "quick",
     settings: opt.Settings = None,
     val_subjects: Annotated[
@@ -57,7 +59,7 @@ def command(
         ratios=opt.words(ratios),
         folds=opt.whole_numbers("--folds", folds),
         seeds=opt.whole_numbers("--seeds", seeds),
-        rule=rule,
+        rules=opt.words(rule),
         preset=preset,
         knobs=[*held_out, *(settings or [])],
         root=root,

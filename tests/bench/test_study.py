@@ -11,12 +11,13 @@ import pytest
 
 from bench.config import UsageError
 from bench.data import Data
+from bench.files import RecordError
 from bench.frames import FrameStore, StoredSequence
+from bench.knobs import method_config
 from bench.ranges import AT_LEAST, AT_MOST
-from bench.records import RecordError
 from bench.registry import Registry
 from bench.settings import PRESETS
-from bench.study import cells, checked_ratio, make_study, method_config
+from bench.study import cells, checked_ratio, make_study
 from datasets._base import DatasetError, FoldList
 
 AUS = (1, 2, 4)
@@ -31,7 +32,7 @@ def data(content="content"):
     """Four subjects in two folds; no pixel."""
     sequences = tuple(sequence(f"F00{n}", 40 * n) for n in range(4))
     nothing = np.zeros((160, 1, 1, 3), np.uint8)
-    store = FrameStore(Path("store"), nothing, sequences, AUS, content, (), "centre", 64)
+    store = FrameStore(Path("store"), nothing, sequences, AUS, content, (), "centre", 64, 0)
     folds = FoldList("toy", (("F000", "F001"), ("F002", "F003")), "hash of folds")
     return Data("synthetic", store, folds, ())
 
@@ -84,6 +85,21 @@ def test_nothing_asked_means_the_preset_and_every_method():
     assert asked.settings == quick.settings
 
 
+def test_a_method_whose_knobs_lack_defaults_is_one_sentence_naming_it(tmp_path):
+    file = tmp_path / "bare.py"
+    file.write_text(
+        "from dataclasses import dataclass\n"
+        "from methods._base import Method\n"
+        "class Bare(Method):\n"
+        "    @dataclass(frozen=True, kw_only=True)\n"
+        "    class Config(Method.Config):\n"
+        "        width: int\n"
+    )
+    sentence = refusal(methods=["bare"], plugins=[file])
+    assert sentence.startswith("au_ssl_bench_plugin_bare: Config() raises TypeError: ")
+    assert sentence.endswith("'width'; every knob needs a default")
+
+
 def test_what_is_asked_twice_is_done_once():
     asked = make_study(
         methods=["ks", "ks", "supervised"], ratios=["0.1", "0.10"], folds=[1, 1], seeds=[2, 2]
@@ -101,7 +117,7 @@ def test_what_is_asked_twice_is_done_once():
         ({"methods": ["ks:no_sk"]}, "unknown variant of ks 'no_sk': did you mean no_skd?"),
         ({"methods": ["ks:"]}, "unknown variant of ks '':"),
         ({"preset": "quik"}, "unknown preset 'quik': did you mean quick?"),
-        ({"rule": "sprase"}, "unknown rule 'sprase': did you mean sparse?"),
+        ({"rules": ["sprase"]}, "unknown rule 'sprase': did you mean sparse?"),
         ({"knobs": ["trian.lr=1"]}, "unknown --set section 'trian': did you mean train?"),
         ({"knobs": ["bp4d.landmarks=x"]}, "unknown --set section 'bp4d': known: augment,"),
         ({"knobs": ["train.lrr=1"]}, "unknown key 'train.lrr': did you mean train.lr?"),
@@ -191,7 +207,7 @@ def test_sections_of_settings_are_set_and_others_stay():
 
 def test_an_id_says_what_the_cell_is(tmp_path):
     assert only(tmp_path).id.startswith("synthetic-supervised-r0.1-f0-s0-")
-    cell = only(tmp_path, methods=["ks:no_skd"], rule="random", folds=[1], seeds=[3])
+    cell = only(tmp_path, methods=["ks:no_skd"], rules=["random"], folds=[1], seeds=[3])
     assert cell.id.startswith("synthetic-ks.no_skd-r0.1-random-f1-s3-")
     assert cell.folder == tmp_path / "runs" / cell.id
     assert cell.coordinates["method"] == "ks:no_skd"
@@ -205,7 +221,7 @@ def test_an_id_says_what_the_cell_is(tmp_path):
         {"ratios": ["0.2"]},
         {"folds": [1]},
         {"seeds": [1]},
-        {"rule": "contiguous"},
+        {"rules": ["contiguous"]},
         {"preset": "smoke"},
         {"knobs": ["train.lr=0.5"]},
         {"knobs": ["supervised.dropout=0.5"]},
@@ -233,6 +249,7 @@ def test_seeds_draw_masks_of_their_own_and_methods_share_them(tmp_path):
         {"cache": Path("elsewhere")},
         {"root": Path("elsewhere")},
         {"knobs": ["train.checkpoint_minutes=1"]},
+        {"deterministic": True},
         {"knobs": ["fixmatch.tau=0.5"]},
         {"knobs": ["synthetic.frames=50"]},
         {"ratios": ["0.10"]},
@@ -242,6 +259,15 @@ def test_how_a_cell_is_carried_out_and_where_is_no_part_of_its_id(tmp_path, othe
     if "results" in other:
         other = {"results": tmp_path / "elsewhere"}
     assert only(tmp_path, **other).id == only(tmp_path).id
+
+
+def test_a_grid_of_several_rules_is_the_grids_of_each(tmp_path):
+    rules = ["sparse", "random", "contiguous"]
+    asked = {"methods": ["supervised", "ks"], "ratios": ["0.1", "0.5"]}
+    together = grid(tmp_path, rules=[*rules, "sparse"], **asked)
+    alone = [cell for rule in rules for cell in grid(tmp_path, rules=[rule], **asked)]
+    assert len(together) == 12
+    assert {cell.id for cell in together} == {cell.id for cell in alone}
 
 
 def test_weights_count_by_their_content_and_not_by_their_place(tmp_path):
