@@ -14,7 +14,7 @@ class Listener(Protocol):
     """Takes what happens to cells while they run (a progress display, or a test)."""
 
     def started(self, cell: Cell) -> None:
-        """Note that a slot has taken the cell."""
+        """Note that a slot has taken the cell; said once, before anything else of it."""
 
     def tick(self, tick: Tick) -> None:
         """Note that a cell is alive and how far it is."""
@@ -25,6 +25,13 @@ class Listener(Protocol):
     def stopping(self, running: Sequence[str]) -> None:
         """Note that a person asked to stop; the cells with these ids are saving their state."""
 
+    def note(self, sentence: str) -> None:
+        """Note something that the person should know and need not act upon."""
+
 
 class Stopped(Exception):
     """The run was stopped by a person; what was running is saved, and the same command goes on."""
+
+
+class ExecutorError(Exception):
+    """Slots cannot be had, or all of them are gone: one sentence that says what to do."""

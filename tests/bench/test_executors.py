@@ -11,6 +11,7 @@ import pytest
 
 from bench.executors import local, serial
 from bench.executors._base import Stopped
+from bench.executors._work import make_orders
 from bench.records import read_records
 from tests.bench import cells
 from tests.bench.test_runner import outcome
@@ -28,13 +29,13 @@ class Dying(Method):
 
 def serially(grid, heard=None):
     heard = heard or cells.Listening()
-    serial.execute(grid, heard, device="cpu", command="test")
+    serial.execute(grid, heard, make_orders(grid, "cpu"))
     return heard
 
 
 def locally(grid, heard=None):
     heard = heard or cells.Listening()
-    local.execute(grid, heard, device="cpu", command="test", workers=2)
+    local.execute(grid, heard, make_orders(grid, "cpu"), workers=2)
     return heard
 
 
@@ -62,9 +63,9 @@ def test_a_dying_worker_costs_its_cell_and_no_other(tmp_path):
     assert by_method["supervised"].status == "done"
     assert by_method["dying"].status == "failed"
     assert by_method["dying"].reason == (
-        "its process died twice (signal 9): out of memory? try fewer --workers"
+        "its process died 3 times: out of memory? try fewer --workers"
     )
-    assert log.read_text() == "xx"
+    assert log.read_text() == "xxx"
 
 
 @pytest.mark.parametrize("execute", [serially, locally])

@@ -1,0 +1,195 @@
+"""What every slot does: claim the next free cell, carry it out, give it back, until none is left.
+
+Slots know nothing of each other, nor of who started them: all they share is the results folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from bench._processes import this_process
+from bench.claims import BEAT, PATIENCE, Claim, ClaimLost, Watch, check, claim, release, renew
+from bench.environment import one_thread, pick_device
+from bench.outcome import without_result
+from bench.records import Record, write_record
+from bench.runner import Interrupted, Slot, Tick, run_cell
+from bench.study import Cell
+
+TRIES = 3
+"""How many processes may die of a cell before it counts as failed."""
+
+PAUSE = 0.5
+"""Seconds between looks at cells that others are busy with."""
+
+Tell = Callable[[Tick | Record], None]
+Stop = Callable[[], bool]
+
+
+class DeviceLost(Exception):
+    """The device no longer answers; only a new process can use it again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orders:
+    """What the slots of one launch have in common; picklable."""
+
+    device: str
+    command: str = ""
+    """The command line, for the records."""
+    before: Mapping[str, str] = field(default_factory=dict)
+    """Cell id -> fingerprint of the record that is to be replaced."""
+    launcher: str = field(default_factory=this_process)
+    patience: float = PATIENCE
+
+    def over(self, cell: Cell) -> bool:
+        """Tell whether the cell has a record that it did not have when the run was planned."""
+        now = fingerprint(cell)
+        return now is not None and now != self.before.get(cell.id)
+
+
+def make_orders(cells: Sequence[Cell], device: str, command: str = "", **more: Any) -> Orders:
+    """Write the orders for carrying out `cells`, whatever record each has now."""
+    known = {cell.id: mark for cell in cells if (mark := fingerprint(cell))}
+    return Orders(device=device, command=command, before=known, **more)
+
+
+def fingerprint(cell: Cell) -> str | None:
+    """Return the hash of the cell's record, or None if it has none."""
+    try:
+        # opened, not only looked for: network folders may answer the latter from memory
+        return hashlib.sha256((cell.folder / "record.json").read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return None
+
+
+def work(
+    cells: Sequence[Cell], orders: Orders, slot: str, *, stop: Stop, tell: Tell, index: int = 0
+) -> None:
+    """Serve as the slot of this name until every cell is over, or `stop` says so.
+
+    Cells are taken in the order given. `index` picks among the machine's GPUs. Raises RecordError
+    (disk full), and DeviceLost.
+    """
+    one_thread()
+    device = pick_device(orders.device, index)
+    watch, left = Watch(orders.patience), list(cells)
+    while left and not stop():
+        taken = _next(left, orders, slot, watch)
+        if taken:
+            _serve(*taken, orders, device, tell, stop)
+        elif left:
+            _pause(stop)
+
+
+def _next(left: list[Cell], orders: Orders, slot: str, watch: Watch) -> tuple[Cell, Claim] | None:
+    """Claim the first free cell; those that are over are taken off the list."""
+    for cell in list(left):
+        if orders.over(cell):
+            left.remove(cell)
+            continue
+        held = claim(cell.folder, slot, watch, orders.launcher)
+        if held and orders.over(cell):
+            release(held, over=True)  # finished between the two looks
+        elif held:
+            return cell, held
+    return None
+
+
+def _pause(stop: Stop) -> None:
+    until = time.monotonic() + PAUSE
+    while time.monotonic() < until and not stop():
+        time.sleep(0.05)
+
+
+def _serve(
+    cell: Cell, held: Claim, orders: Orders, device: torch.device, tell: Tell, stop: Stop
+) -> None:
+    record, heart = None, Heart(held, tell, stop)
+    slot = Slot(device, orders.command, heart.tick, heart.stop, heart.confirm)
+    tell(Tick(cell.id, 0, 0, None, 0.0))
+    try:
+        with heart:
+            record = _record(cell, held, slot)
+    except (Interrupted, ClaimLost):
+        return
+    finally:
+        release(heart.held, over=record is not None)
+    tell(record)
+    if record.status == "failed" and not _answers(device):
+        raise DeviceLost(f"{device} does not answer after {cell.id}: {record.reason}")
+
+
+def _record(cell: Cell, held: Claim, slot: Slot) -> Record:
+    if held.losses < TRIES:
+        return run_cell(cell, slot)
+    reason = f"its process died {held.losses} times: out of memory? try fewer --workers"
+    record = without_result(cell, "failed", reason)
+    write_record(cell.folder, record)
+    return record
+
+
+def _answers(device: torch.device) -> bool:
+    """Tell whether the device works: after some errors, CUDA refuses all that a process asks."""
+    try:
+        torch.zeros(1, device=device).item()
+    except RuntimeError:
+        return False
+    return True
+
+
+class Heart:
+    """Keeps a claim alive from a thread of its own, whatever its cell is busy with."""
+
+    def __init__(self, held: Claim, tell: Tell, stop: Stop):
+        self.held, self._tell, self._stop = held, tell, stop
+        self._news: dict[str, Any] = {}
+        self._lost: ClaimLost | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heart:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def tick(self, tick: Tick) -> None:
+        """Take the cell's sign of life, to be written with the next heartbeat."""
+        rate = tick.frames_per_second
+        self._news = {"step": tick.step, "total": tick.total, "loss": tick.loss, "rate": rate}
+        self._tell(tick)
+
+    def stop(self) -> bool:
+        """Tell whether the cell should save and stop; raises ClaimLost if it is another's now."""
+        if self._lost:
+            raise self._lost
+        return self._stop()
+
+    def confirm(self) -> None:
+        """Raise ClaimLost if the cell is another's by now."""
+        check(self.held)
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT):
+            try:
+                self.held = renew(self.held, **self._news)
+            except ClaimLost as error:
+                self._lost = error
+                return
+            except OSError:
+                continue  # a network folder that is away for a moment
