@@ -48,8 +48,11 @@ def unlike(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     if theirs.get("hashes.cell") == ours.get("hashes.cell"):
         return ""
     keys = [key for key in dict.fromkeys([*theirs, *ours]) if theirs.get(key) != ours.get(key)]
-    plain = [key for key in keys if not key.startswith("hashes.")]
-    named = [_named(key, theirs, ours) for key in plain or keys]
+    told = [any(key.startswith("code.") for key in side) for side in (theirs, ours)]
+    vague = ("hashes.",) if all(told) else ("hashes.", "code.")
+    plain = [key for key in keys if not key.startswith(vague)]
+    hashes = [key for key in keys if key.startswith("hashes.") and key != "hashes.cell"]
+    named = [_named(key, theirs, ours) for key in plain or hashes or ["hashes.cell"]]
     more = [f"{len(named) - _LISTED} more"] if len(named) > _LISTED else []
     return ", ".join([*named[:_LISTED], *more])
 

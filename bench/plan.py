@@ -1,12 +1,16 @@
-"""What of a study is on disk already, what is left to do, in which order, and for how long."""
+"""What of a study is on disk already, what is left to do, and in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from .differences import flat, identity_of, unlike
 from .files import RecordError, cannot_write, set_aside
+from .identity import digest
 from .records import Record
 from .records import read_record as read_file
 from .study import Cell
@@ -101,22 +105,23 @@ def cost(cell: Cell) -> float:
     return steps * train.batch_size * frames
 
 
-def estimate(todo: Iterable[Cell], records: Sequence[Record], slots: int) -> float | None:
-    """Guess the seconds that `todo` takes on `slots` slots from done cells of the same kind.
+def outdated(todo: Iterable[Cell], records: Iterable[Record]) -> Counter[str]:
+    """Count the cells done before under the same knobs, whose records are not reused, by why.
 
-    None if there is nothing to go by: a cell's kind is its dataset, preset and method.
+    Those are results of other code or data.
     """
-    cells = list(todo)
-    known = [(r.seconds["total"], r.cell) for r in records if "total" in r.seconds]
-    total = 0.0
-    for cell in cells:
-        like = [
-            seconds
-            for seconds, place in known
-            if (place["dataset"], place["preset"], place["method"])
-            == (cell.dataset, cell.preset, cell.method)
-        ]
-        if not like:
-            return None
-        total += sum(like) / len(like)
-    return total / max(1, min(slots, len(cells)))
+    known = {_question(r.cell, r.hashes): r for r in records if r.status == "done"}
+    reasons: Counter[str] = Counter()
+    for cell in todo:
+        record = known.get(_question(cell.coordinates, cell.hashes))
+        if record and record.id != cell.id:
+            reasons[unlike(_made_by(identity_of(record)), _made_by(cell.identity))] += 1
+    return reasons
+
+
+def _made_by(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(flat({name: identity[name] for name in ("hashes", "code")}))
+
+
+def _question(place: Mapping[str, Any], hashes: Mapping[str, str]) -> str:
+    return digest([place, hashes.get("config")])

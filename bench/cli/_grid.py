@@ -8,19 +8,22 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from rich.console import Console
 
+from bench.claims import read_claim, seems_lost
+from bench.config import UsageError
 from bench.data import Data, make_dataset, open_data
-from bench.environment import cpu_count, pick_device
-from bench.executors import local, serial
 from bench.executors._base import Stopped
+from bench.executors._work import make_orders
+from bench.executors.choice import Means, execute
 from bench.files import check_writable
-from bench.plan import Plan, estimate, make_plan, put_aside
+from bench.grids import write_grid
+from bench.plan import Plan, make_plan, put_aside
 from bench.records import Record, read_records
-from bench.study import Cell, Study, cells
+from bench.study import Study, cells
 
-from ._display import BuildBar, Display, outcome, stderr
+from ._announce import announce, show_cells
+from ._display import BuildBar, Display, stderr
 
 _NAMED = 8
 """Left-out files that are named; the rest is counted (`data prepare` names them all)."""
@@ -30,33 +33,27 @@ _NAMED = 8
 class Wishes:
     """How a study is to be carried out."""
 
-    device: str
-    workers: int
+    means: Means
     dry_run: bool
     fresh: bool
     retry_failed: bool
-
-    def slots(self) -> int:
-        """Count the processes that cells run on; raises UsageError if the device is not there."""
-        device = pick_device(self.device)
-        if self.workers:
-            return self.workers
-        return torch.cuda.device_count() if device.type == "cuda" else cpu_count()
 
 
 def run_grid(study: Study, wishes: Wishes) -> int:
     """Carry out what is left of a study; returns the exit code: 0 if every cell is done."""
     console = stderr()
-    slots = wishes.slots()
-    check_writable(study.results)
-    data = open_study_data(study, console, slots)
-    grid = cells(study, data)
+    if not wishes.dry_run:
+        check_writable(study.results)
+    data = open_study_data(study, console, wishes.means.processes)
+    grid = cells(study, data, save=not wishes.dry_run)
     plan = make_plan(grid, fresh=wishes.fresh, retry_failed=wishes.retry_failed)
-    announce(console, study, grid, plan, slots)
+    announce(console, study, grid, plan, read_records(study.results)[0], wishes.means.slots)
     if wishes.dry_run:
         show_cells(plan)
         return 0
-    new = _carry_out(plan, wishes, slots, console)
+    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    write_grid(study, grid, command)
+    new = _carry_out(plan, wishes, console, command)
     return _sum_up(console, plan, new)
 
 
@@ -105,60 +102,30 @@ def say_problems(console: Console, problems: Sequence[str], named: int | None) -
         console.print(f"note: ... and {rest} more (`data prepare` names them all)", markup=False)
 
 
-def announce(console: Console, study: Study, grid: Sequence[Cell], plan: Plan, slots: int) -> None:
-    """Say how large the grid is, what of it is done, and how long the rest may take."""
-    counts = [
-        f"{len(values)} {name if len(values) > 1 else name.rstrip('s')}"
-        for name, values in (
-            ("methods", study.methods),
-            ("ratios", study.ratios),
-            ("folds", study.folds),
-            ("seeds", study.seeds),
-        )
-    ]
-    size = f"{len(grid)} cell" + "s" * (len(grid) != 1)
-    line = f"{study.dataset}, preset {study.preset}: {' x '.join(counts)} = {size}"
-    parts = [f"{len(plan.done)} done", f"{len(plan.todo)} to do"]
-    if plan.failed:
-        parts.append(f"{len(plan.failed)} failed before (--retry-failed does them again)")
-    console.print(f"{line}: {', '.join(parts)}", markup=False)
-    seconds = estimate(plan.todo, read_records(study.results)[0], slots) if plan.todo else None
-    if seconds is not None:
-        about = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
-        workers = f"{slots} worker" + "s" * (slots != 1)
-        console.print(f"about {about} on {workers}, going by earlier cells")
-
-
-def show_cells(plan: Plan) -> None:
-    """Print every cell and what would become of it: the result of a dry run."""
-    for record in plan.done:
-        print(f"done    {record.id}  {outcome(record)}")  # noqa: T201  a result
-    for record in plan.failed:
-        print(f"failed  {record.id}  {record.reason}")  # noqa: T201
-    for cell in plan.todo:
-        print(f"to do   {cell.id}")  # noqa: T201
-
-
-def _carry_out(plan: Plan, wishes: Wishes, slots: int, console: Console) -> list[Record]:
+def _carry_out(plan: Plan, wishes: Wishes, console: Console, command: str) -> list[Record]:
     if wishes.fresh:
-        for cell in plan.todo:
-            put_aside(cell)
+        _start_afresh(plan)
     display = Display(console, len(plan.todo))
-    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     if not plan.todo:
         return []
+    orders = make_orders(plan.todo, wishes.means.device, command)
     with display.showing():
         try:
-            if slots == 1:
-                serial.execute(plan.todo, display, device=wishes.device, command=command)
-            else:
-                local.execute(
-                    plan.todo, display, device=wishes.device, command=command, workers=slots
-                )
+            execute(plan.todo, display, orders, wishes.means)
         except Stopped:
             console.print("stopped: nothing is lost, and the same command goes on from here")
             raise SystemExit(130) from None
     return display.records
+
+
+def _start_afresh(plan: Plan) -> None:
+    for cell in plan.todo:
+        held = read_claim(cell.folder)
+        if held and not seems_lost(held):
+            by = f"process {held.pid} on {held.host}"
+            raise UsageError(f"--fresh: {cell.id} is being carried out by {by}: stop that first")
+    for cell in plan.todo:
+        put_aside(cell)
 
 
 def _sum_up(console: Console, plan: Plan, new: Sequence[Record]) -> int:

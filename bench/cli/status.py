@@ -1,35 +1,86 @@
-"""`status`: what the results folder holds."""
+"""`status`: what has become of every cell in the results folder."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, get_args
 
 import typer
 
 from . import _options as opt
 
+if TYPE_CHECKING:
+    from bench.standing import Standing, Survey
+
+_LISTED = 20
+"""Cells of one state that are listed; the rest is counted."""
+
 
 def command(results: opt.Results = opt.RESULTS) -> None:
-    """Say which cells are done, failed, skipped, or stopped half-way; exit code 1 if any failed."""
-    from bench.records import read_records
+    """Say which cells are done, running (where, how far), stale, failed (why) or missing.
 
-    records, problems = read_records(results)
-    for problem in problems:
+    Works from any machine that sees the folder. Exit code 1 if any failed or a file is damaged.
+    """
+    from bench.standing import survey
+
+    found = survey(results)
+    for problem in found.problems:
         typer.echo(f"note: {problem}", err=True)
-    counts: Counter[str] = Counter(record.status for record in records)
-    unfinished = _unfinished(results)
-    counts["unfinished"] = len(unfinished)
-    line = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    typer.echo(line or f"no records in {results / 'runs'}")
-    for record in records:
-        if record.status != "done":
-            typer.echo(f"{record.status}  {record.id}: {record.reason}")
-    for folder in unfinished:
-        typer.echo(f"unfinished  {folder.name}: the command that began it goes on from here")
-    raise typer.Exit(1 if problems or counts["failed"] else 0)
+    typer.echo(_counts(found) or f"no records in {results / 'runs'}")
+    for line in _lines(found):
+        typer.echo(line)
+    raise typer.Exit(1 if found.problems or found.of("failed") else 0)
 
 
-def _unfinished(results: Path) -> list[Path]:
-    files = sorted(results.glob("runs/*/checkpoint.pt"))
-    return [file.parent for file in files if not (file.parent / "record.json").exists()]
+def _counts(found: Survey) -> str:
+    from bench.standing import State
+
+    counts = Counter(cell.state for cell in found.cells)
+    return ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+
+
+def _lines(found: Survey) -> Iterator[str]:
+    for state in ("running", "stale", "unfinished", "failed", "skipped"):
+        cells = found.of(state)
+        yield from (f"{state}  {cell.id}{_about(cell)}" for cell in cells[:_LISTED])
+        if len(cells) > _LISTED:
+            yield f"{state}  ... and {len(cells) - _LISTED} more"
+    yield from _missing(found.of("missing"))
+    yield from _to_go(found)
+
+
+def _about(cell: Standing) -> str:
+    if cell.record:
+        return f": {cell.record.reason}"
+    if cell.claim is None:
+        return ": the command that began it goes on from here"
+    claim = cell.claim
+    step = f"step {claim.step}/{claim.total} ({1 - cell.left:.0%})" if claim.total else "starting"
+    rate = f", {claim.rate:,.0f} frames/s" if claim.rate else ""
+    heard = f"heard of {_ago(time.time() - claim.heartbeat)}"
+    line = f"  {step}{rate}, {claim.host} slot {claim.slot or '0'}, {heard}"
+    return line if cell.state == "running" else f"{line}: any run of its grid takes it over"
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 90:  # clocks of two machines may disagree by a little
+        return f"{max(0, seconds):.0f} s ago"
+    return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.0f} h ago"
+
+
+def _missing(cells: Sequence[Standing]) -> Iterator[str]:
+    """Name the missing cells by the command that asked for them; the file is what to forget."""
+    grids = {cell.grid.path: cell.grid for cell in cells if cell.grid}
+    for path, grid in grids.items():
+        count = sum(cell.grid is not None and cell.grid.path == path for cell in cells)
+        asked = time.strftime("%Y-%m-%d %H:%M", time.localtime(grid.asked))
+        yield f"missing  {count} of `{grid.command}`, asked for {asked} ({path})"
+
+
+def _to_go(found: Survey) -> Iterator[str]:
+    left = found.to_go()
+    if left:
+        slots = max(1, len(found.of("running")))
+        yield f"to go: {left.said(slots)}"

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_a_dry_run_prints_the_cells_and_does_none(person):
 def test_an_estimate_goes_by_earlier_cells(person):
     person.runs()
     answer = person.runs("--methods supervised --ratios 0.2,0.5 --dry-run")
-    assert " on 1 worker, going by earlier cells" in answer.err
+    assert re.search(r"about \d+ s on 1 worker, [\d,]+ MiB each, going by earlier", answer.err)
 
 
 def test_fresh_does_it_again_and_keeps_the_old_results(person):

@@ -41,7 +41,7 @@ def own_tree(person, tmp_path):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("--dataset bp44d", "unknown dataset 'bp44d': did you mean bp4d? known: bp4d, synthetic"),
+        ("--dataset bp44d", "unknown dataset 'bp44d': did you mean bp4d? known: "),
         ("--methods fixmach", "unknown method 'fixmach': did you mean fixmatch? known: "),
         ("--methods ks:no_sk", "unknown variant of ks 'no_sk': did you mean no_skd? known: "),
         ("--preset quik", "unknown preset 'quik': did you mean quick? known: paper, quick, smoke"),
@@ -275,12 +275,16 @@ def test_a_weights_file_that_is_not_there_skips_the_cell(person, tmp_path):
     assert "1 skipped: nowhere.pt: no such weights file" in answer.err
 
 
-def test_a_record_that_cannot_be_read_is_not_overwritten(person):
+def test_a_record_that_cannot_be_read_is_set_aside_and_its_cell_done_again(person):
     person.runs()
-    ((name, _),) = person.records().items()
+    ((name, whole),) = person.records().items()
     file = person.results / "runs" / name / "record.json"
     file.write_text("{")
-    answer = person.runs()
-    assert answer.error.startswith(f"{file} is not a readable record")
-    assert answer.error.endswith("move it away to do the cell again")
+    looked = person.runs("--methods supervised --ratios 0.2 --dry-run")
+    assert f"note: {file} is not a readable record" in looked.err
     assert file.read_text() == "{"
+    assert person.runs().code == 0
+    assert file.with_name("record.json.bad-1").read_text() == "{"
+    again = json.loads(file.read_text())
+    assert again["final_weights"] == json.loads(whole)["final_weights"]
+    assert again["warnings"][0].endswith("set aside as record.json.bad-1")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan import cost, estimate, make_plan, put_aside, read_record, settle
+from bench.plan import cost, make_plan, outdated, put_aside, read_record, settle
 from bench.records import RecordError, write_record
 from bench.registry import Registry
 from bench.settings import PRESETS
@@ -129,25 +129,25 @@ def test_a_folder_that_cannot_be_put_aside_is_one_sentence(tmp_path):
     assert read_record(one) is not None
 
 
-def timed(seconds, **place):
-    return fabricated(seconds={"total": seconds}, **place)
+def done_before(one, **changes):
+    """A done record of the cell's place under another id."""
+    record = fabricated(code={"methods/a.py": "1", "bench/b.py": "2"})
+    fields = {"id": "old", "cell": one.coordinates, "hashes": {**one.hashes, "cell": "x"}}
+    return replace(record, **{**fields, **changes})
 
 
-def test_time_is_guessed_from_cells_of_the_same_kind(tmp_path):
-    records = [
-        timed(10.0, method="ks"),
-        timed(30.0, method="ks", fold=1),
-        timed(2.0, method="supervised"),
-        timed(900.0, method="ks", preset="paper"),
-        timed(900.0, method="supervised", dataset="bp4d"),
-    ]
-    todo = [cell(tmp_path, "ks"), cell(tmp_path, "ks", fold=1), cell(tmp_path, "supervised")]
-    assert estimate(todo, records, 1) == pytest.approx(20 + 20 + 2)
-    assert estimate(todo, records, 2) == pytest.approx(42 / 2)
-    assert estimate(todo, records, 64) == pytest.approx(42 / 3)
+def test_records_of_other_code_are_told_of_and_those_of_other_knobs_are_not(tmp_path):
+    one = replace(cell(tmp_path), code={"methods/a.py": "1", "bench/b.py": "3"})
+    other = cell(tmp_path, fold=1)
+    before = done_before(one)
+    assert outdated([one, other], [before]) == {"bench/b.py": 1}
+    assert outdated([one], [replace(before, code={})]) == {"the hash of its cell": 1}
+    assert outdated([one], [replace(before, id=one.id)]) == {}
+    assert outdated([one], [replace(before, status="failed")]) == {}
+    assert outdated([one], [done_before(one, hashes={"config": "other", "cell": "x"})]) == {}
 
 
-def test_nothing_is_guessed_from_nothing(tmp_path):
-    failed = replace(unfinished("failed", "why", method="ks"), seconds={})
-    assert estimate([cell(tmp_path, "ks")], [failed], 1) is None
-    assert estimate([cell(tmp_path, "fixmatch")], [timed(1.0, method="ks")], 1) is None
+def test_changed_frames_are_told_by_their_hash(tmp_path):
+    one = replace(cell(tmp_path), hashes={"data": "a", "cell": "y" * 10})
+    before = done_before(one, hashes={"data": "b", "cell": "x"}, code={})
+    assert outdated([one], [before]) == {"the hash of its data": 1}
