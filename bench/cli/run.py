@@ -31,7 +31,17 @@ def command(
     cache: opt.Cache = opt.CACHE,
     plugins: opt.Plugins = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    workers: opt.Workers = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Slots for cells; 0 = one a GPU, or one a processor core.")
+    ] = 0,
+    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
+    slots_per_gpu: Annotated[int, typer.Option(min=1, help="Cells side by side on a GPU.")] = 1,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster: HOST:PORT or auto; none = start one here.")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE for sbatch, e.g. partition=gpu; repeat.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
@@ -47,6 +57,7 @@ def command(
     No argument at all: the embedded dataset, every method, preset quick. Stop it whenever you like;
     the same command goes on.
     """
+    from bench.executors.choice import Means
     from bench.registry import Registry
     from bench.study import make_study
 
@@ -67,8 +78,15 @@ def command(
         cache=cache,
         plugins=plugins or [],
     )
-    wishes = Wishes(device, workers, dry_run, fresh, retry_failed)
-    raise typer.Exit(run_grid(study, wishes))
+    means = Means(
+        executor=executor,
+        device=device,
+        workers=workers,
+        slots_per_gpu=slots_per_gpu,
+        address=address,
+        slurm=tuple(slurm or []),
+    )
+    raise typer.Exit(run_grid(study, Wishes(means, dry_run, fresh, retry_failed)))
 
 
 def _asked(names: list[str], registry: Registry) -> list[str]:

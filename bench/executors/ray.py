@@ -1,0 +1,171 @@
+"""Slots as Ray actors: on this machine alone, or on a cluster that is there already.
+
+Ray places long-lived actors and tells when one is gone; which cell runs where, it never learns.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bench
+from bench.config import UsageError
+from bench.environment import THREADS
+from bench.records import Record
+from bench.runner import Tick
+from bench.study import Cell
+
+from ._base import ExecutorError, Listener
+from ._supervise import Hand, supervise
+from ._work import Orders, work
+
+_OBJECT_STORE = 100 * 2**20
+"""Bytes for objects that actors share: they share none, and Ray would take a third of memory."""
+
+
+def execute(
+    cells: Sequence[Cell],
+    listener: Listener,
+    orders: Orders,
+    workers: int,
+    *,
+    slots_per_gpu: int = 1,
+    address: str | None = None,
+) -> None:
+    """Carry out `cells` on `workers` actors; 0 = as many as the cluster has room for.
+
+    Without an address (or RAY_ADDRESS), Ray is started on this machine and ended again. Raises
+    Stopped (after the running cells are saved), RecordError (disk full), ExecutorError, and
+    UsageError if Ray is not installed.
+    """
+    ray = _ray()
+    with _session(ray, address):
+        share = _share(ray, orders.device, slots_per_gpu)
+        count = min(workers or _room(ray, share), len(cells))
+        supervise(cells, listener, orders, _Crew(ray, cells, orders, share), count)
+
+
+def _ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise UsageError(
+            "--executor ray needs Ray: pip install -c constraints.txt -e '.[ray]'"
+        ) from None
+    return ray
+
+
+@contextmanager
+def _session(ray: Any, address: str | None) -> Iterator[None]:
+    """Be connected to Ray for as long as the block runs; a connection that is there stays."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"log_to_driver": False, "logging_level": "WARNING"}
+    address = address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, **quiet)
+        else:
+            memory = {"object_store_memory": _OBJECT_STORE, "include_dashboard": False}
+            ray.init(address="local", **memory, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ExecutorError(f"no connection to Ray at {address or 'this machine'}: {reason}") from (
+            error
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _share(ray: Any, device: str, slots_per_gpu: int) -> dict[str, float]:
+    """Say what of a machine a slot takes: a part of a GPU where there are any, else a core."""
+    has_gpu = ray.cluster_resources().get("GPU", 0) > 0
+    if device.startswith("cuda") and not has_gpu:
+        raise UsageError(f"--device {device}: Ray knows of no GPU; use --device cpu")
+    if has_gpu and device != "cpu":
+        return {"num_gpus": 1 / slots_per_gpu, "num_cpus": 0}
+    return {"num_gpus": 0, "num_cpus": 1}
+
+
+def _room(ray: Any, share: dict[str, float]) -> int:
+    resources = ray.cluster_resources()
+    if share["num_gpus"]:
+        return int(resources["GPU"] / share["num_gpus"] + 0.5)
+    return max(1, int(resources.get("CPU", 1)))
+
+
+class _Crew:
+    def __init__(self, ray: Any, cells: Sequence[Cell], orders: Orders, share: dict[str, float]):
+        self.ray, self.orders = ray, orders
+        self.cells = ray.put(list(cells))
+        root = str(Path(bench.__file__).parents[1])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        self.kind = ray.remote(_Slot).options(
+            **share,
+            max_concurrency=2,  # one to work, one to be asked to stop
+            runtime_env={"env_vars": {**THREADS, "PYTHONPATH": path}},
+        )
+        self.hands: list[_Actor] = []
+
+    def hire(self, slots: Sequence[str]) -> list[Hand]:
+        hired: list[_Actor] = []
+        for slot in slots:
+            actor = self.kind.remote(str(Path.cwd()))
+            work_of = actor.work.remote(self.cells, self.orders, slot)
+            hired.append(_Actor(self.ray, slot, actor, work_of))
+        self.hands += hired
+        return list(hired)
+
+    def wait(self, seconds: float, hear: Callable[[Tick | Record], None]) -> None:  # noqa: ARG002
+        self.hands = [hand for hand in self.hands if not hand.ended()]
+        if self.hands:
+            self.ray.wait([hand.done for hand in self.hands], timeout=seconds)
+        else:
+            time.sleep(seconds)
+
+
+class _Actor:
+    def __init__(self, ray: Any, slot: str, actor: Any, done: Any):
+        self.ray, self.slot, self.actor, self.done = ray, slot, actor, done
+
+    def ended(self) -> bool:
+        return bool(self.ray.wait([self.done], timeout=0)[0])
+
+    def trouble(self) -> Exception | None:
+        try:
+            self.ray.get(self.done)
+        except self.ray.exceptions.RayTaskError as error:
+            cause: Exception = error.cause
+            return cause
+        except self.ray.exceptions.RayError as error:
+            return ExecutorError(str(error).partition("\n")[0])
+        return None
+
+    def stop(self) -> None:
+        self.actor.stop.remote()
+
+    def kill(self) -> None:
+        self.ray.kill(self.actor)
+
+
+class _Slot:
+    """Lives in a process of Ray's, in the folder that the command was given in."""
+
+    def __init__(self, folder: str):
+        os.chdir(folder)
+        self.stopping = False
+
+    def work(self, cells: Sequence[Cell], orders: Orders, slot: str) -> None:
+        work(cells, orders, slot, stop=lambda: self.stopping, tell=lambda _: None)
+
+    def stop(self) -> None:
+        self.stopping = True
