@@ -200,8 +200,8 @@ class Bp4dFamily(Dataset):
             evident = shifted > same and shifted * STRAY >= len(fits)
             offset, how = (-1, "judged by the files") if evident else (0, "nothing speaks against")
         self.notes.append(
-            f"label frame n is image n{' - 1' if offset else ''} ({how}; of {len(fits)} recordings "
-            f"{same} have every image only with frame_offset=0, {shifted} only with -1)"
+            f"label frame n is image n{' - 1' if offset else ''} (frame_offset {offset}, {how}; of "
+            f"{len(fits)} recordings {same} have every image only with 0, {shifted} only with -1)"
         )
         return offset
 
@@ -231,6 +231,8 @@ class Bp4dFamily(Dataset):
                 raise DatasetMissing(root, "no landmark track F001_T1.mat: check option features")
             return nothing
         tracks = [self._track(files.get((r.subject, r.task)), r, shift) for r in recordings]
+        if missing := [r.name for r in recordings if (r.subject, r.task) not in files]:
+            self.problems.append(f"there is no landmark track of {', '.join(missing)}")
         total = sum(len(r.images.numbers) for r in recordings)
         known = sum(int(np.isfinite(t[:, 0, 0]).sum()) for t in tracks if t is not None)
         self.notes.append(
@@ -243,7 +245,6 @@ class Bp4dFamily(Dataset):
         self, file: Path | None, recording: Recording, shift: int
     ) -> NDArray[np.float32] | None:
         if file is None:
-            self.problems.append(f"{recording.name}: there is no landmark track of it")
             return None
         try:
             return read_track(file, recording.images.numbers + shift)

@@ -255,7 +255,7 @@ def test_a_missing_or_damaged_track_is_named_and_the_recording_goes_without(tmp_
     assert [s.landmarks is not None for s in found.values()] == [True, False, False]
     wrong, missing = dataset.problems
     assert "F001_T2.mat: the landmarks of frame 8 are 48 x 2 numbers, not 49 x 2; F001_T2" in wrong
-    assert missing == "F001_T3: there is no landmark track of it"
+    assert missing == "there is no landmark track of F001_T3"
 
 
 def test_tracks_may_lie_elsewhere_or_be_left_alone(tmp_path: Path) -> None:
