@@ -120,21 +120,21 @@ class Bp4dFamily(Dataset):
         """Return the dataset's subject folds, or those of option folds."""
         return load_folds(self.choices.folds or self.habits.folds)
 
-    def _places(self, kind: str, usual: tuple[str, ...]) -> list[str]:
-        """Say where to look: in the folder that an option names, or in all the usual places."""
+    def _where(self, root: Path, kind: str, usual: tuple[str, ...]) -> tuple[Path, list[str]]:
+        """Say where to look: in the folder that an option names, or in the usual places."""
         if kind in self.choices.folders:
-            return [str(Path(self.choices.folders[kind]).expanduser())]
-        return [f"{base}/{place}".strip("/") for base in self.habits.bases for place in usual]
+            return root / Path(self.choices.folders[kind]).expanduser(), [""]
+        return root, [f"{base}/{place}".strip("/") for base in self.habits.bases for place in usual]
 
     def _missing(self, root: Path, what: str) -> DatasetMissing:
         return DatasetMissing(root, f"{what}; {self.habits.tree}")
 
     def _recordings(self, root: Path) -> Iterator[Recording]:
         """Pair images with label files; what has no partner is named and left out."""
-        tree = find_images(root, self._places("images", IMAGES), self.problems)
+        tree = find_images(*self._where(root, "images", IMAGES), self.problems)
         if not tree.keys(()):
             raise self._missing(root, "no folder of images is there")
-        files = find_files(root, self._places("labels", LABELS), r"\.(?i:csv)")
+        files = find_files(*self._where(root, "labels", LABELS), r"\.(?i:csv)")
         if not files:
             raise self._missing(root, "no label file is there")
         levels = self._level_files(root)
@@ -169,7 +169,7 @@ class Bp4dFamily(Dataset):
         """Find the intensity files, if they are asked for."""
         if self.choices.level is None:
             return {}
-        found = find_level_files(root, self._places("levels", LEVELS))
+        found = find_level_files(*self._where(root, "levels", LEVELS))
         if not found:
             advice = "expected are AUCoding/AU_INT/AU06/F001_T1_AU06.csv and so on"
             raise DatasetMissing(root, f"no intensity file is there (option intensity); {advice}")
@@ -225,7 +225,7 @@ class Bp4dFamily(Dataset):
         nothing: list[NDArray[np.float32] | None] = [None] * len(recordings)
         if self.choices.folders.get("features") == "none":
             return nothing
-        files = find_files(root, self._places("features", TRACKS), r"\.(?i:mat)")
+        files = find_files(*self._where(root, "features", TRACKS), r"\.(?i:mat)")
         if not files:
             if "features" in self.choices.folders:
                 raise DatasetMissing(root, "no landmark track F001_T1.mat: check option features")

@@ -139,13 +139,21 @@ def find_files(root: Path, places: Sequence[str], pattern: str) -> dict[Key, Pat
         for name in listing(home, rf"{SUBJECT}_{TASK}{pattern}"):
             subject, task = name.upper().partition(".")[0].split("_")[:2]
             file, first = home / name, found.setdefault((subject, task), home / name)
-            if file != first and file.read_bytes() != first.read_bytes():
+            if file != first and not _same(file, first):
                 what = (
                     f"{first.relative_to(root)} is about the same recording and differs: keep one, "
                     "or name the folder to read (option labels)"
                 )
                 raise DatasetCorrupt(file, None, what)
     return found
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Compare two files' content; one that cannot be read is not the same as anything."""
+    try:
+        return one.read_bytes() == other.read_bytes()
+    except OSError:
+        return False
 
 
 def _homes(root: Path, places: Sequence[str]) -> Iterator[Path]:

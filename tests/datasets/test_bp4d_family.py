@@ -134,6 +134,9 @@ def test_a_subject_in_two_image_folders_is_an_error_until_one_is_chosen(tmp_path
         Bp4d(tmp_path).sequences()
     assert read(Bp4d(tmp_path, images="Sequences(2D+3D)")).keys() == truth.keys()
     assert list(read(Bp4d(tmp_path, images=str(tmp_path / "img")))) == ["F003_T1"]
+    (tmp_path / "img").rename(tmp_path.with_name(f"{tmp_path.name}-elsewhere"))
+    (chosen,) = Bp4d(tmp_path, images=f"../{tmp_path.name}-elsewhere").sequences()
+    assert reds(chosen) == list(range(8, 28))
 
 
 def test_different_subjects_in_two_image_folders_are_all_read(tmp_path: Path) -> None:
