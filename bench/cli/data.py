@@ -148,3 +148,41 @@ def stats(
         typer.echo(json.dumps(content, indent=1, allow_nan=False))
     else:
         typer.echo(render_all(stats_tables(found, kept), style), nl=False)
+
+
+@app.command()
+def audit(
+    dataset: opt.Dataset = "synthetic",
+    root: opt.Root = None,
+    landmarks: Landmarks = None,
+    size: Size = 224,
+    style: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
+    settings: opt.Settings = None,
+    results: opt.Results = opt.RESULTS,
+    cache: opt.Cache = opt.CACHE,
+    workers: opt.Workers = 0,
+    plugins: opt.Plugins = None,
+) -> None:
+    """Check that results on a dataset can be trusted; exit code 1 if not.
+
+    Subjects in two folds, clips that cross a split, pictures that are in two folds, statistics of
+    more than the training part, label masks with test subjects, coded frames against published
+    counts. Decodes what is not stored yet.
+    """
+    from bench.config import pick
+    from bench.data_audit import audit
+    from bench.environment import cpu_count
+    from bench.report.findings import as_json, page
+
+    from ._display import stderr
+    from ._grid import open_study_data
+
+    pick("format", style, {"text": None, "json": None})
+    study = _study(dataset, root, landmarks, size, settings, cache, plugins)
+    with _kill_like_ctrl_c():
+        data = open_study_data(study, stderr(), workers or cpu_count())
+    found = list(audit(data, results, stride=study.settings.data.stride))
+    typer.echo(as_json(dataset, found) if style == "json" else page(found), nl=style == "json")
+    failing = {"error", "warning"} if strict else {"error"}
+    raise typer.Exit(int(any(finding.level in failing for finding in found)))
