@@ -17,6 +17,9 @@ from PIL import Image
 
 from datasets._base import Sequence
 from datasets._landmarks import (
+    BOX_MARGIN,
+    CROP_DROP,
+    CROP_SIDE,
     Floats,
     align_transform,
     box_transform,
@@ -28,13 +31,18 @@ Crop = Literal["auto", "align", "box", "centre"]
 CROPS: tuple[str, ...] = get_args(Crop)
 
 RECIPE = 1
-"""Version of all that turns a source frame into a stored one; raise it when pixels change."""
+"""Version of the code that turns a source frame into a stored one; raise it when pixels change."""
 
 GREY = (128, 128, 128)
 """What a crop shows beyond the edge of its frame."""
 
 SMALLEST_CROP = 8
 """Side in source pixels under which a crop is no face: landmarks in shares of the frame, say."""
+
+
+def recipe() -> str:
+    """Spell out all that a stored frame depends on beside its source: version and measures."""
+    return repr((RECIPE, GREY, SMALLEST_CROP, CROP_SIDE, CROP_DROP, BOX_MARGIN))
 
 
 @dataclass(frozen=True)

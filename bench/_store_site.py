@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from datasets._base import Sequence
 
-from ._crops import RECIPE
+from ._crops import recipe
 from ._store_files import Built, Journal, RowFile
 from ._store_reuse import read_store, row_files
 from .files import whole_file
@@ -84,7 +84,7 @@ class Finished:
 def find_site(cache: Path, name: str, sequences: list[Sequence], size: int, crop: str) -> Site:
     """Name the store of a dataset's sequences; reads nothing but the sources' fingerprints."""
     assert len({s.name for s in sequences}) == len(sequences), "two sequences share a name"
-    digest = hashlib.sha256(f"{RECIPE}\n{name}\n{size}\n{crop}\n".encode())
+    digest = hashlib.sha256(f"{recipe()}\n{name}\n{size}\n{crop}\n".encode())
     keys = []
     for sequence in sequences:
         marks = sequence.landmarks if crop in ("auto", "align") else None
@@ -92,7 +92,7 @@ def find_site(cache: Path, name: str, sequences: list[Sequence], size: int, crop
         parts = (sequence.source.fingerprint(), *map(_hash, (sequence.frames, marks, boxes)))
         line = " ".join(parts)
         digest.update(f"{sequence.name}\n{line}\n".encode())
-        keys.append(hashlib.sha256(f"{RECIPE}\n{size}\n{crop}\n{line}".encode()).hexdigest())
+        keys.append(hashlib.sha256(f"{recipe()}\n{size}\n{crop}\n{line}".encode()).hexdigest())
     key = digest.hexdigest()
     path = cache / f"{name}-{crop}-{size}px-{key[:12]}"
     return Site(path, key, tuple(sequences), tuple(keys), size, crop)

@@ -67,6 +67,8 @@ class FrameStore:
     size: int
     decoded: int
     """Frames that this opening had to decode."""
+    warnings: tuple[str, ...] = ()
+    """Those of the problems that every result on it should be read with."""
 
     @property
     def left_out(self) -> int:
@@ -103,8 +105,7 @@ def open_store(
     finished, complaint = read_manifest(site)
     if finished is None or (retry and finished.lacks_frames):
         finished = build(site, workers, progress or _silent, retry=retry)
-    problems = (*complaint, *_problems(finished))
-    store = _assemble(finished, dataset.aus, problems)
+    store = _assemble(finished, dataset.aus, complaint)
     if not store.sequences:
         why = finished.sequences[0].left_out[0][1]
         advice = f"none of its {site.rows} frames can be read ({why})"
@@ -133,8 +134,8 @@ def _check(name: str, sequences: list[Sequence], size: int, crop: str) -> None:
         raise FrameStoreError(f"crop {crop}: {name} comes without {what}; use auto or centre")
 
 
-def _assemble(finished: Finished, aus: tuple[int, ...], problems: tuple[str, ...]) -> FrameStore:
-    site = finished.site
+def _assemble(finished: Finished, aus: tuple[int, ...], complaint: list[str]) -> FrameStore:
+    site, warnings = finished.site, tuple(_warnings(finished))
     crops = site.crops.open()
     sequences = []
     digest = hashlib.sha256(f"{site.size}\n{aus}\n".encode())
@@ -152,10 +153,11 @@ def _assemble(finished: Finished, aus: tuple[int, ...], problems: tuple[str, ...
         sequences=tuple(sequences),
         aus=aus,
         content_hash=digest.hexdigest(),
-        problems=problems,
+        problems=(*warnings, *complaint, *_problems(finished)),
         crop=site.crop,
         size=site.size,
         decoded=finished.decoded,
+        warnings=warnings,
     )
 
 
@@ -197,6 +199,10 @@ def _problems(finished: Finished) -> Iterator[str]:
                 f"{built.name}: the faces of {built.doubtful} of {total} frames would lie outside "
                 "the frame or be tiny (measured at another size?); their positions were not used"
             )
+
+
+def _warnings(finished: Finished) -> Iterator[str]:
+    """Say whose faces were not looked for, though a crop by the face was wanted."""
     centred = [built.name for built in finished.sequences if built.centred]
     if centred:
         some = ", ".join(centred[:5]) + (", ..." if len(centred) > 5 else "")

@@ -87,7 +87,7 @@ def done(
             "frames_per_second": round(rate * sampler.frames_per_step, 2),
         },
         peak_memory_mib=round(peak_memory_mib(device), 1),
-        warnings=[*warnings, *assembly.method.warnings],
+        warnings=[*warnings, *assembly.warnings, *assembly.method.warnings],
     )
 
 

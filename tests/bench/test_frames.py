@@ -24,6 +24,7 @@ from store_toys import (
     toy,
 )
 
+from bench import _crops
 from bench.files import RecordError
 from datasets._base import DatasetMissing, Sequence
 from datasets._landmarks import align_transform, canonical_face, transform_points
@@ -233,6 +234,26 @@ def test_a_crop_that_cannot_be_is_refused_before_anything_is_decoded(
     with pytest.raises(RecordError, match=sentence):
         store_of(toy(tmp_path / "data"), tmp_path, **options)
     assert reads(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("measure", ["CROP_SIDE", "CROP_DROP", "BOX_MARGIN", "RECIPE"])
+def test_other_measures_of_the_crop_make_another_store(
+    measure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = toy(tmp_path / "data", "A")
+    before = store_of(dataset, tmp_path).path
+    assert store_of(dataset, tmp_path).path == before
+    monkeypatch.setattr(_crops, measure, 3)
+    assert store_of(dataset, tmp_path).path != before
+
+
+def test_the_centre_crop_is_the_first_thing_said_and_a_warning_for_every_result(
+    tmp_path: Path,
+) -> None:
+    store = store_of(toy(tmp_path / "data", "A"), tmp_path, crop="auto")
+    assert store.warnings == store.problems[:1]
+    assert store.warnings[0].startswith("no face boxes or landmarks: centre crop for 1 of 1")
+    assert store_of(toy(tmp_path / "data", "A"), tmp_path, crop="centre").warnings == ()
 
 
 def test_large_jpegs_give_the_crop_that_their_full_decoding_gives(tmp_path: Path) -> None:

@@ -175,7 +175,8 @@ def test_the_table_may_lie_anywhere_and_the_pictures_elsewhere(tmp_path):
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     home.mkdir()
     file = write(home, make(elsewhere), "mine.csv")
-    expected = {name: reds(sequence) for name, sequence in read(home, file="mine.csv", files=str(elsewhere)).items()}  # fmt: skip
+    found = read(home, file="mine.csv", files=str(elsewhere))
+    expected = {name: reds(sequence) for name, sequence in found.items()}
     assert len(expected) == 8
     assert read(file, files="../elsewhere").keys() == expected.keys()
     assert "nowhere: there is no such folder: check option files" in complaint(
