@@ -66,7 +66,7 @@ def assemble(cell: Cell, device: torch.device) -> Assembly:
     split = make_split(data.store.sequences, data.folds, cell.fold, held_out, cell.seed)
     mask = LabelMask.load(cell.mask_file)
     train, validation = data.of(split.train), data.of(split.validation)
-    keys = _key_rows(train, mask)
+    keys = key_rows(train, mask)
     sampler = _sampler(cell, table, keys, train)
     trainer = _trainer(cell, data, sampler, pixels, device)
     return Assembly(
@@ -74,7 +74,7 @@ def assemble(cell: Cell, device: torch.device) -> Assembly:
         table=table,
         pixels=pixels,
         train_keys=keys,
-        validation_keys=_key_rows(validation, mask),
+        validation_keys=key_rows(validation, mask),
         validation=validation,
         test=data.of(split.test),
         train_frames=sum(int(s.coded.sum()) for s in train),
@@ -107,7 +107,8 @@ def _opened(source: _Source, device: torch.device) -> tuple[Data, FrameTable, Pi
     return data, frame_table(data.store), Pixels(data.store.images, device)
 
 
-def _key_rows(sequences: Sequence[StoredSequence], mask: LabelMask) -> Rows:
+def key_rows(sequences: Sequence[StoredSequence], mask: LabelMask) -> Rows:
+    """Return the rows of the key frames of `sequences`, in their order."""
     rows = [s.start + mask.positions(s) for s in sequences]
     return np.concatenate([np.empty(0, dtype=np.int64), *rows])
 
@@ -151,14 +152,15 @@ def _task(cell: Cell, data: Data, sampler: Sampler) -> Task:
         aus=tuple(data.store.aus),
         image_size=cell.settings.data.size,
         trunk=cell.settings.trunk,
-        positive_rates=_positive_rates(sampler.table.labels[sampler.keys]),
+        positive_rates=positive_rates(sampler.table.labels[sampler.keys]),
         labelled_frames=len(sampler.keys),
         unlabelled_frames=sampler.unlabelled_frames(),
         clip_len=sampler.needs.clip_len,
     )
 
 
-def _positive_rates(labels: np.ndarray) -> tuple[float, ...]:
+def positive_rates(labels: np.ndarray) -> tuple[float, ...]:
+    """Return each AU's share of the labels (N, A) that are coded; NaN where none is."""
     coded = (labels != UNCODED).sum(axis=0)
     rates = (labels == 1).sum(axis=0) / np.maximum(coded, 1)
     return tuple(np.where(coded, rates, np.nan).tolist())
