@@ -17,7 +17,7 @@ from methods._base import Method, Task
 
 from .config import UsageError
 from .data import Data, make_dataset, open_data
-from .evaluate import Predictions, predict
+from .evaluate import FRAMES_AT_ONCE, Predictions, predict
 from .frames import StoredSequence
 from .loader import Loader, Pixels
 from .registry import Registry
@@ -26,6 +26,9 @@ from .seeds import stream_seed
 from .settings import DataConfig
 from .study import Cell
 from .train import Trainer
+
+_SPARING = 32
+"""Test frames encoded at once where memory is short."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Assembly:
     """Coded frames of the training subjects, labelled or not."""
     warnings: tuple[str, ...] = ()
     """What the frame store wants every result to be read with."""
+    frames_at_once: int = FRAMES_AT_ONCE
+    """Test frames that are encoded at once."""
 
     @property
     def method(self) -> Method:
@@ -54,12 +59,15 @@ class Assembly:
     def predict(self, sequences: Sequence[StoredSequence]) -> Predictions:
         """Predict every coded frame of `sequences` with the weights as they are."""
         stride = self.trainer.loader.sampler.data.stride
-        return predict(self.method, self.pixels, self.table, sequences, stride)
+        return predict(self.method, self.pixels, self.table, sequences, stride, self.frames_at_once)
 
 
-def assemble(cell: Cell, device: torch.device) -> Assembly:
-    """Open the data and build the method and its trainer, each from a random stream of its own."""
-    data, table, pixels = _opened(_Source.of(cell), device)
+def assemble(cell: Cell, device: torch.device, *, sparing: bool = False) -> Assembly:
+    """Open the data and build the method and its trainer, each from a random stream of its own.
+
+    `sparing` the device's memory, frames stay in the host's, and fewer are tested at once.
+    """
+    data, table, pixels = _opened(_Source.of(cell), device, resident=not sparing)
     if data.store.content_hash != cell.hashes["data"]:
         raise UsageError(f"the frames of {cell.dataset} have changed since this run was planned")
     held_out = cell.settings.data.val_subjects
@@ -79,6 +87,7 @@ def assemble(cell: Cell, device: torch.device) -> Assembly:
         test=data.of(split.test),
         train_frames=sum(int(s.coded.sum()) for s in train),
         warnings=data.store.warnings,
+        frames_at_once=_SPARING if sparing else FRAMES_AT_ONCE,
     )
 
 
@@ -100,11 +109,14 @@ class _Source:
 
 
 @lru_cache(maxsize=1)
-def _opened(source: _Source, device: torch.device) -> tuple[Data, FrameTable, Pixels]:
+def _opened(
+    source: _Source, device: torch.device, *, resident: bool
+) -> tuple[Data, FrameTable, Pixels]:
     cls = source.registry.dataset(source.dataset)
     dataset = make_dataset(cls, source.dataset, source.root, dict(source.options))
     data = open_data(dataset, source.dataset, source.config, source.cache)
-    return data, frame_table(data.store), Pixels(data.store.images, device)
+    pixels = Pixels(data.store.images, device, resident=resident)
+    return data, frame_table(data.store), pixels
 
 
 def key_rows(sequences: Sequence[StoredSequence], mask: LabelMask) -> Rows:

@@ -23,7 +23,7 @@ from .metrics import scores
 from .records import Scores
 from .sampler import FrameTable, Rows, clip_rows
 
-_BATCH = 256
+FRAMES_AT_ONCE = 256
 """Frames encoded at once; the grouping is fixed, so that the same frames give the same bits."""
 
 
@@ -60,15 +60,16 @@ def predict(
     table: FrameTable,
     sequences: Sequence[StoredSequence],
     stride: int = 1,
+    at_once: int = FRAMES_AT_ONCE,
 ) -> Predictions:
     """Predict every coded frame of `sequences` from clips of every `stride`-th frame around it.
 
-    Raises NonFiniteOutput.
+    Encodes `at_once` frames at once. Raises NonFiniteOutput.
     """
     training = method.training
     method.eval()
-    groups = _groups(sequences)
-    parts = [_predict_group(method, pixels, table, group, stride) for group in groups]
+    groups = _groups(sequences, 4 * at_once)
+    parts = [_predict_group(method, pixels, table, group, stride, at_once) for group in groups]
     method.train(training)
     rows = np.concatenate([rows for rows, _ in parts])
     probabilities = np.concatenate([values for _, values in parts])
@@ -90,12 +91,12 @@ def _names(
     )
 
 
-def _groups(sequences: Sequence[StoredSequence]) -> Iterator[list[StoredSequence]]:
-    """Group whole sequences until a few batches are full, so that features can be let go."""
+def _groups(sequences: Sequence[StoredSequence], full: int) -> Iterator[list[StoredSequence]]:
+    """Group whole sequences until there are `full` frames, so that features can be let go."""
     group: list[StoredSequence] = []
     for sequence in sequences:
         group.append(sequence)
-        if sum(len(s.frames) for s in group) >= 4 * _BATCH:
+        if sum(len(s.frames) for s in group) >= full:
             yield group
             group = []
     if group:
@@ -108,22 +109,23 @@ def _predict_group(
     table: FrameTable,
     group: list[StoredSequence],
     stride: int,
+    at_once: int,
 ) -> tuple[Rows, NDArray[np.float32]]:
     rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in group])
     coded = rows[np.concatenate([s.coded for s in group])]
-    features = _encode(method, pixels, table, rows)
+    features = _encode(method, pixels, table, rows, at_once)
     length = method.needs.clip_len
     clips = np.searchsorted(rows, clip_rows(table, coded, length // 2, length, stride))
     logits = [
         method.head(features[torch.from_numpy(part).to(features.device)])
-        for part in np.array_split(clips, max(1, len(clips) // _BATCH))
+        for part in np.array_split(clips, max(1, len(clips) // at_once))
     ]
     probabilities: NDArray[np.float32] = torch.cat(logits).float().sigmoid().cpu().numpy()
     return coded, probabilities
 
 
-def _encode(method: Method, pixels: Pixels, table: FrameTable, rows: Rows) -> Tensor:
-    parts = np.array_split(rows, max(1, -(-len(rows) // _BATCH)))
+def _encode(method: Method, pixels: Pixels, table: FrameTable, rows: Rows, at_once: int) -> Tensor:
+    parts = np.array_split(rows, max(1, -(-len(rows) // at_once)))
     return torch.cat([_encode_batch(method, pixels, table, part) for part in parts])
 
 

@@ -25,15 +25,19 @@ from .seeds import stream_seed
 
 
 class Pixels:
-    """The frame store's pixels, gathered by row on the device that trains."""
+    """The frame store's pixels, gathered by row on the device that trains.
+
+    A GPU holds them all if they fit and `resident` allows it.
+    """
 
     resident_share = 0.4
     """Share of a GPU's memory that the frames may take to live there for good."""
 
-    def __init__(self, images: NDArray[np.uint8], device: torch.device):
+    def __init__(self, images: NDArray[np.uint8], device: torch.device, *, resident: bool = True):
         self.images, self.device = images, device
         self.resident: Tensor | None = None
-        if device.type == "cuda" and images.nbytes < self.resident_share * _memory(device):
+        on_gpu = resident and device.type == "cuda"
+        if on_gpu and images.nbytes < self.resident_share * _memory(device):
             self.resident = torch.from_numpy(np.array(images)).to(device)
 
     def gather(self, rows: Rows) -> Tensor:

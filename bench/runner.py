@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,9 +23,11 @@ from .assembly import Assembly, assemble
 from .checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from .claims import ClaimLost
 from .config import UsageError
+from .determinism import is_repeatable, set_repeatable
 from .environment import describe, device_name, versions
 from .evaluate import NonFiniteOutput
-from .files import RecordError, remove_drafts, set_aside
+from .files import RecordError, cannot_write, remove_drafts, set_aside
+from .memory import RETRIED, OutOfMemory, activations_on_host, with_second_try
 from .outcome import done, without_result, write_history, write_predictions
 from .plan import settle
 from .records import Record, Status, write_record
@@ -34,7 +38,7 @@ from .train import NonFiniteLoss, Trainer
 IMPOSSIBLE = (DatasetError, MethodError, UsageError)
 """What is asked cannot be done here: the cell is skipped."""
 
-EXPLAINED = (*IMPOSSIBLE, NonFiniteLoss, NonFiniteOutput)
+EXPLAINED = (*IMPOSSIBLE, NonFiniteLoss, NonFiniteOutput, OutOfMemory)
 """Errors whose own sentence says it all: a record needs no traceback for them."""
 
 
@@ -78,20 +82,28 @@ def run_cell(cell: Cell, slot: Slot) -> Record:
     if over and over.status == "done":
         return over
     remove_drafts(cell.folder)
+    set_repeatable(slot.device, on=cell.deterministic)
     try:
-        record = _carry_out(cell, slot, notes)
+        record = with_second_try(partial(_carry_out, cell, slot, notes))
     except (Interrupted, ClaimLost, RecordError):
         raise
-    except Exception as error:  # noqa: BLE001  a foreign method may raise anything; the grid goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001  a foreign method may raise anything
         record = _without_result(cell, error)
     record = replace(record, environment=describe(slot.device, started, slot.command))
     slot.confirm()
     write_record(cell.folder, record)
-    _checkpoint_file(cell).unlink(missing_ok=True)
+    _remove(_checkpoint_file(cell))
     return record
 
 
-def _without_result(cell: Cell, error: Exception) -> Record:
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _without_result(cell: Cell, error: BaseException) -> Record:
     explained = isinstance(error, EXPLAINED)
     reason = str(error) if explained else f"{type(error).__name__}: {error}"
     trace = None if explained else "".join(traceback.format_exception(error))
@@ -103,14 +115,15 @@ def _checkpoint_file(cell: Cell) -> Path:
     return cell.folder / "checkpoint.pt"
 
 
-def _carry_out(cell: Cell, slot: Slot, notes: list[str]) -> Record:
+def _carry_out(cell: Cell, slot: Slot, notes: list[str], *, sparing: bool) -> Record:
     began = time.perf_counter()
-    assembly = assemble(cell, slot.device)
+    assembly = assemble(cell, slot.device, sparing=sparing)
     selection = Selection(cell.settings.train, assembly)
     saver = _Saver(cell, slot, assembly, selection)
-    warnings = [*notes, *_resume(saver)]
+    warnings = [*notes, *([RETRIED] if sparing else []), *_resume(saver)]
     ready = time.perf_counter()
-    _train(assembly.trainer, selection, saver)
+    with activations_on_host() if sparing else nullcontext():
+        _train(assembly.trainer, selection, saver)
     trained = time.perf_counter()
     predictions = assembly.predict(assembly.test)
     selection.last(predictions)
@@ -207,7 +220,9 @@ class _Saver:
         return [f"begun on {_said(before)}; from step {self.trainer.step} on {_said(now)}"]
 
     def _setting(self) -> dict[str, str]:
-        return {"device": device_name(self.slot.device), **versions()}
+        device = self.slot.device
+        mode = "" if is_repeatable(device) else ", not repeatable"
+        return {"device": f"{device_name(device)}{mode}", **versions()}
 
     def _tick(self) -> Tick:
         t = self.trainer
