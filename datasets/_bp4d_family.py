@@ -108,8 +108,8 @@ class Bp4dFamily(Dataset):
         offset = self._offset(recordings)
         usable = [r for r in recordings if self._meets_images(r, offset)]
         if not usable:
-            why = self.problems[-1] if self.problems else "no task is left"
-            raise self._missing(root, f"no label meets an image ({why})")
+            why = self.problems[0] if self.problems else "no task is left"
+            raise DatasetMissing(root, f"no label meets an image ({why}); {self.habits.tree}")
         # Whether images count from 0 is judged by all of them, before most are dropped.
         from_zero = offset == -1 or any(r.images.numbers[0] == 0 for r in usable)
         near = [r.near_coded(offset, self.choices.context) for r in usable]
@@ -126,17 +126,16 @@ class Bp4dFamily(Dataset):
             return root / Path(self.choices.folders[kind]).expanduser(), [""]
         return root, [f"{base}/{place}".strip("/") for base in self.habits.bases for place in usual]
 
-    def _missing(self, root: Path, what: str) -> DatasetMissing:
-        return DatasetMissing(root, f"{what}; {self.habits.tree}")
-
     def _recordings(self, root: Path) -> Iterator[Recording]:
         """Pair images with label files; what has no partner is named and left out."""
-        tree = find_images(*self._where(root, "images", IMAGES), self.problems)
+        home, places = self._where(root, "images", IMAGES)
+        tree = find_images(home, places, self.problems)
         if not tree.keys(()):
-            raise self._missing(root, "no folder of images is there")
-        files = find_files(*self._where(root, "labels", LABELS), r"\.(?i:csv)")
+            raise DatasetMissing(home, f"no folder of images is there; {self.habits.tree}")
+        home, places = self._where(root, "labels", LABELS)
+        files = find_files(home, places, r"\.(?i:csv)")
         if not files:
-            raise self._missing(root, "no label file is there")
+            raise DatasetMissing(home, f"no label file is there; {self.habits.tree}")
         levels = self._level_files(root)
         for key in self._wanted(tree.keys({task for _, task in files}), files):
             images, name = tree.images(*key), "_".join(key)
@@ -225,10 +224,11 @@ class Bp4dFamily(Dataset):
         nothing: list[NDArray[np.float32] | None] = [None] * len(recordings)
         if self.choices.folders.get("features") == "none":
             return nothing
-        files = find_files(*self._where(root, "features", TRACKS), r"\.(?i:mat)")
+        home, places = self._where(root, "features", TRACKS)
+        files = find_files(home, places, r"\.(?i:mat)")
         if not files:
             if "features" in self.choices.folders:
-                raise DatasetMissing(root, "no landmark track F001_T1.mat: check option features")
+                raise DatasetMissing(home, "no landmark track F001_T1.mat: check option features")
             return nothing
         tracks = [self._track(files.get((r.subject, r.task)), r, shift) for r in recordings]
         if missing := [r.name for r in recordings if (r.subject, r.task) not in files]:

@@ -321,7 +321,7 @@ def test_a_tree_without_labels_or_without_images_says_what_is_expected(tmp_path:
     with pytest.raises(DatasetMissing, match="no folder of images is there; expected"):
         Bp4d(tmp_path / "b").sequences()
     make_bp4d_tree(tmp_path / "c", images=range(0))
-    with pytest.raises(DatasetMissing, match=r"no label meets an image \(F004_T2: label file with"):
+    with pytest.raises(DatasetMissing, match=r"no label meets an image \(F001_T1: label file with"):
         Bp4d(tmp_path / "c").sequences()
 
 

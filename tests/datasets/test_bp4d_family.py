@@ -135,6 +135,8 @@ def test_a_subject_in_two_image_folders_is_an_error_until_one_is_chosen(tmp_path
     assert read(Bp4d(tmp_path, images="Sequences(2D+3D)")).keys() == truth.keys()
     assert list(read(Bp4d(tmp_path, images=str(tmp_path / "img")))) == ["F003_T1"]
     (tmp_path / "img").rename(tmp_path.with_name(f"{tmp_path.name}-elsewhere"))
+    with pytest.raises(DatasetMissing, match=r"img: no folder of images is there; expected"):
+        Bp4d(tmp_path, images="img").sequences()
     (chosen,) = Bp4d(tmp_path, images=f"../{tmp_path.name}-elsewhere").sequences()
     assert reds(chosen) == list(range(8, 28))
 
@@ -269,7 +271,9 @@ def test_tracks_may_lie_elsewhere_or_be_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").rename(tmp_path / "2DFeatures")
     assert read(Bp4d(tmp_path))["F001_T1"].landmarks is not None
     assert read(Bp4d(tmp_path, features="none"))["F001_T1"].landmarks is None
-    with pytest.raises(DatasetMissing, match=r"no landmark track F001_T1\.mat: check option feat"):
+    with pytest.raises(
+        DatasetMissing, match=r"nowhere: no landmark track F001_T1\.mat: check option feat"
+    ):
         Bp4d(tmp_path, features="nowhere").sequences()
 
 
