@@ -23,6 +23,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from ._avi import picture_chunks
 from ._base import BrokenFrame, DatasetCorrupt
 from ._sources import MAX_PIXELS
 
@@ -103,6 +104,8 @@ def _opened(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if not container.streams.video:
             raise DatasetCorrupt(file, None, "there is no video in this file")
         stream = container.streams.video[0]
+        if getattr(stream, "codec_context", None) is None:
+            raise DatasetCorrupt(file, None, "this video is coded in a way that no decoder knows")
         if not 0 < stream.height * stream.width <= MAX_PIXELS:
             what = f"a video of {stream.width}x{stream.height} pixels cannot be read"
             raise DatasetCorrupt(file, None, what)
@@ -139,24 +142,38 @@ def _packets(
     """Yield the stream's packets, and None at their end: the decoder is to hand out its rest.
 
     Empty packets stand for pictures that were dropped when filming; to a decoder they mean the end.
-    In a damaged file FFmpeg passes over packets silently: the file's index tells that it did.
     """
-    entries = [entry.pos for entry in stream.index_entries if entry.size]
-    index = {position: place for place, position in enumerate(entries)}
-    header = None
     try:
+        expected, strict = _expected(container, stream, file)
         packets = (packet for packet in container.demux(stream) if packet.size)
         for place, packet in enumerate(packets):
-            if index and packet.pos is not None:
-                header = packet.pos - entries[0] if header is None else header
-                if index.get(packet.pos - header, place) != place:
-                    what = f"the video is damaged at frame {place + 1}: the rest has lost its place"
-                    raise DatasetCorrupt(file, None, what)
+            if (
+                packet.pos is not None
+                and expected.get(packet.pos, -1 if strict else place) != place
+            ):
+                what = f"the video is damaged at frame {place + 1}: the rest has lost its place"
+                raise DatasetCorrupt(file, None, what)
             yield packet
     except (FFmpegError, OSError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise DatasetCorrupt(file, None, f"the rest of the video is unreadable ({why})") from error
     yield None
+
+
+def _expected(
+    container: InputContainer, stream: VideoStream, file: Path
+) -> tuple[dict[int, int], bool]:
+    """Map where packets begin in the file to their places, and tell whether there are no others.
+
+    FFmpeg passes over packets in damaged files, and tells nobody. Files that are odd and whole
+    must not suffer: what the structure of an AVI does not show, its index may.
+    """
+    avi = container.format.name == "avi"
+    chunks = picture_chunks(file, stream.index) if avi else []
+    entries = [(e.pos + 8 * avi, e.size) for e in stream.index_entries]
+    strict = avi and not len(chunks) < stream.frames <= len(entries)
+    places = [at for at, size in (chunks if strict else entries) if size]
+    return {at: place for place, at in enumerate(places)}, strict
 
 
 def _time(item: Packet[VideoStream] | VideoFrame | None, unknown: int) -> int:

@@ -20,7 +20,13 @@ def shade(position: int) -> int:
 
 
 def make_video(
-    file: Path, count: int, size: tuple[int, int] = (24, 32), codec: str = "mpeg4", gop: int = 12
+    file: Path,
+    count: int,
+    size: tuple[int, int] = (24, 32),
+    *,
+    codec: str = "mpeg4",
+    gop: int = 12,
+    sound: bool = False,
 ) -> None:
     """Encode `count` plain pictures of (height, width); each has its own `shade` of red."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -30,9 +36,14 @@ def make_video(
         stream.pix_fmt = "yuv420p"
         stream.codec_context.gop_size = gop
         stream.codec_context.qmin = stream.codec_context.qmax = 2
+        audio = container.add_stream("pcm_s16le", rate=8000) if sound else None
         for position in range(count):
             picture = np.full((*size, 3), (shade(position), 60, 60), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            if audio is not None:
+                silence = av.AudioFrame.from_ndarray(np.zeros((1, 400), np.int16), layout="mono")
+                silence.sample_rate, silence.pts = 8000, 400 * position
+                container.mux(audio.encode(silence))
         container.mux(stream.encode(None))
 
 

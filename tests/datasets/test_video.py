@@ -108,6 +108,30 @@ def test_after_a_hole_nothing_moves_up(video: Path) -> None:
     }
 
 
+def test_where_bytes_are_missing_nothing_moves_up(video: Path) -> None:
+    """The index at the end of the file then points nowhere, and FFmpeg does without."""
+    data = video.read_bytes()
+    start, stop = avi_chunk(data, 10)
+    for cut in (slice(start, stop), slice(start + 5, stop + 40)):
+        video.write_bytes(data[: cut.start] + data[cut.stop :])
+        got = read(frames(video))
+        assert got[:10] == list(range(10))
+        assert not any(isinstance(frame, int) and frame != k for k, frame in enumerate(got))
+
+
+def test_sound_between_the_pictures_does_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "a" / "v.avi"
+    make_video(file, COUNT, sound=True)
+    assert read(frames(file)) == list(range(COUNT))
+
+
+def test_a_codec_that_nobody_knows_is_told(video: Path) -> None:
+    data = video.read_bytes()
+    video.write_bytes(data.replace(b"FMP4", b"ZZZZ"))
+    with pytest.raises(DatasetCorrupt, match=r"v\.avi: .* coded in a way that no decoder knows"):
+        frames(video).size()
+
+
 @pytest.mark.parametrize(
     "data",
     [
