@@ -39,10 +39,13 @@ GREY = (128, 128, 128)
 SMALLEST_CROP = 8
 """Side in source pixels under which a crop is no face: landmarks in shares of the frame, say."""
 
+LARGEST_CROP = 4
+"""Side in the frame's longer sides beyond which it is none either, and a danger to memory."""
+
 
 def recipe() -> str:
     """Spell out all that a stored frame depends on beside its source: version and measures."""
-    return repr((RECIPE, GREY, SMALLEST_CROP, CROP_SIDE, CROP_DROP, BOX_MARGIN))
+    return repr((RECIPE, GREY, SMALLEST_CROP, LARGEST_CROP, CROP_SIDE, CROP_DROP, BOX_MARGIN))
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class CropPlan:
     centred: bool
     """No face position is known: every frame gets the centre crop though another was wanted."""
     doubtful: int
-    """Face positions not used: outside the frame, or too small for a face."""
+    """Face positions not used: outside the frame, or too small or large for a face."""
 
 
 def plan_crops(sequence: Sequence, crop: str, size: tuple[int, int]) -> CropPlan:
@@ -130,12 +133,13 @@ def _known(transforms: Floats) -> NDArray[np.bool_]:
 
 
 def _plausible(transforms: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Tell which crops (T,) are centred within the frame and large enough to be a face."""
+    """Tell which crops (T,) are centred within the frame and as large as a face may be."""
     good = _known(transforms)
     inverse = np.linalg.inv(transforms[good][:, :, :2])
     middle = inverse @ (0.5 - transforms[good][:, :, 2:])
     inside = ((middle[..., 0] >= 0) & (middle[..., 0] <= size[::-1])).all(axis=1)
-    good[good] = inside & (np.sqrt(np.abs(np.linalg.det(inverse))) >= SMALLEST_CROP)
+    side = np.sqrt(np.abs(np.linalg.det(inverse)))
+    good[good] = inside & (side >= SMALLEST_CROP) & (side <= LARGEST_CROP * max(size))
     return good
 
 

@@ -197,7 +197,7 @@ def _problems(finished: Finished) -> Iterator[str]:
         if built.doubtful:
             yield (
                 f"{built.name}: the faces of {built.doubtful} of {total} frames would lie outside "
-                "the frame or be tiny (measured at another size?); their positions were not used"
+                "the frame, or be tiny or vast (another size's?); their positions were not used"
             )
 
 

@@ -30,6 +30,8 @@ TASK = ("task", "sequence")
 """The column that, with the subject, names the recording; the first that is there."""
 DOUBT = {"success": 1.0, "confidence": 0.5}
 """OpenFace's columns (was a face found; how sure is the tracker), and the least for a face."""
+FARTHEST = 1e6
+"""No picture is as many pixels wide: a coordinate beyond is a mistake, and unknown."""
 EXPECTED = (
     "a face file has subject,task,frame, then x0,y0,x1,y1 and/or p0_x,p0_y,...,p48_y (or p65_y, or "
     "p67_y), or is OpenFace's"
@@ -123,7 +125,7 @@ def face_positions(
     find no face.
     """
     columns = face_columns(list(table.data.columns))
-    boxes, points = (table.numbers(c).astype(np.float32) if c else None for c in columns)
+    boxes, points = (_pixels(table, names) if names else None for names in columns)
     if boxes is not None:
         boxes[(boxes[:, :2] >= boxes[:, 2:]).any(axis=1)] = np.nan
     if points is not None:
@@ -131,6 +133,13 @@ def face_positions(
         points[np.ptp(points, axis=1).max(axis=1) == 0] = np.nan
         points = to_49(points) if points.shape[1] == 66 else points
     return boxes, points
+
+
+def _pixels(table: Table, columns: list[str]) -> NDArray[np.float32]:
+    """Return columns of coordinates (rows, columns), NaN where no picture reaches."""
+    numbers = table.numbers(columns)
+    numbers[np.abs(numbers) > FARTHEST] = np.nan
+    return numbers.astype(np.float32)
 
 
 def _columns(file: Path, header: list[str], recording: str | None) -> list[str]:

@@ -202,7 +202,9 @@ def test_a_sequence_without_any_face_position_is_cropped_in_the_centre_and_says_
 
 
 @pytest.mark.parametrize(
-    "wrong", [face(1500, 1000, 1000), canonical_face()], ids=["other-resolution", "unit-square"]
+    "wrong",
+    [face(1500, 1000, 1000), canonical_face(), face(150, 100, 1300), face(150, 100, 1e30)],
+    ids=["other-resolution", "unit-square", "vast", "absurd"],
 )
 def test_face_positions_measured_at_another_size_are_not_used(wrong: NDArray[np.float32]) -> None:
     landmarks = np.stack([face(150, 100, 100), wrong, wrong, wrong, wrong])
