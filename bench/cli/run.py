@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import _options as opt
+from ._study_file import Config, Plugins, Settings, add_file, checked_study
 
 if TYPE_CHECKING:
     from bench.registry import Registry
 
 
 def command(
+    ctx: typer.Context,
+    config: Config = None,
     dataset: opt.Dataset = "synthetic",
     root: opt.Root = None,
     methods: Annotated[str, typer.Option(help="Comma-separated; none = every one.")] = "",
@@ -23,13 +26,13 @@ def command(
         str, typer.Option(help="Key frames: sparse, contiguous, random; several by commas.")
     ] = "sparse",
     preset: Annotated[str, typer.Option(help="smoke, quick or paper (`list presets`).")] = "quick",
-    settings: opt.Settings = None,
+    settings: Settings = None,
     val_subjects: Annotated[
         int, typer.Option(min=0, help="Training subjects held out to choose the step by.")
     ] = 0,
     results: opt.Results = opt.RESULTS,
     cache: opt.Cache = opt.CACHE,
-    plugins: opt.Plugins = None,
+    plugins: Plugins = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[
         int, typer.Option(min=0, help="Slots for cells; 0 = one a GPU, or one a processor core.")
@@ -40,8 +43,12 @@ def command(
         str | None, typer.Option(help="Of a Ray cluster: HOST:PORT or auto; none = start one here.")
     ] = None,
     slurm: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE for sbatch, e.g. partition=gpu; repeat.")
+        list[str] | None,
+        typer.Option(callback=add_file, help="KEY=VALUE for sbatch, e.g. partition=gpu; repeat."),
     ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="Repeatable bits on a GPU; slower.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
@@ -59,25 +66,28 @@ def command(
     """
     from bench.executors.choice import Means
     from bench.registry import Registry
-    from bench.study import make_study
 
     from ._grid import Wishes, run_grid
 
-    held_out = [f"data.val_subjects={val_subjects}"] if val_subjects else []
-    study = make_study(
-        dataset=dataset,
-        methods=_asked(opt.words(methods), Registry(tuple(plugins or []))),
-        ratios=opt.words(ratios),
-        folds=opt.whole_numbers("--folds", folds),
-        seeds=opt.whole_numbers("--seeds", seeds),
-        rules=opt.words(rule),
-        preset=preset,
-        knobs=[*held_out, *(settings or [])],
-        root=root,
-        results=results,
-        cache=cache,
-        plugins=plugins or [],
-    )
+    asked = {
+        "dataset": dataset,
+        "root": root,
+        "methods": methods or ",".join(_usable(Registry(tuple(plugins or [])))),
+        "ratios": ratios,
+        "folds": folds,
+        "seeds": seeds,
+        "rule": rule,
+        "preset": preset,
+        "settings": settings,
+        "val_subjects": val_subjects,
+        "results": results,
+        "cache": cache,
+        "plugins": plugins,
+        "deterministic": deterministic,
+    }
+    study = checked_study(ctx, asked, config)
+    for name in study.methods:
+        study.registry.require_method(name.partition(":")[0])
     means = Means(
         executor=executor,
         device=device,
@@ -89,12 +99,8 @@ def command(
     raise typer.Exit(run_grid(study, Wishes(means, dry_run, fresh, retry_failed)))
 
 
-def _asked(names: list[str], registry: Registry) -> list[str]:
-    """Return the methods to run: those named, which must be whole, or all that are."""
-    for name in names:
-        registry.require_method(name.partition(":")[0])
-    if names:
-        return names
+def _usable(registry: Registry) -> list[str]:
+    """Return all methods that are whole, and say why the others are left out."""
     usable, problems = registry.usable_methods()
     for problem in problems:
         typer.echo(f"note: {problem}; it is left out", err=True)
