@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check format docs benchmarks nightly clean
+.PHONY: demo test kill-test executors-test check format docs benchmarks nightly clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -22,6 +22,14 @@ demo: $(READY)  ## the embedded benchmark from nothing to its table
 
 test: $(READY)  ## the test suite
 	$(BIN)/python -m pytest
+
+kill-test: $(READY)  ## 200 kills of running grids, none of which may show; some minutes
+	$(BIN)/python tests/kills.py --kills 200
+
+executors-test: $(READY)  ## every executor for real: Ray on two nodes, SLURM on this machine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray,slurm]"
+	AU_BENCH_EXECUTORS=ray $(BIN)/python -m pytest -v tests/bench/test_executors.py tests/bench/test_ray_cluster.py
+	AU_BENCH_EXECUTORS=slurm sh tests/slurm/with_slurm.sh $(BIN)/python -m pytest -v tests/bench/test_executors.py tests/bench/test_slurm.py
 
 check: $(READY)  ## format, lint, types, tests, docs in step
 	$(BIN)/ruff format --check .
