@@ -26,7 +26,7 @@ _Place = tuple[str, str, int, int]
 
 RULES = ("sparse", "contiguous", "random")
 
-_NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps"}
+NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps"}
 """Knobs that change how a run is carried out and not what comes out of it."""
 
 
@@ -276,5 +276,5 @@ def _identity_config(cell: Cell) -> dict[str, Any]:
     del config["dataset"]
     if Path(cell.settings.trunk.weights).is_file():
         del config["trunk"]["weights"]
-    train = {k: v for k, v in config["train"].items() if k not in _NOT_IDENTITY}
+    train = {k: v for k, v in config["train"].items() if k not in NOT_IDENTITY}
     return {**config, "train": train}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import _options as opt
+from ._study_file import study_of_file, take_file
 
 
 def command(
+    ctx: typer.Context,
     kind: Annotated[
         str, typer.Argument(help="ssl, supervised, per-au, complexity, ablation or ranks.")
     ] = "ssl",
@@ -23,14 +26,35 @@ def command(
     intervals: Annotated[
         bool, typer.Option("--intervals", help="95 % intervals: a bootstrap over subjects.")
     ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            is_eager=True,
+            callback=take_file,
+            metavar="STUDY.TOML",
+            help="Only cells of this study file, from its --results.",
+        ),
+    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only cells on this dataset.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Only cells of this preset.")] = None,
     results: opt.Results = opt.RESULTS,
 ) -> None:
     """Print a table of the records there are; works while a run is going on."""
+    from bench.config import UsageError
     from bench.records import read_records
     from bench.report import render_all, tables
 
     records, problems = read_records(results)
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
-    found = tables(kind, records, select=select, published=published, intervals=intervals)
+    named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
+    chosen = [record for record in records if named.items() <= record.cell.items()]
+    if config:
+        from bench.members import members
+
+        chosen = members(study_of_file(ctx, config, **named), chosen)
+    if records and not chosen:
+        of = " ".join([*map(str, [config] if config else []), *named.values()])
+        raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
+    found = tables(kind, chosen, select=select, published=published, intervals=intervals)
     typer.echo(render_all(found, style), nl=False)
