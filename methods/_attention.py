@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ._base import MethodError
+from ._config import check_choice
 
 Form = Literal["paper", "released"]
 """The attention of the paper's text, or of the authors' code."""
@@ -57,8 +58,7 @@ def au_centres(landmarks: Tensor, image_hw: tuple[int, int]) -> Tensor:
 
     Order: left then right of each pair. Raises MethodError for another number of landmarks.
     """
-    if landmarks.shape[1] not in {68, 49}:
-        raise MethodError(f"EAC takes 68 or 49 landmarks a face, not {landmarks.shape[1]}")
+    check_count(landmarks)
     if not landmarks.is_floating_point():
         landmarks = landmarks.to(torch.get_default_dtype())
     height, width = image_hw
@@ -69,6 +69,12 @@ def au_centres(landmarks: Tensor, image_hw: tuple[int, int]) -> Tensor:
     ruler = points[:, corners, 0].diff(dim=1).abs()
     x, y = points[:, columns].unbind(2)
     return torch.stack([x, y + ruler * down.to(y)], 2)
+
+
+def check_count(landmarks: Tensor) -> None:
+    """Raise MethodError unless landmarks (N, L, 2) are 68 or 49 a face."""
+    if landmarks.shape[1] not in {68, 49}:
+        raise MethodError(f"EAC takes 68 or 49 landmarks a face, not {landmarks.shape[1]}")
 
 
 @cache
@@ -91,8 +97,10 @@ def eac_attention(landmarks: Tensor, image_hw: tuple[int, int], form: Form = "pa
     Around each centre w = 1 - s (|dx| + |dy|), and the largest where windows meet, 0 elsewhere.
     "paper": s = 0.095 in the 11 x 11 window around the nearest pixel (Li et al. 2018, section 3.1).
     "released": s = 0.07 in the window -7..6 around the truncated centre, and a window that begins
-    beyond the top or left border is lost as a whole, as in the authors' code.
+    beyond the top or left border is lost as a whole, as in the authors' code. Raises MethodError
+    for another form or number of landmarks.
     """
+    check_choice("form", form, Form)
     if landmarks.dim() == 2:
         return eac_attention(landmarks[None], image_hw, form)[0]
     centres = au_centres(landmarks, image_hw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -22,17 +23,21 @@ def check_choices(config: Any) -> None:
     """Raise MethodError if a knob that names one of several readings names none of them."""
     hints = get_type_hints(type(config))
     for field in fields(config):
-        hint, value = hints[field.name], getattr(config, field.name)
-        choices = [str(choice) for choice in get_args(hint)]
-        if get_origin(hint) is Literal and value not in choices:
-            raise MethodError(
-                f"{field.name}={value!r} is not a choice: it takes {', '.join(choices)}"
-            )
+        if get_origin(hints[field.name]) is Literal:
+            check_choice(field.name, getattr(config, field.name), hints[field.name])
+
+
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Raise MethodError unless `value` is one of a Literal's `choices`."""
+    known = get_args(choices)
+    if value not in known:
+        raise MethodError(f"{name}={value!r} is not a choice: it takes {', '.join(known)}")
 
 
 def check_range(config: Any, low: float, high: float, *names: str) -> None:
     """Raise MethodError if a knob lies outside [low, high]; None, where allowed, passes."""
+    takes = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
     for name in names:
         value = getattr(config, name)
         if value is not None and not low <= value <= high:
-            raise MethodError(f"{name}={value} is out of range: it takes {low:g} to {high:g}")
+            raise MethodError(f"{name}={value} is out of range: it takes {takes}")

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from ._config import check_choice
+
 Representation = Literal["bern", "sigma", "signed", "softmax"]
 """Class vector of many labels: [s, 1 - s], s, 2 s - 1 (s = sigma(z)), or a softmax over AUs."""
 Grouping = Literal["au", "pattern", "argmax"]
@@ -21,8 +23,10 @@ def class_vectors(logits: Tensor, representation: Representation = "bern") -> Te
     """Turn logits (N, A) into the vectors that are contrasted, (N, 2A) or (N, A).
 
     "bern" holds every AU's two-class softmax, so that a face at rest has a direction too. A softmax
-    over AUs forces them to exclude each other; it is here to be compared with.
+    over AUs forces them to exclude each other; it is here to be compared with. Raises MethodError
+    for another representation.
     """
+    check_choice("representation", representation, Representation)
     if representation == "softmax":
         return logits.softmax(1)
     present = logits.sigmoid()
@@ -56,7 +60,7 @@ def nt_xent(
         similarity.masked_fill(hidden, never), (index + count) % (2 * count), reduction="none"
     )
     if present is None:
-        return losses.mean()
+        return losses.mean() if count else losses.sum()
     return torch.where(present, losses, 0.0).sum() / present.sum().clamp(min=1)
 
 
@@ -72,7 +76,9 @@ def group_contrast(
 
     By default group j of a pathway holds the clips that this pathway predicts AU j present in; a
     clip may be in many. `nt_xent` runs over the groups that exist in both pathways, 0 if none.
+    Raises MethodError for another grouping.
     """
+    check_choice("groups", groups, Grouping)
     fast_members, slow_members = _memberships(fast_logits.detach(), slow_logits.detach(), groups)
     counts = fast_members.sum(1), slow_members.sum(1)
     centres = [

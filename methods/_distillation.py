@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from ._config import check_choice
+
 Reading = Literal["A", "B", "C", "D", "F"]
 """How to read "softmax" with many labels (see `bernoulli_ensemble_kl`)."""
 
@@ -31,8 +33,9 @@ def bernoulli_ensemble_kl(
     B: the printed order, D(p || q); C: softmax over the AUs in place of sigma, as if they excluded
     each other; D: q is the mean of the two probabilities; F: squared distance of a/T and b/T to
     their mean. (E, two logits an AU, is the same function as A.) `detach_target=False` lets the
-    gradient into q as well.
+    gradient into q as well. Raises MethodError for another reading.
     """
+    check_choice("reading", reading, Reading)
     full = torch.promote_types(teacher.dtype, torch.float32)  # bfloat16 logits are too coarse
     members = [teacher.to(full) / temperature, student.to(full) / temperature]
     mean = (members[0] + members[1]) / 2
@@ -45,7 +48,7 @@ def bernoulli_ensemble_kl(
         log_q = mixed if reading == "D" else _log_classes(mean, reading)
         log_q = log_q.detach() if detach_target else log_q
         terms = [_kl(p, log_q) if reading == "B" else _kl(log_q, p) for p in log_p]
-    return temperature**2 * (terms[0].sum() + terms[1].sum()) / teacher.numel()
+    return temperature**2 * (terms[0].sum() + terms[1].sum()) / max(1, teacher.numel())
 
 
 def _log_classes(logits: Tensor, reading: Reading) -> Tensor:

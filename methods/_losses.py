@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ._attention import eac_attention, eac_loss
 from ._base import Task
+from ._config import check_choice
 from ._contrast import group_contrast, nt_xent, temporal_shift
 from ._distillation import bernoulli_ensemble_kl, gaussian_ramp, laine_aila_ramp
 
@@ -41,6 +42,10 @@ Weighting = Literal["au", "none", "pos_weight"]
 """Class balance: w_j on both terms of an AU's BCE; nothing; or (1-r_j)/r_j on the positive term."""
 Reduction = Literal["mean", "au_sum", "none"]
 """Mean over rows and AUs; mean over rows of the sum over AUs; or elementwise (N, A)."""
+Scope = Literal["element", "frame"]
+"""What is trusted or not: each (frame, AU), or a frame whole."""
+Pool = Literal["all", "accepted"]
+"""What FixMatch's sum is divided by: all elements, or those it accepts."""
 Threshold = float | tuple[float, float]
 """Least confidence of a pseudo label; as a pair: of a positive one, of a negative one."""
 
@@ -88,8 +93,10 @@ def weighted_bce(
     L = -1/|V| sum_{(i,j) in V} w_j [p_j y_ij log s_ij + (1 - y_ij) log(1 - s_ij)], s = sigma(z),
     with V the elements coded (y_ij >= 0) and, given a `mask` that broadcasts to (N, A), allowed by
     it; w = `weights` (A,), p = `pos_weight` (A,), each 1 where None. "au_sum" is A times the mean;
-    "none" is elementwise, zero outside V. (KS eq. 3, with its minus sign restored.)
+    "none" is elementwise, zero outside V. (KS eq. 3, with its minus sign restored.) Raises
+    MethodError for another reduction.
     """
+    check_choice("reduction", reduction, Reduction)
     valid = targets >= 0
     if mask is not None:
         valid = valid & mask.bool()
@@ -103,14 +110,15 @@ def weighted_bce(
 
 
 def pseudo_labels(
-    logits: Tensor, threshold: Threshold | None, scope: Literal["element", "frame"] = "element"
+    logits: Tensor, threshold: Threshold | None, scope: Scope = "element"
 ) -> tuple[Tensor, Tensor]:
     """Turn logits (N, A) into hard targets (N, A) in {0, 1} and a bool (N, A) of those to trust.
 
     t = 1[s >= .5], trusted where max(s, 1 - s) >= threshold, s = sigma(z) without gradient; with a
     pair of thresholds the first asks of positives and the second of negatives. Scope "frame" trusts
-    a frame's labels only if it trusts all of them.
+    a frame's labels only if it trusts all of them. Raises MethodError for another scope.
     """
+    check_choice("scope", scope, Scope)
     logits = logits.detach()
     positive = torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
     targets = positive >= 0.5
@@ -129,20 +137,24 @@ def fixmatch_loss(
     threshold: Threshold,
     weights: Tensor | None = None,
     *,
-    scope: Literal["element", "frame"] = "element",
-    mean_over: Literal["all", "accepted"] = "all",
+    scope: Scope = "element",
+    mean_over: Pool = "all",
 ) -> Tensor:
     """Return FixMatch's consistency loss between logits (N, A) of a weak and a strong view.
 
     L = 1/(N A) sum_ij m_ij w_j BCE(strong_ij, 1[s_ij >= .5]), m_ij = 1[max(s, 1-s) >= threshold],
     s = sigma(weak) without gradient: the published loss (Sohn 2020, eq. 4) on N A two-class
     problems.
-    `mean_over` "accepted" divides by sum_ij m_ij instead of N A.
+    `mean_over` "accepted" divides by sum_ij m_ij instead of N A. Raises MethodError for another
+    scope or `mean_over`.
     """
+    check_choice("mean_over", mean_over, Pool)
     targets, used = pseudo_labels(weak, threshold, scope)
     if mean_over == "accepted":
         return weighted_bce(strong, targets, weights, used)
-    return weighted_bce(strong, targets, weights, used, reduction="none").sum() / used.numel()
+    return weighted_bce(strong, targets, weights, used, reduction="none").sum() / max(
+        1, used.numel()
+    )
 
 
 class AuLoss(nn.Module):

@@ -7,6 +7,7 @@ z_h of the AU heads, z_a of S_a, z_q of the students, z_b of T_b, one for each s
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,6 +75,7 @@ class Spreader(nn.Module):
         super().__init__()
         check_range(config, 0, 1, "dropout")
         check_range(config, 1, 8, "layers", "head_layers", "student_layers")
+        check_range(config, 1, math.inf, "width", "heads", "hidden")
         if config.width % config.heads:
             raise MethodError(f"heads={config.heads} does not divide width={config.width}")
         width = config.width

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import ResNet, model_entrypoint
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ._base import MethodError, Trunk
 from ._config import closest
@@ -33,16 +34,35 @@ class ImageTrunk(nn.Module):
         self.body = body
         # timm: `num_features` comes before a pre-logits layer, `head_hidden_size` after it.
         self.num_features: int = getattr(body, "head_hidden_size", body.num_features)
+        self.least_side = _last_reduction(body)
+        """Up to this side BatchNorm's last maps are single values: no image trains alone."""
         scale, shift = _renormalisation(body) if renormalise else (None, None)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Encode ImageNet-normalised images, in whatever normalisation the weights expect."""
+        """Encode ImageNet-normalised images, in whatever normalisation the weights expect.
+
+        Raises MethodError where BatchNorm would have to train on one value a channel.
+        """
+        side = frames.shape[-1]
+        if self.training and len(frames) == 1 and side <= self.least_side:
+            raise MethodError(
+                f"a batch of one image of {side} px leaves BatchNorm one value a channel: take "
+                f"train.batch_size=2 or more, or data.size={self.least_side + 1} or more"
+            )
         if self.scale is not None and self.shift is not None:
             frames = frames * self.scale + self.shift
         features: Tensor = self.body(frames)
         return features
+
+
+def _last_reduction(body: Any) -> int:
+    """Return pixels a side of an image for each cell of the last map; 0 without BatchNorm."""
+    stages = getattr(body, "feature_info", None)
+    if not stages or not any(isinstance(module, _BatchNorm) for module in body.modules()):
+        return 0
+    return int(stages[-1]["reduction"])
 
 
 def _renormalisation(body: Any) -> tuple[Tensor | None, Tensor | None]:

@@ -14,7 +14,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from ._attention import Form, au_centres, canonical_landmarks, eac_attention, eac_loss
+from ._attention import (
+    Form,
+    au_centres,
+    canonical_landmarks,
+    check_count,
+    eac_attention,
+    eac_loss,
+)
 from ._base import Batch, Method, MethodError, Needs, Progress, Task
 from ._config import Variants, check_choices, check_range
 from ._eac_nets import CNet, ENet, load_vgg
@@ -94,15 +101,19 @@ class EAC(Method):
         return logits
 
     def _landmarks(self, given: Tensor | None, count: int) -> Tensor:
-        """Return landmarks (N, L, 2) in pixels, the mean face's where a face has none."""
+        """Return landmarks (N, L, 2) in pixels, the mean face's where a face has none.
+
+        Raises MethodError unless L is 68 or 49.
+        """
         if given is None or self.config.fixed_map:
             if given is None and not self.warnings:
                 self.warnings.append(
                     "eac had no landmarks: its attention and crops are the mean face's"
                 )
             return self.mean_face.expand(count, -1, -1)
-        lacking = 68 - given.shape[1]
-        mean_face = self.mean_face if not lacking else _without_outline(self.mean_face)
+        check_count(given)
+        whole = given.shape[1] == len(self.mean_face)
+        mean_face = self.mean_face if whole else _without_outline(self.mean_face)
         known = given.isfinite().all(2).all(1)
         return torch.where(known[:, None, None], given, mean_face)
 

@@ -6,6 +6,7 @@ AUs of a frame are used whether or not its others are. Documentation: docs/metho
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -63,6 +64,7 @@ class FixMatch(Method):
         check_choices(config)
         check_range(config, 0, 1, "dropout", "ema_decay")
         check_range(config, 0.5, 1, "tau", "tau_positive")
+        check_range(config, 0, math.inf, "lambda_u")
         self.net = ImageClassifier(task, config.dropout)
         self.au_loss = AuLoss(task, config.weighting)
         # With nothing unlabelled this is the supervised control, which has no average.

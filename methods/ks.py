@@ -112,6 +112,7 @@ class KnowledgeSpreader(Method):
         check_choices(config)
         check_range(config, 0.5, 1, "threshold")
         check_range(config, 1e-3, 1e3, "temperature", "ramp_epochs")
+        check_range(config, 0, math.inf, "alpha", "lambda_", "ramp_omega", "pseudo_epoch")
         if not 2 <= task.clip_len <= 7:
             raise MethodError(f"ks takes clips of 2 to 7 frames, not clip_len={task.clip_len}")
         if config.temporal == "none":

@@ -6,6 +6,7 @@ labels made anew at every step and without gradient. Documentation: docs/methods
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -52,6 +53,7 @@ class PseudoLabel(Method):
         check_choices(config)
         check_range(config, 0, 1, "dropout", "t1", "t2")
         check_range(config, 0.5, 1, "threshold")
+        check_range(config, 0, math.inf, "a_f")
         if config.t1 > config.t2:
             raise MethodError(f"t1={config.t1} lies after t2={config.t2}: the ramp must end later")
         self.net = ImageClassifier(task, config.dropout)

@@ -9,6 +9,7 @@ Shapes: B clips, T frames of a clip, A action units.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -87,6 +88,9 @@ class TCL(Method):
         check_range(config, 0, 1, "dropout", "contrast_from", "contrast_until")
         check_range(config, 0.5, 1, "threshold")
         check_range(config, 1e-3, 1e3, "temperature")
+        check_range(config, 0, math.inf, "gamma", "beta")
+        check_range(config, 2, math.inf, "shift_divisor")
+        check_range(config, config.contrast_from, 1, "contrast_until")
         if task.clip_len < 3:
             raise MethodError(f"tcl takes clips of 3 frames or more, not clip_len={task.clip_len}")
         self.trunk = build_trunk(task.trunk, task.image_size)

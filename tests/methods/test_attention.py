@@ -125,3 +125,8 @@ def test_the_loss_is_bounded_and_zero_where_nothing_is_coded() -> None:
     p = t([[0.0, 1.0]]).requires_grad_()
     eac_loss(p, t([[-1, -1]])).backward()
     assert (p.grad == 0).all()
+
+
+def test_an_unknown_form_is_named() -> None:
+    with pytest.raises(MethodError, match="form='code' is not a choice: it takes paper, released"):
+        eac_attention(torch.zeros(68, 2), (100, 100), "code")  # type: ignore[arg-type]

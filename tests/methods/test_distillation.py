@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from methods._base import MethodError
 from methods._distillation import Reading
 from methods._losses import bernoulli_ensemble_kl, gaussian_ramp, laine_aila_ramp
 
@@ -108,3 +109,8 @@ def test_the_cited_ramp_rises_from_its_own_start_and_stays() -> None:
     assert laine_aila_ramp(0, 5.0, 10.0) == pytest.approx(math.exp(-5))
     assert laine_aila_ramp(5, 5.0, 10.0) == pytest.approx(math.exp(-1.25))
     assert laine_aila_ramp(10, 5.0, 10.0) == laine_aila_ramp(99, 5.0, 10.0) == 1
+
+
+def test_an_unknown_reading_is_named() -> None:
+    with pytest.raises(MethodError, match="reading='E' is not a choice: it takes A, B, C, D, F"):
+        bernoulli_ensemble_kl(torch.zeros(1, 1), torch.zeros(1, 1), 1.0, "E")  # type: ignore[arg-type]

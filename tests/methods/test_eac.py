@@ -206,6 +206,31 @@ def test_impossible_settings_are_named() -> None:
         build(width=0.0)
 
 
+@pytest.mark.parametrize("step", [0, 60])
+def test_the_49_inner_points_train_and_predict_as_the_68_do(step: int) -> None:
+    """One face of the batch has unknown landmarks, which the mean face stands in for."""
+    batch = with_face(make_batch(EAC.needs), move=1.5)
+    assert batch.landmarks is not None
+    batch.landmarks[1] = torch.nan
+    few = replace(batch, landmarks=batch.landmarks[:, INNER_49])
+    found = []
+    for given in (batch, few):
+        method = build()
+        torch.manual_seed(1)
+        (loss,) = method.losses(given, make_progress(step, 100)).values()
+        loss.backward()
+        grads = [w.grad for w in method.parameters() if w.grad is not None]
+        with torch.no_grad():
+            logits = method.eval().encode(given.key, given.landmarks)
+        found.append([loss.detach(), *grads, logits])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_another_number_of_landmarks_is_named() -> None:
+    with pytest.raises(MethodError, match="68 or 49 landmarks a face, not 66"):
+        build().encode(torch.zeros(2, 3, 32, 32), torch.zeros(2, 66, 2))
+
+
 def test_its_own_width_narrows_it_further_than_the_trunk() -> None:
     assert build().enet.channels == 512 * make_task().trunk.width
     assert build(width=0.0625).enet.channels == 32

@@ -385,3 +385,7 @@ def test_impossible_settings_are_named() -> None:
         build(temporal="none")
     with pytest.raises(MethodError, match="kd='E' is not a choice"):
         build(kd="E")
+    with pytest.raises(MethodError, match="heads=0 is out of range: it takes 1 or more"):
+        build(heads=0)
+    with pytest.raises(MethodError, match=r"alpha=-0.5 is out of range: it takes 0 or more"):
+        build(alpha=-0.5)

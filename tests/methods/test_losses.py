@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from method_toys import make_task
 
+from methods._base import MethodError
+from methods._contrast import class_vectors
 from methods._losses import (
     AuLoss,
     au_weights,
+    bernoulli_ensemble_kl,
+    eac_loss,
     fixmatch_loss,
+    group_contrast,
+    nt_xent,
     pseudo_labels,
     weighted_bce,
     weights_from_rates,
@@ -215,3 +222,34 @@ def test_the_criterion_takes_its_balance_from_the_task() -> None:
 
 def test_class_weights_stay_out_of_a_checkpoint() -> None:
     assert AuLoss(make_task(), "au").state_dict() == {}
+
+
+def test_an_empty_batch_costs_nothing() -> None:
+    """No frame is left unlabelled at 100 %: a mean of nothing would be nan there."""
+    none = torch.zeros(0, 4, requires_grad=True)
+    costs = [
+        fixmatch_loss(none, none, 0.95),
+        bernoulli_ensemble_kl(none, none),
+        nt_xent(none, none, 0.5),
+        group_contrast(none, none, 0.5),
+        weighted_bce(none, none, None),
+        eac_loss(none, none),
+    ]
+    assert [cost.item() for cost in costs] == [0] * 6
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda z: weighted_bce(z, z, None, reduction="sum"), "reduction='sum' is not a choice"),
+        (lambda z: fixmatch_loss(z, z, 0.9, scope="clip"), "scope='clip' is not a choice"),
+        (lambda z: fixmatch_loss(z, z, 0.9, mean_over="used"), "mean_over='used' is not a choice"),
+        (lambda z: group_contrast(z, z, 0.5, groups="top"), "groups='top' is not a choice"),
+        (lambda z: class_vectors(z, "tanh"), "representation='tanh' is not a choice"),
+    ],
+)
+def test_an_unknown_choice_is_named_instead_of_taken_for_another(
+    call: Callable[[torch.Tensor], torch.Tensor], sentence: str
+) -> None:
+    with pytest.raises(MethodError, match=sentence):
+        call(torch.zeros(2, 3))

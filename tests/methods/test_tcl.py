@@ -174,3 +174,7 @@ def test_impossible_settings_are_named() -> None:
         TCL(TCL.Config(), make_task(trunk=Trunk(name="convnext_atto")))
     with pytest.raises(MethodError, match="groups='clip' is not a choice"):
         build(groups="clip")
+    with pytest.raises(MethodError, match="shift_divisor=0 is out of range: it takes 2 or more"):
+        build(shift_divisor=0)
+    with pytest.raises(MethodError, match=r"contrast_until=0.1 is out of range: it takes 0.12 to"):
+        build(contrast_until=0.1)

@@ -140,3 +140,16 @@ def test_weights_see_images_in_their_own_normalisation(tmp_path: Path) -> None:
     ).reshape(3, 1, 1)
     with torch.no_grad():
         torch.testing.assert_close(trunk(ours), source((pixels - 0.5) / 0.5))
+
+
+def test_one_image_that_leaves_batch_norm_one_value_is_named() -> None:
+    trunk = build_trunk(Trunk(width=0.125), 32).train()
+    with pytest.raises(MethodError, match=r"batch of one image of 32 px .* data.size=33 or more"):
+        trunk(torch.zeros(1, 3, 32, 32))
+    assert trunk(torch.zeros(1, 3, 33, 33)).shape == trunk(torch.zeros(2, 3, 32, 32))[:1].shape
+    assert trunk.eval()(torch.zeros(1, 3, 32, 32)).isfinite().all()
+
+
+def test_a_trunk_without_batch_norm_takes_one_image() -> None:
+    trunk = build_trunk(Trunk(name="test_vit"), 160).train()
+    assert trunk(torch.zeros(1, 3, 160, 160)).shape == (1, trunk.num_features)
