@@ -14,11 +14,15 @@ COMMANDS = (
     "run",
     "status",
     "table",
+    "plot",
     "list",
     "check",
     "explain",
     "diff",
+    "doctor",
     "data prepare",
+    "data audit",
+    "data stats",
 )
 
 

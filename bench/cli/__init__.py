@@ -7,7 +7,7 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ("run", "status", "table", "list", "check", "explain", "diff", "data")
+COMMANDS = ("run", "status", "table", "plot", "list", "check", "explain", "diff", "data", "doctor")
 
 
 def make_app() -> typer.Typer:

@@ -8,35 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from . import _datasets as common
 from . import _options as opt
 
-if TYPE_CHECKING:
-    from bench.study import Study
-    from datasets._base import Dataset, Sequence
-
 app = typer.Typer(help="Look after a dataset's frames and labels.", no_args_is_help=True)
-
-RATIOS = "0.01,0.02,0.05,0.1,0.15,0.2,0.5,1"
-"""Shares of labels that the paper reports on, up to a half, and all."""
-
-Size = Annotated[int, typer.Option(min=8, help="Side of the stored crop, pixels.")]
-Landmarks = Annotated[
-    Path | None,
-    typer.Option(help="Face file or folder: the same as --set DATASET.landmarks=FILE."),
-]
 
 
 @app.command()
 def prepare(
     dataset: opt.Dataset = "synthetic",
     root: opt.Root = None,
-    landmarks: Landmarks = None,
-    size: Size = 224,
+    landmarks: common.Landmarks = None,
+    size: common.Size = 224,
     settings: opt.Settings = None,
     cache: opt.Cache = opt.CACHE,
     workers: opt.Workers = 0,
@@ -52,7 +39,7 @@ def prepare(
     from ._display import stderr
     from ._grid import open_study_data
 
-    study = _study(dataset, root, landmarks, size, settings, cache, plugins)
+    study = common.study_of(dataset, root, landmarks, size, settings, cache, plugins)
     began = time.monotonic()
     with _kill_like_ctrl_c():
         data = open_study_data(study, stderr(), workers or cpu_count(), named=None, retry=True)
@@ -70,36 +57,6 @@ def prepare(
     )
 
 
-def _study(
-    dataset: str,
-    root: Path | None,
-    landmarks: Path | None,
-    size: int,
-    settings: list[str] | None,
-    cache: Path,
-    plugins: list[Path] | None,
-) -> Study:
-    from bench.study import make_study
-
-    knobs = [f"data.size={size}", *(settings or [])]
-    if landmarks is not None:
-        knobs.append(f"{dataset}.landmarks={landmarks}")
-    return make_study(dataset=dataset, root=root, knobs=knobs, cache=cache, plugins=plugins or [])
-
-
-def _read_labels(study: Study) -> tuple[Dataset, list[Sequence]]:
-    """Read the study's recordings, labels only; raises DatasetMissing if there is none."""
-    from bench.data import make_dataset
-    from datasets._base import DatasetMissing
-
-    cls = study.registry.dataset(study.dataset)
-    reader = make_dataset(cls, study.dataset, study.root, study.dataset_options)
-    recordings = [sequence for sequence in reader.sequences() if len(sequence.frames)]
-    if not recordings:
-        raise DatasetMissing(study.root or study.dataset, "no recording was found in it")
-    return reader, recordings
-
-
 @contextmanager
 def _kill_like_ctrl_c() -> Iterator[None]:
     """Let a plain `kill`, a batch system's say, end the work as Ctrl-C does: with a sentence."""
@@ -114,8 +71,8 @@ def _kill_like_ctrl_c() -> Iterator[None]:
 def stats(
     dataset: opt.Dataset = "synthetic",
     root: opt.Root = None,
-    landmarks: Landmarks = None,
-    ratios: Annotated[str, typer.Option(help="Label ratios to sample at.")] = RATIOS,
+    landmarks: common.Landmarks = None,
+    ratios: Annotated[str, typer.Option(help="Label ratios to sample at.")] = common.RATIOS,
     seeds: Annotated[str, typer.Option(help="Seeds of the draws, averaged.")] = "0,1,2",
     style: Annotated[
         str, typer.Option("--format", help="markdown, latex, csv, html or json.")
@@ -138,8 +95,8 @@ def stats(
 
     shares = [float(checked_ratio(ratio)) for ratio in opt.words(ratios)]
     draws = opt.whole_numbers("--seeds", seeds) or [0]
-    study = _study(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
-    reader, recordings = _read_labels(study)
+    study = common.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
+    reader, recordings = common.read_labels(study)
     say_problems(stderr(), [*reader.notes, *reader.problems], None)
     found = label_stats(dataset, recordings, reader.aus, reader.fps, reader.folds())
     kept = sampling(dataset, recordings, shares, seeds=draws)
@@ -154,8 +111,8 @@ def stats(
 def audit(
     dataset: opt.Dataset = "synthetic",
     root: opt.Root = None,
-    landmarks: Landmarks = None,
-    size: Size = 224,
+    landmarks: common.Landmarks = None,
+    size: common.Size = 224,
     style: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
     settings: opt.Settings = None,
@@ -179,7 +136,7 @@ def audit(
     from ._grid import open_study_data
 
     pick("format", style, {"text": None, "json": None})
-    study = _study(dataset, root, landmarks, size, settings, cache, plugins)
+    study = common.study_of(dataset, root, landmarks, size, settings, cache, plugins)
     with _kill_like_ctrl_c():
         data = open_study_data(study, stderr(), workers or cpu_count())
     found = list(audit(data, results, stride=study.settings.data.stride))
