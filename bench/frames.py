@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ class FrameStore:
     def left_out(self) -> int:
         """Count the frames that could not be read."""
         return len(self.images) - sum(len(sequence.frames) for sequence in self.sequences)
+
+    @cached_property
+    def landmarks_hash(self) -> str:
+        """SHA-256 of the landmarks: pixels need not tell them apart, and some methods see them."""
+        digest = hashlib.sha256()
+        for sequence in self.sequences:
+            marks = sequence.landmarks
+            digest.update(f"{sequence.name} {None if marks is None else marks.shape}\n".encode())
+            digest.update(b"" if marks is None else marks.astype("<f4").tobytes())
+        return digest.hexdigest()
 
 
 def open_store(

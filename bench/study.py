@@ -264,6 +264,8 @@ def _hashes(cell: Cell, data: Data, labelled: Labelled, code: str) -> dict[str, 
         "code": code,
         "config": digest(_identity_config(cell)),
     }
+    if cell.method_class.needs.landmarks:
+        hashes["landmarks"] = data.store.landmarks_hash
     weights = Path(cell.settings.trunk.weights)
     if weights.is_file():
         hashes["weights"] = file_digest(weights)

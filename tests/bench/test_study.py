@@ -295,6 +295,21 @@ def test_a_cell_survives_the_way_to_a_worker(tmp_path):
     assert again.id == cell.id
 
 
+def test_other_landmarks_make_another_cell_of_a_method_that_sees_them_and_of_no_other(tmp_path):
+    ids = {}
+    for value in (None, 10.0, 20.0):
+        given = data()
+        marked = [
+            replace(s, landmarks=None if value is None else np.full((40, 49, 2), value, np.float32))
+            for s in given.store.sequences
+        ]
+        given = replace(given, store=replace(given.store, sequences=tuple(marked)))
+        for method in ("eac", "supervised"):
+            study = make_study(methods=[method], ratios=["0.1"], results=tmp_path)
+            ids.setdefault(method, set()).add(cells(study, given, save=False)[0].id)
+    assert (len(ids["eac"]), len(ids["supervised"])) == (3, 1)
+
+
 def test_the_id_follows_the_hash_and_nothing_else(tmp_path):
     cell = only(tmp_path)
     assert replace(cell, cache=Path("x")).id == cell.id
