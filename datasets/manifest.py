@@ -29,7 +29,7 @@ EXPECTED = "expected is a table manifest.csv or manifest.parquet (docs/datasets/
 
 @final
 class Manifest(Dataset):
-    """The recordings that a table lists; `aus` are known once it has been read."""
+    """Any dataset that one table lists; `aus` are known once it has been read."""
 
     aus: tuple[int, ...] = ()
     fps = 25.0
