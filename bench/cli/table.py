@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import _options as opt
 from ._study_file import study_of_file, take_file
+
+if TYPE_CHECKING:
+    from bench.records import Record
 
 
 def command(
@@ -35,6 +39,8 @@ def command(
             help="Only cells of this study file, from its --results.",
         ),
     ] = None,
+    methods: Annotated[str, typer.Option(help="Only these methods, comma-separated.")] = "",
+    ratios: Annotated[str, typer.Option(help="Only these label ratios.")] = "",
     dataset: Annotated[str | None, typer.Option(help="Only cells on this dataset.")] = None,
     preset: Annotated[str | None, typer.Option(help="Only cells of this preset.")] = None,
     results: opt.Results = opt.RESULTS,
@@ -48,13 +54,30 @@ def command(
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
-    chosen = [record for record in records if named.items() <= record.cell.items()]
+    chosen = _narrowed(records, named, opt.words(methods), opt.words(ratios))
     if config:
         from bench.members import members
 
         chosen = members(study_of_file(ctx, config, **named), chosen)
     if records and not chosen:
-        of = " ".join([*map(str, [config] if config else []), *named.values()])
+        parts = [*([config] if config else []), *named.values(), methods, ratios]
+        of = " ".join(str(part) for part in parts if part)
         raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
     found = tables(kind, chosen, select=select, published=published, intervals=intervals)
     typer.echo(render_all(found, style), nl=False)
+
+
+def _narrowed(
+    records: Iterable[Record], named: Mapping[str, str], methods: list[str], ratios: list[str]
+) -> list[Record]:
+    """Keep the records of what is named; nothing named of a kind means all of it."""
+    from bench.study import checked_ratio
+
+    shares = {float(checked_ratio(ratio)) for ratio in ratios}
+    return [
+        record
+        for record in records
+        if named.items() <= record.cell.items()
+        and (not methods or record.cell["method"] in methods)
+        and (not shares or record.cell["ratio"] in shares)
+    ]

@@ -79,5 +79,21 @@ def test_a_table_of_a_study_file_holds_its_cells_and_no_others(tmp_path, monkeyp
     assert "0.1," in everything.out
     nothing = person.types("table --preset quick --config", file)
     assert nothing.error == (
-        f"none of the 2 records in {person.results / 'runs'} is of {file} quick"
+        f"none of the 2 records in {person.results / 'runs'} is of {file} quick 0.2"
     )
+
+
+def test_a_table_can_be_narrowed_to_methods_and_ratios(tmp_path, monkeypatch, capsys):
+    person = Person(tmp_path, tmp_path / "c", tmp_path, monkeypatch, capsys)
+    for method, ratio in (("supervised", "0.1"), ("supervised", "0.2"), ("tcl", "0.2")):
+        (cell,) = cells.grid(cells.study(person.results, methods=[method], ratios=[ratio]))
+        run(cell)
+    where = ("--results", person.results)
+    answer = person.types("table --format csv --ratios 0.20 --methods supervised", *where)
+    assert "0.2" in answer.out
+    assert "0.1," not in answer.out
+    assert "tcl" not in answer.out
+    assert person.types("table --ratios 0.3", *where).error == (
+        f"none of the 3 records in {person.results / 'runs'} is of 0.3"
+    )
+    assert "outside (0, 1]" in person.types("table --ratios 3", *where).error
