@@ -1,4 +1,4 @@
-# Everything a person types: make demo | test | check | docs | benchmarks | nightly | clean
+# Everything a person types: make demo | test | kill-test | check | docs | benchmarks | nightly | clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin

@@ -60,7 +60,7 @@ def _about(cell: Standing) -> str:
     step = f"step {claim.step}/{claim.total} ({1 - cell.left:.0%})" if claim.total else "starting"
     rate = f", {claim.rate:,.0f} frames/s" if claim.rate else ""
     heard = f"heard of {_ago(time.time() - claim.heartbeat)}"
-    line = f"  {step}{rate}, {claim.host} slot {claim.slot or '0'}, {heard}"
+    line = f"  {step}{rate}, {claim.host} {claim.slot}, {heard}"
     return line if cell.state == "running" else f"{line}: any run of its grid takes it over"
 
 

@@ -230,7 +230,7 @@ class Presses(Method):
         self.inner = _Supervised(config, task)
     def losses(self, batch, progress):
         if progress.step == 1:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.{signal})
         return self.inner.losses(batch, progress)
     def encode(self, frames, landmarks=None):
         return self.inner.encode(frames)
@@ -239,9 +239,10 @@ class Presses(Method):
 """
 
 
-def test_ctrl_c_while_a_cell_trains_saves_it_and_the_same_command_goes_on(person, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_request_to_stop_saves_the_cell_and_the_same_command_goes_on(person, tmp_path, name):
     plugin = tmp_path / "presses.py"
-    plugin.write_text(PRESSES)
+    plugin.write_text(PRESSES.format(signal=name))
     line = f"--methods presses --ratios 0.2 --plugin {plugin}"
     handler = signal.getsignal(signal.SIGINT)
     stopped = person.runs(line)

@@ -9,15 +9,19 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
+from bench import runner
 from bench.checkpoint import load_checkpoint
-from bench.records import RecordError, from_json
+from bench.outcome import without_result
+from bench.records import RecordError, from_json, read_record, write_record
 from bench.runner import Interrupted, Slot, run_cell
 from bench.sampler import frame_table
+from bench.selection import Selection
 from tests.bench import cells
 
 CPU = torch.device("cpu")
@@ -122,7 +126,7 @@ def test_scores_follow_from_the_saved_probabilities(tmp_path):
     assert record.scores["last"].f1 == pytest.approx(f1.tolist())
 
 
-@pytest.mark.parametrize("method", IMAGE_METHODS)
+@pytest.mark.parametrize("method", [*IMAGE_METHODS, "tcl", "ks", "eac"])
 def test_stopped_and_gone_on_gives_the_record_of_never_stopped(tmp_path, method):
     (whole,) = cells.grid(cells.study(tmp_path / "whole", methods=[method]))
     (broken,) = cells.grid(cells.study(tmp_path / "broken", methods=[method]))
@@ -134,6 +138,108 @@ def test_stopped_and_gone_on_gives_the_record_of_never_stopped(tmp_path, method)
     for name in ("predictions.npz", "history.jsonl"):
         assert (broken.folder / name).read_bytes() == (whole.folder / name).read_bytes()
     assert not (broken.folder / "checkpoint.pt").exists()
+
+
+class Looking(Selection):
+    """Notes the steps at which it looks."""
+
+    steps: ClassVar[list[int]] = []
+
+    def look(self):
+        self.steps.append(self.assembly.trainer.step)
+        super().look()
+
+
+@pytest.mark.parametrize("asked_at", range(1, 7))
+def test_stopped_just_before_a_look_the_look_is_made_afterwards(tmp_path, monkeypatch, asked_at):
+    monkeypatch.setattr(runner, "Selection", Looking)
+    monkeypatch.setattr(Looking, "steps", [])
+    knobs = ["data.val_subjects=2", "train.evaluate_every=16"]
+    (cell,) = cells.grid(cells.study(tmp_path, knobs=knobs))
+    with pytest.raises(Interrupted):
+        run(cell, stop=StopAt(asked_at))
+    run(cell)
+    assert Looking.steps == [2, 4, 6]
+
+
+def test_checkpoints_come_by_steps_too(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(
+        runner, "save_checkpoint", lambda *args: saved.append(args[2]["trainer"]["step"])
+    )
+    (cell,) = cells.grid(cells.study(tmp_path, knobs=["train.checkpoint_steps=2"]))
+    assert run(cell).status == "done"
+    assert saved == [2, 4, 6]
+
+
+def test_what_a_method_warned_of_before_it_was_stopped_stands_in_the_record(tmp_path):
+    plugin = tmp_path / "warning.py"
+    plugin.write_text(
+        "from methods._base import Method\n"
+        "from methods.supervised import Supervised as _Supervised\n"
+        "class Warning(Method):\n"
+        "    Config, needs = _Supervised.Config, _Supervised.needs\n"
+        "    def __init__(self, config, task):\n"
+        "        super().__init__(config, task)\n"
+        "        self.inner = _Supervised(config, task)\n"
+        "    def losses(self, batch, progress):\n"
+        "        if progress.step == 1:\n"
+        "            self.warnings.append('the first step was odd')\n"
+        "        return self.inner.losses(batch, progress)\n"
+        "    def encode(self, frames, landmarks=None):\n"
+        "        return self.inner.encode(frames)\n"
+        "    def head(self, features):\n"
+        "        return self.inner.head(features)\n"
+    )
+    (cell,) = cells.grid(cells.study(tmp_path, methods=["warning"], plugins=[plugin]))
+    with pytest.raises(Interrupted):
+        run(cell, stop=StopAt(3))
+    assert run(cell).warnings == ["the first step was odd"]
+
+
+def test_going_on_under_other_libraries_is_said_in_the_record(tmp_path, monkeypatch):
+    (cell,) = cells.grid(cells.study(tmp_path))
+    with pytest.raises(Interrupted):
+        run(cell, stop=StopAt(3))
+    monkeypatch.setattr(runner, "versions", lambda: {"torch": "99.0"})
+    (warning,) = run(cell).warnings
+    assert warning.startswith("begun on ")
+    assert "from step 3 on " in warning
+    assert warning.endswith("torch 99.0")
+
+
+def test_a_done_cell_is_left_alone(tmp_path):
+    (cell,) = cells.grid(cells.study(tmp_path))
+    first = run(cell)
+    before = {path: path.stat().st_mtime_ns for path in cell.folder.iterdir()}
+    assert run(cell) == first
+    assert {path: path.stat().st_mtime_ns for path in cell.folder.iterdir()} == before
+
+
+def test_a_failed_cell_that_is_done_again_keeps_its_old_record_beside(tmp_path):
+    (cell,) = cells.grid(cells.study(tmp_path))
+    old = without_result(cell, "failed", "the disk was away")
+    write_record(cell.folder, old)
+    assert run(cell).status == "done"
+    assert read_record(cell.folder / "record.json").status == "done"
+    assert read_record(cell.folder / "record.json.old-1") == old
+
+
+def test_drafts_of_a_killed_process_are_cleared_away(tmp_path):
+    (cell,) = cells.grid(cells.study(tmp_path))
+    cell.folder.mkdir(parents=True)
+    (cell.folder / ".checkpoint.pt.x1.tmp").write_bytes(b"half")
+    run(cell)
+    assert not list(cell.folder.glob(".*"))
+
+
+def test_final_weights_are_told_by_their_bits(tmp_path):
+    hashes = []
+    for name, knobs in (("a", []), ("b", []), ("c", ["train.lr=0.0061"])):
+        (cell,) = cells.grid(cells.study(tmp_path / name, knobs=knobs))
+        hashes.append(run(cell).final_weights)
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert len(hashes[0]) == 64
 
 
 def test_a_torn_checkpoint_is_set_aside_with_a_warning(tmp_path):
@@ -154,7 +260,7 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_from(tmp_path):
     cell.folder.mkdir(parents=True)
     (other.folder / "checkpoint.pt").rename(cell.folder / "checkpoint.pt")
     record = run(cell)
-    assert "belongs to another run" in record.warnings[0]
+    assert "belongs to another run: it differs in config.train.lr (0.5, not " in record.warnings[0]
 
 
 def test_a_method_that_raises_leaves_a_failed_record_with_its_traceback(tmp_path):
