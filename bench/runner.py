@@ -6,6 +6,7 @@ concerns the whole run (a full disk, a person's Ctrl-C) leaves this module as an
 
 from __future__ import annotations
 
+import errno
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -42,6 +43,12 @@ EXPLAINED = (*IMPOSSIBLE, NonFiniteLoss, NonFiniteOutput, OutOfMemory)
 """Errors whose own sentence says it all: a record needs no traceback for them."""
 
 
+PASSING = frozenset(
+    (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN)
+)
+"""What disks and networks say when they are away for a while: no fault of the cell's."""
+
+
 class Interrupted(Exception):
     """The cell was asked to stop; its checkpoint is on disk."""
 
@@ -68,6 +75,8 @@ class Slot:
     stop: Callable[[], bool] = lambda: False
     confirm: Callable[[], None] = lambda: None
     """Asked before results are written; raises ClaimLost if another process has the cell now."""
+    again: bool = False
+    """Whether the cell is tried again if a disk is away: its error is then raised, not recorded."""
 
 
 def run_cell(cell: Cell, slot: Slot) -> Record:
@@ -75,7 +84,7 @@ def run_cell(cell: Cell, slot: Slot) -> Record:
 
     A done cell is left alone. The cell's folder must be this process's own: a record, checkpoint
     or draft in it that is of no use is put out of the way. Raises Interrupted (after saving),
-    ClaimLost, and RecordError (disk full, folder not writable).
+    ClaimLost, RecordError (disk full, folder not writable), and OSError if `slot.again`.
     """
     started = time.time()
     over, notes = settle(cell)
@@ -87,7 +96,9 @@ def run_cell(cell: Cell, slot: Slot) -> Record:
         record = with_second_try(partial(_carry_out, cell, slot, notes))
     except (Interrupted, ClaimLost, RecordError):
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  a foreign method may raise anything
+    except (Exception, SystemExit) as error:  # a foreign method may raise anything
+        if slot.again and isinstance(error, OSError) and error.errno in PASSING:
+            raise
         record = _without_result(cell, error)
     record = replace(record, environment=describe(slot.device, started, slot.command))
     slot.confirm()

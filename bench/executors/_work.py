@@ -9,22 +9,34 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
 import torch
 
 from bench._processes import this_process
-from bench.claims import BEAT, PATIENCE, Claim, ClaimLost, Watch, check, claim, release, renew
-from bench.environment import one_thread, pick_device
+from bench.claims import (
+    BEAT,
+    PATIENCE,
+    Claim,
+    ClaimLost,
+    Watch,
+    check,
+    claim,
+    give_up,
+    release,
+    renew,
+)
+from bench.environment import describe, one_thread, pick_device
+from bench.files import RecordError
 from bench.outcome import without_result
 from bench.records import Record, write_record
 from bench.runner import Interrupted, Slot, Tick, run_cell
 from bench.study import Cell
 
 TRIES = 3
-"""How many processes may die of a cell before it counts as failed."""
+"""How often a cell is begun that ends with its process, or with a disk that is away."""
 
 PAUSE = 0.5
 """Seconds between looks at cells that others are busy with."""
@@ -66,12 +78,15 @@ def fingerprint(cell: Cell) -> str | None:
 
     Two tries may fail with the same words in the same second: the content would not do.
     """
+    path = cell.folder / "record.json"
     try:
         # opened, not only looked for: network folders may answer the latter from memory
-        with (cell.folder / "record.json").open("rb") as stream:
+        with path.open("rb") as stream:
             status = os.fstat(stream.fileno())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise RecordError(f"cannot read {path}: {error.strerror or error}") from error
     return f"{status.st_ino} {status.st_mtime_ns}"
 
 
@@ -118,12 +133,17 @@ def _serve(
     cell: Cell, held: Claim, orders: Orders, device: torch.device, tell: Tell, stop: Stop
 ) -> None:
     record, heart = None, Heart(held, tell, stop)
-    slot = Slot(device, orders.command, heart.tick, heart.stop, heart.confirm)
+    again = held.losses + 1 < TRIES
+    slot = Slot(device, orders.command, heart.tick, heart.stop, heart.confirm, again)
     tell(Tick(cell.id, 0, 0, None, 0.0))
     try:
         with heart:
             record = _record(cell, held, slot)
     except (Interrupted, ClaimLost):
+        return
+    except OSError:
+        give_up(heart.held)  # a disk that is away for a while
+        _pause(stop)
         return
     finally:
         release(heart.held, over=record is not None)
@@ -137,6 +157,7 @@ def _record(cell: Cell, held: Claim, slot: Slot) -> Record:
         return run_cell(cell, slot)
     reason = f"its process died {held.losses} times: out of memory? try fewer --workers"
     record = without_result(cell, "failed", reason)
+    record = replace(record, environment=describe(slot.device, time.time(), slot.command))
     write_record(cell.folder, record)
     return record
 
@@ -187,7 +208,10 @@ class Heart:
 
     def confirm(self) -> None:
         """Raise ClaimLost if the cell is another's by now."""
-        check(self.held)
+        try:
+            check(self.held)
+        except OSError as error:
+            raise RecordError(f"cannot read {self.held.folder}: {error}") from error
 
     def _beat(self) -> None:
         while not self._over.wait(BEAT):

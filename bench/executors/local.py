@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from bench.config import UsageError
 from bench.environment import THREADS
 from bench.records import Record, RecordError
 from bench.runner import Tick
@@ -130,5 +131,8 @@ def _serve(pipe: Connection, cells: Sequence[Cell], orders: Orders, slot: str, i
                 tell=tell,
                 index=index,
             )
-        except (RecordError, DeviceLost) as error:
+        except (RecordError, DeviceLost, UsageError) as error:
             tell(error)
+        except Exception as error:
+            tell(ExecutorError(f"{type(error).__name__}: {error}"))
+            raise

@@ -6,6 +6,7 @@ AU_BENCH_EXECUTORS=ray,slurm (or `make executors-test`) includes them.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -18,9 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from bench import runner
+from bench.assembly import assemble
 from bench.claims import read_claim
 from bench.config import UsageError
-from bench.executors import local, ray, serial, slurm
+from bench.executors import _supervise, local, ray, serial, slurm
 from bench.executors._base import ExecutorError, Stopped
 from bench.executors._work import TRIES, make_orders
 from bench.executors.choice import Means
@@ -195,10 +198,11 @@ def test_a_failed_cell_is_done_again_once_when_it_is_asked_for(tmp_path):
     assert starts(tmp_path / "plugins", "raising") == 2
 
 
-def test_slots_that_end_at_once_are_not_hired_for_ever(tmp_path):
+def test_slots_that_end_at_once_are_not_hired_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(_supervise, "TRIES", 1)
     grid = cells.grid(cells.study(tmp_path))
     orders = replace(make_orders(grid, "cpu"), device="nowhere")
-    with pytest.raises(ExecutorError, match="slots end before they take a cell"):
+    with pytest.raises(ExecutorError, match=r"slots end before they take a cell.*--device nowhere"):
         local.execute(grid, cells.Listening(), orders, workers=1)
 
 
@@ -237,3 +241,19 @@ def test_a_missing_extra_says_what_to_install(tmp_path, monkeypatch, missing):
     executor = "ray" if missing == "ray" else "slurm"
     with pytest.raises(UsageError, match=rf"pip install .*\[{executor}\]"):
         carry_out(executor, cells.grid(cells.study(tmp_path)), cells.Listening())
+
+
+@pytest.mark.parametrize(("failures", "status"), [(TRIES - 1, "done"), (TRIES, "failed")])
+def test_a_disk_that_is_away_for_a_while_is_tried_again(tmp_path, monkeypatch, failures, status):
+    grid, heard, tries = cells.grid(cells.study(tmp_path)), cells.Listening(), []
+
+    def hiccup(*asked, **how):
+        tries.append(1)
+        if len(tries) <= failures:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return assemble(*asked, **how)
+
+    monkeypatch.setattr(runner, "assemble", hiccup)
+    carry_out("serial", grid, heard)
+    assert [record.status for record in heard.records] == [status]
+    assert len(tries) == TRIES
