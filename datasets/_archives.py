@@ -142,7 +142,7 @@ def _contents(archive: Path) -> Iterable[ZipInfo]:
 
 def _fault(info: ZipInfo, path: str) -> str:
     """Say why a member must not be read; nothing if it may."""
-    if path.startswith("/") or ":" in path or ".." in path.split("/"):
+    if re.match("/|[A-Za-z]:", path) or ".." in path.split("/"):
         return "its path leads out of the archive"
     if stat.S_ISLNK(info.external_attr >> 16):
         return "it is a symbolic link"

@@ -199,8 +199,8 @@ class Bp4dFamily(Dataset):
             evident = shifted > same and shifted * STRAY >= len(fits)
             offset, how = (-1, "judged by the files") if evident else (0, "nothing speaks against")
         self.notes.append(
-            f"label frame n is image n{' - 1' if offset else ''} (frame_offset {offset}, {how}; of "
-            f"{len(fits)} recordings {same} have every image only with 0, {shifted} only with -1)"
+            f"label frame n is image n{' - 1' if offset else ''} (frame_offset {offset}, {how}: of "
+            f"{len(fits)} recordings {same} fit 0 alone, {shifted} fit -1 alone)"
         )
         return offset
 

@@ -334,8 +334,8 @@ def test_an_evident_shift_is_found_for_the_whole_copy_and_reported(tmp_path: Pat
     sequences = {sequence.name: sequence for sequence in dataset.sequences()}
     assert dataset.problems == []
     assert dataset.notes == [
-        "label frame n is image n - 1 (frame_offset -1, judged by the files; "
-        "of 6 recordings 0 have every image only with 0, 6 only with -1)"
+        "label frame n is image n - 1 (frame_offset -1, judged by the files: "
+        "of 6 recordings 0 fit 0 alone, 6 fit -1 alone)"
     ]
     for name, sequence in sequences.items():
         assert sequence.frames.tolist() == list(range(1, 15))

@@ -84,8 +84,8 @@ def test_label_frame_n_is_image_n_minus_1(base: str, tmp_path: Path) -> None:
     assert assert_labels_are_those_of_the_files(found.values(), labels) == (11 * 14, 0)
     assert dataset.notes == [
         "not coded, and so not read: T2 (images, but no label file)",
-        "label frame n is image n - 1 (frame_offset -1, as chosen; of 11 recordings 0 have every "
-        "image only with 0, 0 only with -1)",
+        "label frame n is image n - 1 (frame_offset -1, as chosen: of 11 recordings 0 fit 0 alone, "
+        "0 fit -1 alone)",
     ]
 
 
@@ -97,7 +97,7 @@ def test_images_that_count_from_1_are_an_option(tmp_path: Path) -> None:
     shifted = Bp4dPlus(tmp_path)
     shifted.sequences()
     assert "F001_T1: 1 coded frame has no image: 1" in shifted.problems
-    assert "6 have every image only with 0, 0 only with -1" in shifted.notes[0]
+    assert "6 fit 0 alone, 0 fit -1 alone" in shifted.notes[0]
 
 
 def test_archives_of_subjects_are_read_without_unpacking(tmp_path: Path) -> None:
