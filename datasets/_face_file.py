@@ -121,13 +121,13 @@ def face_positions(
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
     """Return a table's boxes (rows, 4) and landmarks (rows, 49 or 68, 2), None where it has none.
 
-    A box without area and landmarks all on one spot are unknown: detectors write zeros where they
-    find no face.
+    A box in part, one without area, and landmarks all on one spot are unknown: detectors write
+    zeros where they find no face.
     """
     columns = face_columns(list(table.data.columns))
     boxes, points = (_pixels(table, names) if names else None for names in columns)
     if boxes is not None:
-        boxes[(boxes[:, :2] >= boxes[:, 2:]).any(axis=1)] = np.nan
+        boxes[~(boxes[:, :2] < boxes[:, 2:]).all(axis=1)] = np.nan
     if points is not None:
         points = points.reshape(len(points), len(columns[1]) // 2, 2)
         points[np.ptp(points, axis=1).max(axis=1) == 0] = np.nan
