@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -167,8 +168,9 @@ class Disfa(Dataset):
         unfilmed = frames[frames > count].tolist()
         if unfilmed:
             self.problems.append(f"{lengths}; labels without a picture left out: {spans(unfilmed)}")
-        unlabelled = np.setdiff1d(np.arange(1, count + 1), frames).tolist()
-        if unlabelled:
-            self.problems.append(
-                f"{lengths}; pictures without a label left out: {spans(unlabelled)}"
-            )
+        # A header may promise billions, and a label file speak of them: no range is written out.
+        edges = np.concatenate([[0], frames[frames <= count], [count + 1]])
+        holes = [(a + 1, b - 1) for a, b in pairwise(edges.tolist()) if b > a + 1]
+        if holes:
+            where = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in holes)
+            self.problems.append(f"{lengths}; pictures without a label left out: {where}")

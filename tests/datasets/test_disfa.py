@@ -201,6 +201,21 @@ def test_a_gap_in_the_labels_moves_nothing(tmp_path: Path) -> None:
     assert positions(sequences["SN003"]) == [0, 1, 2, 3, *range(6, 12)]
 
 
+def test_a_header_that_promises_billions_costs_nothing(tmp_path: Path) -> None:
+    make_disfa_tree(tmp_path, subjects=["SN003"])
+    file = tmp_path / "Videos_LeftCamera/LeftVideoSN003_comp.avi"
+    data = bytearray(file.read_bytes())
+    length = data.index(b"strh") + 8 + 32
+    assert int.from_bytes(data[length : length + 4], "little") == 12
+    data[length : length + 4] = (2_000_000_000).to_bytes(4, "little")
+    file.write_bytes(data)
+    sequences, problems = read_with_problems(tmp_path)
+    assert problems[0].endswith(
+        "the labels go to 12; pictures without a label left out: 13-2000000000"
+    )
+    assert positions(sequences["SN003"]) == list(range(12))
+
+
 def test_an_au_whose_file_is_shorter_or_missing_is_uncoded_there(tmp_path: Path) -> None:
     make_disfa_tree(tmp_path, subjects=["SN003"])
     lines = label_file(tmp_path, 4).read_text().splitlines(keepends=True)
