@@ -2,24 +2,23 @@
 
 Images and label files are paired by number. What copies look like, and what is done about it:
 docs/datasets/bp4d.md.
-
-Shapes: T frames of a recording, A action units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._base import UNCODED, Dataset, DatasetCorrupt, DatasetMissing, FoldList, Sequence
+from ._base import Dataset, DatasetCorrupt, DatasetMissing, FoldList, Sequence
 from ._bp4d_levels import find_level_files, labels_by_level
 from ._bp4d_options import OPTION_HELP, read_choices
-from ._bp4d_tree import FoundImages, Key, find_files, find_images
+from ._bp4d_recording import Recording
+from ._bp4d_tree import Key, find_files, find_images
 from ._mat_landmarks import read_track
 from ._occurrence import read_occurrence
 from ._split import load_folds
@@ -54,35 +53,6 @@ class Habits:
     """Recordings whose images and labels match in no copy, and why."""
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """A recording that has both images and labels, before they are put together."""
-
-    subject: str
-    task: str
-    images: FoundImages
-    coded: NDArray[np.int64]
-    """Frame numbers of the label file."""
-    labels: NDArray[np.int8]
-    """(coded frames, A)"""
-
-    @property
-    def name(self) -> str:
-        """Name it as the field does."""
-        return f"{self.subject}_{self.task}"
-
-    def pictured(self, offset: int) -> NDArray[np.bool_]:
-        """Tell which coded frames have an image if image number = frame number + offset."""
-        return np.isin(self.coded + offset, self.images.numbers)
-
-    def near_coded(self, offset: int, context: int | None) -> Recording:
-        """Drop images farther than `context` frames from the coded window; None keeps them all."""
-        if context is None:
-            return self
-        low, high = self.coded.min() + offset - context, self.coded.max() + offset + context
-        return replace(self, images=self.images.within(int(low), int(high)))
-
-
 class Bp4dFamily(Dataset):
     """Recordings as the frames of their coded window and a few beside them."""
 
@@ -114,7 +84,7 @@ class Bp4dFamily(Dataset):
         from_zero = offset == -1 or any(r.images.numbers[0] == 0 for r in usable)
         near = [r.near_coded(offset, self.choices.context) for r in usable]
         tracks = self._tracks(root, near, int(from_zero))
-        return [self._sequence(r, offset, t) for r, t in zip(near, tracks, strict=True)]
+        return [r.paired(offset, t) for r, t in zip(near, tracks, strict=True)]
 
     def folds(self) -> FoldList:
         """Return the dataset's subject folds, or those of option folds."""
@@ -251,25 +221,6 @@ class Bp4dFamily(Dataset):
         except DatasetCorrupt as error:
             self.problems.append(f"{error}; {recording.name} goes without landmarks")
             return None
-
-    def _sequence(
-        self, recording: Recording, offset: int, landmarks: NDArray[np.float32] | None
-    ) -> Sequence:
-        """Put images and labels together; frames beside the coded window carry no label."""
-        numbers = recording.images.numbers
-        labels = np.full((len(numbers), len(self.aus)), UNCODED, np.int8)
-        pictured = recording.pictured(offset)
-        rows = np.searchsorted(numbers, recording.coded[pictured] + offset)
-        labels[rows] = recording.labels[pictured]
-        return Sequence(
-            subject=recording.subject,
-            task=recording.task,
-            frames=numbers - offset,
-            labels=labels,
-            source=recording.images.source,
-            landmarks=landmarks,
-            numbers=numbers,
-        )
 
 
 def _number(task: str) -> int:
