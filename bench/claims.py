@@ -13,19 +13,18 @@ whatever runs it is not to be tried for ever.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ._claim_files import Claim, claim_files, create_claim, last_claim, write_claim
 from ._processes import is_gone, this_process
-from .files import RecordError, cannot_write, whole_file
+from .files import RecordError
 
 BEAT = 10.0
 """Seconds between heartbeats."""
@@ -39,39 +38,6 @@ class ClaimLost(Exception):
     """Somebody else has taken the cell over, as this process showed no sign of life."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A process's hold on a cell. Times are UTC epoch seconds by the clock of its machine."""
-
-    folder: Path
-    number: int
-    """Which of the folder's claims this is; higher ones came later."""
-    token: str = ""
-    host: str = "unknown"
-    pid: int = 0
-    process: str = ""
-    """The process among all there are (`this_process`); `launcher` is the one that started it."""
-    launcher: str = ""
-    slot: str = ""
-    started: float = 0.0
-    heartbeat: float = 0.0
-    step: int = 0
-    total: int = 0
-    loss: float | None = None
-    """The last training loss; `rate` is in frames a second."""
-    rate: float = 0.0
-    losses: int = 0
-    """How many processes were seen to die of this cell."""
-    released: bool = False
-    changed: int = field(default=0, compare=False)
-    """The file's modification time in nanoseconds, by the clock of the disk's machine."""
-
-    @property
-    def path(self) -> Path:
-        """The claim's file."""
-        return self.folder / f"claim-{self.number}.json"
-
-
 def claim(
     folder: Path, slot: str = "", watch: Watch | None = None, launcher: str = ""
 ) -> Claim | None:
@@ -81,7 +47,7 @@ def claim(
     else gives it up), or that `watch` has seen stand still. Raises RecordError if the folder cannot
     be written.
     """
-    last = _last(folder)
+    last = last_claim(folder)
     if last and not (last.released or _orphaned(last) or (watch and watch.stale(last))):
         return None
     now = time.time()
@@ -98,7 +64,7 @@ def claim(
         heartbeat=now,
         losses=last.losses if last else 0,
     )
-    return mine if _create(mine) else None
+    return mine if create_claim(mine) else None
 
 
 def give_up(lost: Claim) -> bool:
@@ -107,7 +73,7 @@ def give_up(lost: Claim) -> bool:
     False if somebody else has the cell by now. Raises RecordError if the folder cannot be written.
     """
     freed = replace(lost, number=lost.number + 1, losses=lost.losses + 1, released=True)
-    return _create(replace(freed, token=uuid.uuid4().hex))
+    return create_claim(replace(freed, token=uuid.uuid4().hex))
 
 
 def read_claim(folder: Path) -> Claim | None:
@@ -115,7 +81,7 @@ def read_claim(folder: Path) -> Claim | None:
 
     Whether its process still lives is another question: `is_dead`, `seems_lost`, `Watch`.
     """
-    last = _last(folder)
+    last = last_claim(folder)
     return None if last is None or last.released else last
 
 
@@ -127,7 +93,7 @@ def renew(held: Claim, **news: Any) -> Claim:
     check(held)
     beat = replace(held, heartbeat=time.time(), **news)
     try:
-        _write(beat)
+        write_claim(beat)
     except RecordError:
         # a full disk is no reason to look dead: touching the file needs no space
         with suppress(OSError):
@@ -137,7 +103,7 @@ def renew(held: Claim, **news: Any) -> Claim:
 
 def check(held: Claim) -> None:
     """Raise ClaimLost if the cell is somebody else's by now."""
-    last = _last(held.folder)
+    last = last_claim(held.folder)
     if last is None or last.token != held.token:
         by = f" by {last.host}, process {last.pid}" if last else ""
         raise ClaimLost(f"{held.folder.name} was taken over{by}")
@@ -148,10 +114,10 @@ def release(held: Claim, *, over: bool) -> None:
     try:
         check(held)
         if over:
-            for path in _files(held.folder):
+            for path in [*claim_files(held.folder), *held.folder.glob(".claim-*")]:
                 path.unlink(missing_ok=True)
         else:
-            _write(replace(held, released=True))
+            write_claim(replace(held, released=True))
     except (ClaimLost, RecordError, OSError):
         return  # what cannot be given back is taken over once this process is gone
 
@@ -172,25 +138,6 @@ def seems_lost(claimed: Claim, now: float | None = None) -> bool:
     """
     now = time.time() if now is None else now
     return is_dead(claimed) or now - claimed.heartbeat > PATIENCE
-
-
-def _optional(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-_KINDS: dict[str, Callable[[Any], Any]] = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "float | None": _optional,
-}
-_TOLD = {
-    item.name: _KINDS[str(item.type)]
-    for item in fields(Claim)
-    if item.name not in ("folder", "number", "changed")
-}
-"""What a claim's file says; the rest is where it lies."""
 
 
 class Watch:
@@ -214,71 +161,3 @@ class Watch:
         still = before[3] + min(now - before[2], BEAT)
         self._seen[claimed.folder] = (claimed, claimed.changed, now, still)
         return still >= self.patience
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    yield from folder.glob("claim-*.json")
-
-
-def _last(folder: Path) -> Claim | None:
-    numbers = [path.stem.partition("-")[2] for path in _files(folder)]
-    highest = max((int(number) for number in numbers if number.isdigit()), default=0)
-    return _read(Claim(folder=folder, number=highest)) if highest else None
-
-
-def _read(blank: Claim) -> Claim | None:
-    """Fill in a claim from its file; one that makes no sense stays blank, and is watched."""
-    try:
-        changed = blank.path.stat().st_mtime_ns
-        text = blank.path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None  # its owner is through
-    try:
-        values = json.loads(text)
-        told = {name: kind(values[name]) for name, kind in _TOLD.items()}
-    except (ValueError, TypeError, KeyError):
-        return replace(blank, changed=changed)
-    return replace(blank, changed=changed, **told)
-
-
-def _content(held: Claim) -> str:
-    return json.dumps({name: getattr(held, name) for name in _TOLD}) + "\n"
-
-
-def _create(mine: Claim) -> bool:
-    """Create the claim's file with all its content, unless it exists."""
-    draft = mine.folder / f".claim-{mine.token}.tmp"
-    try:
-        mine.folder.mkdir(parents=True, exist_ok=True)
-        draft.write_text(_content(mine), encoding="utf-8")
-        return _link(draft, mine)
-    except OSError as error:
-        raise cannot_write(mine.path, error) from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def _link(draft: Path, mine: Claim) -> bool:
-    try:
-        os.link(draft, mine.path)
-    except FileExistsError:
-        # a network disk may have done it and lost the answer
-        return draft.stat().st_nlink == 2
-    except OSError:
-        return _create_without_links(mine)
-    return True
-
-
-def _create_without_links(mine: Claim) -> bool:
-    try:
-        with mine.path.open("x", encoding="utf-8") as stream:
-            stream.write(_content(mine))
-    except FileExistsError:
-        return False
-    return True
-
-
-def _write(held: Claim) -> None:
-    with whole_file(held.path) as stream:
-        stream.write(_content(held))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench import claims
+from bench import _claim_files, claims
 from bench._processes import _began, this_process
 from bench.claims import (
     ClaimLost,
@@ -203,7 +203,7 @@ def test_one_look_guesses_by_the_clocks(tmp_path, clock):
 def test_the_one_that_was_taken_over_learns_it_and_does_no_harm(tmp_path):
     slow = claim(tmp_path)
     heir = replace(slow, number=2, token="heir")
-    heir.path.write_text(claims._content(heir))
+    _claim_files.write_claim(heir)
     with pytest.raises(ClaimLost, match="taken over by"):
         renew(slow, step=1)
     release(slow, over=True)
@@ -227,7 +227,7 @@ def test_a_full_disk_stops_no_heart(tmp_path, monkeypatch):
     held = claim(tmp_path)
     before = read_claim(tmp_path)
     os.utime(held.path, (1, 1))
-    monkeypatch.setattr(claims, "_write", _no_space)
+    monkeypatch.setattr(claims, "write_claim", _no_space)
     renew(held, step=1)
     assert read_claim(tmp_path).changed >= before.changed
 
@@ -240,7 +240,7 @@ def test_a_disk_without_links_serves_as_well(tmp_path, monkeypatch):
     def refuse(*paths):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(claims.os, "link", refuse)
+    monkeypatch.setattr(_claim_files.os, "link", refuse)
     got = all_at_once(lambda: claim(tmp_path))
     assert sum(held is not None for held in got) == 1
     assert read_claim(tmp_path).pid == os.getpid()
@@ -253,7 +253,7 @@ def test_a_link_whose_answer_was_lost_still_counts(tmp_path, monkeypatch):
         link(*paths)
         raise FileExistsError(17, "File exists")
 
-    monkeypatch.setattr(claims.os, "link", link_and_deny)
+    monkeypatch.setattr(_claim_files.os, "link", link_and_deny)
     assert claim(tmp_path) is not None
 
 
