@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .grids import Planned
 from .records import Record
 
 _LISTED = 4
@@ -20,15 +21,14 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def identity_of(record: Record) -> dict[str, Any]:
-    """Return what a record's cell is: place in the grid, knobs, hashes, code."""
-    parts = {"config": record.config, "hashes": record.hashes, "code": record.code}
-    return {**record.cell, **parts}
+def identity_of(cell: Record | Planned) -> dict[str, Any]:
+    """Return what a cell is: place in the grid, knobs, hashes, code."""
+    return {**cell.cell, "config": cell.config, "hashes": cell.hashes, "code": cell.code}
 
 
-def differences(first: Record, second: Record) -> list[str]:
+def differences(first: Record | Planned, second: Record | Planned) -> list[str]:
     """List what differs between two cells (not what came of them): a line a knob, hash, version."""
-    sides = [dict(flat({**identity_of(r), "environment": _setting(r)})) for r in (first, second)]
+    sides = [dict(flat({**identity_of(c), "environment": _setting(c)})) for c in (first, second)]
     return [
         f"{key}: {sides[0].get(key, '(absent)')} | {sides[1].get(key, '(absent)')}"
         for key in dict.fromkeys([*sides[0], *sides[1]])
@@ -36,8 +36,9 @@ def differences(first: Record, second: Record) -> list[str]:
     ]
 
 
-def _setting(record: Record) -> dict[str, Any]:
-    return {name: record.environment.get(name) for name in ("device", "versions", "deterministic")}
+def _setting(cell: Record | Planned) -> dict[str, Any]:
+    environment = cell.environment if isinstance(cell, Record) else {}
+    return {name: environment.get(name) for name in ("device", "versions", "deterministic")}
 
 
 def unlike(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

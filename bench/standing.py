@@ -30,6 +30,11 @@ class Standing:
     grid: Grid | None = None
 
     @property
+    def told(self) -> Record | Planned | None:
+        """What tells of the cell itself: its record, or else the grid that asked for it."""
+        return self.record or self.planned
+
+    @property
     def left(self) -> float:
         """Share of the cell's training that is still to do, as far as it is known."""
         if self.record:

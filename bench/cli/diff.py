@@ -14,9 +14,11 @@ def command(
     second: Annotated[str, typer.Argument(help="Another one.")],
     results: opt.Results = opt.RESULTS,
 ) -> None:
-    """Print every knob, hash and version in which two recorded cells differ."""
+    """Print every knob, hash, file of code and version in which two cells differ."""
     from bench.differences import differences
-    from bench.explain import find_record
+    from bench.explain import find
 
-    lines = differences(find_record(results, first), find_record(results, second))
-    typer.echo("\n".join(lines) or "no difference")
+    one, other = (find(results, name).told for name in (first, second))
+    assert one
+    assert other
+    typer.echo("\n".join(differences(one, other)) or "no difference")

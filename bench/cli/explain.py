@@ -13,7 +13,7 @@ def command(
     cell: Annotated[str, typer.Argument(help="A cell's id, or the beginning of one.")],
     results: opt.Results = opt.RESULTS,
 ) -> None:
-    """Print what a recorded cell trained on, with which knobs, and what came of it."""
-    from bench.explain import explain, find_record
+    """Print what a cell is, with which knobs, what its id is the hash of, and what came of it."""
+    from bench.explain import explain, find
 
-    typer.echo(explain(find_record(results, cell)))
+    typer.echo(explain(find(results, cell)))

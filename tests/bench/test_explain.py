@@ -6,10 +6,14 @@ import pytest
 
 from bench.config import UsageError
 from bench.differences import differences
-from bench.explain import explain, find_record
+from bench.explain import HASHED, explain, find
+from bench.grids import write_grid
 from bench.records import write_record
+from bench.standing import Standing
+from bench.study import make_study
 from tests.bench.report_records import record as fabricated
 from tests.bench.report_records import unfinished
+from tests.bench.test_plan import cell
 
 
 def keep(results, *records):
@@ -17,17 +21,21 @@ def keep(results, *records):
         write_record(results / "runs" / record.id, record)
 
 
+def standing(record):
+    return Standing(id=record.id, state=record.status, record=record)
+
+
 def refusal(results, name):
     with pytest.raises(UsageError) as caught:
-        find_record(results, name)
+        find(results, name)
     return str(caught.value)
 
 
 def test_a_cell_is_found_by_the_beginning_of_its_id(tmp_path):
     one, other = fabricated(fold=0), fabricated(fold=1)
     keep(tmp_path, one, other)
-    assert find_record(tmp_path, one.id) == one
-    assert find_record(tmp_path, "synthetic-quick-ks-r0.1-f1") == other
+    assert find(tmp_path, one.id).record == one
+    assert find(tmp_path, "synthetic-quick-ks-r0.1-f1").record == other
 
 
 def test_a_beginning_of_many_names_some_and_counts_the_rest(tmp_path):
@@ -55,22 +63,48 @@ def test_no_records_are_said_to_be_none(tmp_path):
 
 
 def test_a_record_is_spelt_out():
-    lines = explain(fabricated(f1=[0.25, 0.75], warnings=["the sky falls"])).splitlines()
+    lines = explain(standing(fabricated(f1=[0.25, 0.75], warnings=["the sky falls"]))).splitlines()
     assert lines[0] == "synthetic-quick-ks-r0.1-f0-s0"
     assert "  method = ks" in lines
     assert "status  done" in lines
     assert "F1 (last, step 10)  50.00" in lines
     assert "  method.alpha = 0.5" in lines
     assert "  train.lr = 0.01" in lines
-    assert "  mask = mask-0.1-0-0" in lines
+    assert f"  mask = mask-0.1-0-0  {HASHED['mask']}" in lines
+    assert lines[2].startswith("ks on synthetic: 10 % of the coded frames labelled (rule sparse)")
     assert "warning  the sky falls" in lines
 
 
 def test_a_failed_record_comes_with_its_reason_and_its_traceback_last():
-    text = explain(unfinished("failed", "it broke", traceback="Traceback: here\nand there"))
+    text = explain(
+        standing(unfinished("failed", "it broke", traceback="Traceback: here\nand there"))
+    )
     assert "status  failed\nreason  it broke" in text
     assert text.endswith("Traceback: here\nand there")
     assert "F1" not in text
+
+
+def test_a_cell_that_was_only_asked_for_is_spelt_out_too(tmp_path):
+    planned = cell(tmp_path, "supervised", "0.05")
+    write_grid(make_study(methods=["supervised"], results=tmp_path), [planned], "run")
+    lines = explain(find(tmp_path, planned.id)).splitlines()
+    assert "status  missing" in lines
+    assert lines[2].startswith("supervised on synthetic: 5 % of the coded frames labelled")
+    assert lines[3].startswith("Trained for 800 steps of 16 clips with adamw at 0.006 (one-cycle)")
+    assert f"  cell = {planned.hashes['cell']}  {HASHED['cell']}" in lines
+
+
+def test_a_cell_of_which_nothing_tells_is_said_to_be_one(tmp_path):
+    (tmp_path / "runs" / "begun").mkdir(parents=True)
+    (tmp_path / "runs" / "begun" / "checkpoint.pt").write_bytes(b"")
+    assert refusal(tmp_path, "beg").startswith("begun has no record yet, and no file in grids/")
+
+
+def test_changed_code_is_told_by_its_files():
+    one, other = (
+        fabricated(code={"methods/ks.py": code, "bench/train.py": "same"}) for code in ("a", "b")
+    )
+    assert differences(one, other) == ["code.methods/ks.py: a | b"]
 
 
 def test_differences_are_knobs_hashes_and_versions_and_never_scores():
