@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -96,7 +97,7 @@ def read_table(
     except OSError as error:
         why = error.strerror or "it is damaged"
         raise DatasetCorrupt(file, None, f"it cannot be read: {why}") from error
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, csv.Error) as error:
         why = " ".join(str(error).split())
         raise DatasetCorrupt(file, None, f"this is no {kind} ({why})") from error
 
@@ -106,6 +107,7 @@ def _read_csv(
 ) -> Table:
     header = [str(name) for name in pd.read_csv(file, nrows=0, **_CSV).columns]
     columns = choose(header)
+    _check_cells(file, columns)
     data = pd.read_csv(
         file,
         usecols=columns,
@@ -116,6 +118,24 @@ def _read_csv(
         **_CSV,
     )
     return Table(file, data.dropna(how="all"), 2)
+
+
+def _check_cells(file: Path, columns: list[str]) -> None:
+    """Refuse rows that are too long or short: pandas would fill or cut them, and labels move.
+
+    Empty cells at the end, and empty rows, do no harm.
+    """
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        rows = csv.reader(stream, skipinitialspace=True)
+        header = next((row for row in rows if any(row)), [])
+        for name in columns:
+            if header.count(name) > 1:
+                raise DatasetCorrupt(file, rows.line_num, f"there are two columns {name}")
+        width = len(header)
+        for row in rows:
+            if len(row) != width and any(row) and (len(row) < width or any(row[width:])):
+                what = f"{len(row)} cells, but the header has {width}"
+                raise DatasetCorrupt(file, rows.line_num, what)
 
 
 def _read_parquet(

@@ -475,6 +475,35 @@ def test_a_header_that_lacks_something_is_refused(old, new, expected, tmp_path):
     assert complaint(tmp_path).startswith(f"{file}, {expected}")
 
 
+@pytest.mark.parametrize("ragged", ["surplus", "lacking", "cut"])
+def test_a_row_with_too_many_or_too_few_cells_is_named(ragged, tmp_path):
+    file = write(tmp_path, make(tmp_path))
+    lines = file.read_text().splitlines()
+    if ragged == "surplus":
+        lines[3] = lines[3].replace("smile-3", "smile,3")
+    elif ragged == "lacking":
+        lines[3] = lines[3].rpartition(",")[0]
+    else:
+        lines = [*lines[:3], lines[3][:20]]
+    file.write_text("\n".join(lines))
+    count = {"surplus": 9, "lacking": 7, "cut": 1}[ragged]
+    assert complaint(tmp_path) == f"{file}, line 4: {count} cells, but the header has 8"
+
+
+def test_empty_cells_and_rows_of_a_spreadsheet_do_no_harm(tmp_path):
+    file = write(tmp_path, make(tmp_path))
+    plain = {name: sequence.labels.tolist() for name, sequence in read(tmp_path).items()}
+    text = file.read_text().replace("\n", ",,\n").replace("AU12,,", "AU12")
+    file.write_text(text + ",,,,,,,,,\n,,,\n\n")
+    assert {name: sequence.labels.tolist() for name, sequence in read(tmp_path).items()} == plain
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    file = write(tmp_path, make(tmp_path))
+    file.write_text(file.read_text().replace("AU4,AU12", "AU4,AU4", 1))
+    assert complaint(tmp_path) == f"{file}, line 1: there are two columns AU4"
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
