@@ -264,7 +264,8 @@ def kill(folder: Path, kills: int, seed: int) -> str:
     while left:
         left -= killing.one_grid(min(left, 25))
         grids += 1
-        print(f"{kills - left} kills, {killing.cells} cells compared", flush=True)  # noqa: T201
+        at = ", ".join(f"{count} {what}" for what, count in killing.moments.most_common())
+        print(f"{kills - left} kills ({at}), {killing.cells} cells compared", flush=True)  # noqa: T201
     lines = [
         f"{kills} kills of {grids} grids (seed {seed}) in {time.monotonic() - began:.0f} s: "
         f"{killing.cells} cells, each as if never killed",
