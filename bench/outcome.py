@@ -50,9 +50,15 @@ def write_predictions(cell: Cell, assembly: Assembly, predictions: Predictions) 
 
 
 def write_history(cell: Cell, trainer: Trainer) -> None:
-    """Write `history.jsonl`: mean losses and learning rate, a line every few steps."""
+    """Write `history.jsonl`: mean losses, metrics and learning rate, a line every few steps.
+
+    Where pseudo labels were used since the line before, `audit` says how right they were.
+    """
+    audits = {row["step"]: row for row in trainer.audit.rows}
     with whole_file(cell.folder / "history.jsonl") as stream:
-        stream.writelines(json.dumps(row) + "\n" for row in trainer.history)
+        for row in trainer.history:
+            found = {k: v for k, v in audits.get(row["step"], {}).items() if k != "step"}
+            stream.write(json.dumps(row | ({"audit": found} if found else {})) + "\n")
 
 
 def done(

@@ -150,6 +150,7 @@ class Trainer:
             if not all(map(math.isfinite, losses[-1].values())):
                 raise NonFiniteLoss(step, losses[-1])
         self._pending.clear()
+        self.audit.look(self.step, metrics)
         self.last_loss = sum(_means(losses).values())
         self.history.append(
             {

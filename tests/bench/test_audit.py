@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,47 @@ def test_scores_are_those_of_scikit_learn_on_the_used_and_known_labels():
 
 
 def test_a_method_without_pseudo_labels_has_no_audit():
-    assert Audit(2).summary() == {}
+    audit = Audit(2)
+    audit.look(20)
+    assert audit.summary() == {}
+    assert audit.rows == []
+
+
+def test_each_look_scores_what_came_since_the_one_before():
+    audit, rng = Audit(2), np.random.default_rng(1)
+    for step in (20, 40):
+        truth, targets, used = taken(audit, rng)
+        audit.look(step)
+        known = used & (truth >= 0)
+        expected = (truth == targets)[known].mean()
+        assert audit.rows[-1]["overall_accuracy"] == pytest.approx(expected, abs=1e-4)
+    audit.look(60)  # nothing was pseudo-labelled since
+    assert [row["step"] for row in audit.rows] == [20, 40]
+
+
+def test_metrics_are_averaged_over_the_steps_that_logged_them():
+    audit = Audit(2)
+    audit.look(2, [{"gate": 0.5}, {"gate": math.nan}, {}])
+    audit.look(4, [{"gate": 1.0, "order_accuracy": 0.25}, {"gate": 0.9}])
+    found = audit.summary()["metrics"]
+    assert found["gate"] == {"mean": pytest.approx(0.8), "last": pytest.approx(0.95)}
+    assert found["order_accuracy"] == {"mean": 0.25, "last": 0.25}
+
+
+def test_an_audit_goes_on_from_its_state_as_if_it_had_not_stopped():
+    rng, other = np.random.default_rng(2), np.random.default_rng(2)
+    whole, first = Audit(2), Audit(2)
+    for audit, stream in ((whole, rng), (first, other)):
+        taken(audit, stream)
+        audit.look(20, [{"gate": 0.5}])
+        taken(audit, stream)
+    second = Audit(2)
+    second.load_state_dict(first.state_dict())
+    for audit, stream in ((whole, rng), (second, other)):
+        taken(audit, stream)
+        audit.look(40, [{"gate": 0.25}])
+    assert whole.rows == second.rows
+    assert whole.summary() == second.summary()
 
 
 def test_an_au_that_was_never_used_has_no_accuracy():
