@@ -18,7 +18,7 @@ _CLIPS = 6
 def _clips(bed: Bed) -> tuple[Tensor, Tensor | None]:
     """Return test clips (B, T, 3, S, S) and their landmarks, if the method needs them."""
     assembly = bed.reference.assembly
-    length = assembly.method.needs.clip_len
+    length = assembly.method.test_clip_len
     table, pixels = assembly.table, assembly.pixels
     coded = np.concatenate([s.start + np.flatnonzero(s.coded) for s in assembly.test])
     keys = coded[:: max(1, len(coded) // _CLIPS)][:_CLIPS]

@@ -138,6 +138,7 @@ def _on(batch: Batch, place: str) -> Batch:
         labels=batch.labels.to(place),
         clips=moved(batch.clips),
         unlabelled=moved(batch.unlabelled),
+        known=None if batch.known is None else batch.known.to(place),
         landmarks=None if batch.landmarks is None else batch.landmarks.to(place),
     )
 

@@ -114,7 +114,7 @@ def _predict_group(
     rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in group])
     coded = rows[np.concatenate([s.coded for s in group])]
     features = _encode(method, pixels, table, rows, at_once)
-    length = method.needs.clip_len
+    length = method.test_clip_len
     clips = np.searchsorted(rows, clip_rows(table, coded, length // 2, length, stride))
     logits = [
         method.head(features[torch.from_numpy(part).to(features.device)])

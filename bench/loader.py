@@ -91,6 +91,7 @@ class Loader:
             slot=where.slot,
             clips=_as_clips(beside, count) if needs.clips else {},
             unlabelled=dict(beside.items()) if needs.unlabelled_ratio else {},
+            known=self._known(where) if needs.known_labels else None,
             landmarks=self._landmarks(where.keys, key_draw) if needs.landmarks else None,
         )
         return batch, self._hidden(where)
@@ -105,6 +106,12 @@ class Loader:
     def _labels(self, rows: Rows) -> Tensor:
         labels = self.sampler.table.labels[rows].astype(np.float32)
         return torch.from_numpy(labels).to(self.pixels.device, non_blocking=True)
+
+    def _known(self, where: Indices) -> Tensor:
+        """Return the labels (B, T, A) of the clips' frames that the budget pays for."""
+        labels = self._labels(where.extra)
+        hidden = torch.from_numpy(~self.sampler.labelled[where.extra]).to(labels.device)
+        return labels.masked_fill(hidden[:, None], UNCODED).unflatten(0, (len(where.keys), -1))
 
     def _landmarks(self, rows: Rows, draw: Draw) -> Tensor | None:
         landmarks = self.sampler.table.landmarks

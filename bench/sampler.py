@@ -147,13 +147,14 @@ class Sampler:
     ):
         self.table, self.keys, self.needs = table, keys, needs
         self.data, self.batch_size, self.pairing = data, batch_size, pairing
-        labelled = np.zeros(len(table.labels), dtype=bool)
-        labelled[keys] = True
+        self.labelled = np.zeros(len(table.labels), dtype=bool)
+        """(R,) whether the budget pays for a frame's label."""
+        self.labelled[keys] = True
         # Frames of the coded range whose label was not bought; what nobody coded stays out, so that
         # no unlabelled frame is left at 100 % labels, as in the datasets of the paper.
         self.pool = np.zeros(len(table.labels), dtype=bool)
         self.pool[train_rows] = True
-        self.pool &= table.coded & ~labelled
+        self.pool &= table.coded & ~self.labelled
         self._batches: Iterator[Rows] = iter(())
         self._next_step = -1
 

@@ -36,6 +36,8 @@ class Needs:
     """Whether whole clips come (`Batch.clips`)."""
     unlabelled_ratio: int = 0
     """Unlabelled frames a key frame (`Batch.unlabelled`), drawn from its clip; 0 = none."""
+    known_labels: bool = False
+    """Whether labels of other key frames in the clips come (`Batch.known`)."""
     landmarks: bool = False
     """Whether the key frame's 68 landmarks come, moved with the augmentation."""
     one_clip_per_sequence: bool = False
@@ -63,6 +65,9 @@ class Batch:
     unlabelled: Mapping[str, Tensor] = field(default_factory=dict)
     """view -> (U, 3, H, W), if `needs.unlabelled_ratio`; the same U frames in every view. U may be
     0: frames whose label the budget pays for are not in the pool, so at 100 % labels none is."""
+    known: Tensor | None = None
+    """(B, T, A) labels of those frames of the clips that are key frames themselves, -1 of all
+    others, if `needs.known_labels`."""
     landmarks: Tensor | None = None
     """(B, 68, 2) in pixels of `key`, if `needs.landmarks` and the dataset has them."""
 
@@ -141,6 +146,14 @@ class Method(nn.Module):
         """Detached scalars of the last step, logged beside the losses by their names."""
         self.warnings: list[str] = []
         """Sentences about what the method had to do without; they stand in the record."""
+
+    @property
+    def test_clip_len(self) -> int:
+        """Frames of a clip in testing, the key frame in the middle; those of training by default.
+
+        Each frame is encoded once however many clips it is in.
+        """
+        return self.needs.clip_len
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return named scalar losses, already weighted: the loop adds them up."""

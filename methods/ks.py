@@ -71,6 +71,8 @@ class KnowledgeSpreader(Method):
         """Least confidence under `gate: threshold`, 0.5..1."""
         labeller: Literal["self", "ensemble", "teacher", "temporal"] = "self"
         """Who makes pseudo labels: the student, all students' mean, S_a, or T_b's token [7]."""
+        use_known_labels: bool = False
+        """Whether a neighbour's bought label replaces its pseudo label, whatever the gate [26]."""
         temporal_pseudo: bool = False
         """Whether they also teach T_b's other tokens [8]."""
         shuffle: Literal["features", "pre_student"] = "features"
@@ -82,7 +84,9 @@ class KnowledgeSpreader(Method):
         batch_norm: Literal["joint", "separate"] = "joint"
         """Key frames and clips in one forward, or in two."""
 
-    needs = Needs(clip_len=5, key="cyclic", key_view="weak2", views=("weak",), clips=True)
+    needs = Needs(
+        clip_len=5, key="cyclic", key_view="weak2", views=("weak",), clips=True, known_labels=True
+    )
     variants: ClassVar[Variants] = {
         "transformer->mlp": {"spatial": "mlp", "temporal": "mlp"},
         "mlp": {"spatial": "mlp", "temporal": "mlp"},
@@ -96,6 +100,7 @@ class KnowledgeSpreader(Method):
         "hard_threshold": {"gate": "threshold"},
         "naive_pseudo_label": {"gate": "open"},
         "pre_student": {"shuffle": "pre_student"},
+        "known_labels": {"use_known_labels": True},
         "k2": {"layers": 1, "head_layers": 2, "student_layers": 2},
     }
 
@@ -151,7 +156,7 @@ class KnowledgeSpreader(Method):
             losses["order"] = late * self._order_loss(out.order)
         if config.pseudo:
             started = epoch >= config.pseudo_epoch
-            semi = self._semi(out, clips, batch.slot, progress) if started else None
+            semi = self._semi(out, clips, batch, progress) if started else None
             losses["pseudo"] = torch.zeros_like(losses["au"]) if semi is None else late * semi
         return losses
 
@@ -203,7 +208,7 @@ class KnowledgeSpreader(Method):
         self.metrics["order_accuracy"] = ((order >= 0) == truth.bool()).float().mean()
         return F.binary_cross_entropy_with_logits(order, truth)
 
-    def _semi(self, out: Outputs, clips: Tensor, slot: int, progress: Progress) -> Tensor:
+    def _semi(self, out: Outputs, clips: Tensor, batch: Batch, progress: Progress) -> Tensor:
         """Return L_semi: the sum over inactive slots of the mean over clips of gate times wBCE."""
         config, shape = self.config, out.z_q.shape
         source = self.net.labeller(config.labeller, out, clips).flatten(0, 1)
@@ -214,13 +219,24 @@ class KnowledgeSpreader(Method):
         if out.order is not None:
             used = used & (out.order[0].sigmoid() < 0.5)[:, None, None]
         self.metrics["gate"] = used.float().mean()
-        inactive = torch.arange(shape[1], device=used.device) != slot
+        inactive = torch.arange(shape[1], device=used.device) != batch.slot
         used = (used & inactive[:, None]).flatten(0, 1)
         if progress.audit is not None:
             progress.audit(targets, used)
+        if config.use_known_labels and batch.known is not None:
+            known = batch.known.flatten(0, 1)
+            targets = torch.where(known >= 0, known, targets)
+            bought = (batch.known >= 0) & inactive[:, None]
+            used = used | bought.flatten(0, 1)
         taught = [out.z_q] if out.z_b is None or not config.temporal_pseudo else [out.z_q, out.z_b]
         elements = [self.au_loss(z.flatten(0, 1), targets, reduction="none") for z in taught]
         return self._scaled((sum(elements) * used).sum() / (shape[0] * shape[2]))
+
+    @property
+    def test_clip_len(self) -> int:
+        """Frames of a clip in testing: with `test_slots: all`, whatever a slot's window holds."""
+        slots = self.task.clip_len
+        return 2 * slots - 1 if self.config.test_slots == "all" else slots
 
     def encode(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Encode frames (N, 3, H, W) -> (N, F)."""

@@ -57,6 +57,22 @@ def test_predictions_are_those_of_clips_one_by_one():
     assert np.allclose(predictions.probabilities, expected.detach().numpy(), atol=1e-6)
 
 
+def test_a_method_may_look_further_in_testing_than_in_training():
+    class Far(Temporal):
+        test_clip_len = 9
+
+        def head(self, features):
+            assert features.shape[1] == 9
+            return self.fc(features.mean(dim=1))
+
+    table, method = toys.table(), Far()
+    predictions = predict(method, toys.pixels(), table, sequences(table.labels))
+    rows = clip_rows(table, np.arange(59), 4, 9)
+    colours = normalise(toys.pixels().gather(rows.ravel())).mean(dim=(2, 3)).reshape(59, 9, 3)
+    expected = method.fc(colours.mean(dim=1)).sigmoid()
+    assert np.allclose(predictions.probabilities, expected.detach().numpy(), atol=1e-6)
+
+
 def test_each_frame_is_encoded_once():
     table, method = toys.table(), Temporal()
     predict(method, toys.pixels(), table, sequences(table.labels))

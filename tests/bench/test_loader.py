@@ -100,3 +100,32 @@ def test_pixels_are_gathered_in_the_order_of_the_rows():
     rows = np.array([5, 0, 58, 5])
     assert np.array_equal(pixels.gather(rows).numpy(), pixels.images[rows])
     assert normalise(pixels.gather(rows)).shape == (4, 3, toys.SIDE, toys.SIDE)
+
+
+def test_known_labels_are_those_of_key_frames_only():
+    needs = Needs(clip_len=5, key="cyclic", clips=True, known_labels=True)
+    every_second = np.arange(0, 59, 2)
+    loader = toys.loader(needs=needs)
+    loader.sampler = type(loader.sampler)(
+        toys.table(),
+        every_second,
+        np.arange(59),
+        needs=needs,
+        data=loader.sampler.data,
+        batch_size=4,
+        pairing=toys.PAIRING,
+    )
+    batch, hidden = loader.batch(1)
+    rows = loader.sampler.indices(1).extra.reshape(4, 5)
+    assert batch.known is not None
+    for clip, slot in np.ndindex(4, 5):
+        row, found = rows[clip, slot], batch.known[clip, slot].numpy()
+        expected = toys.table().labels[row] if row % 2 == 0 else [-1] * toys.AUS
+        assert np.array_equal(found, expected)
+    assert torch.equal(batch.known[:, batch.slot], batch.labels)
+    # what is known is not hidden, and the other way round
+    assert not ((batch.known.flatten(0, 1).numpy() >= 0) & (hidden.labels >= 0)).any()
+
+
+def test_known_labels_come_only_if_asked_for():
+    assert toys.loader(needs=CLIPS).batch(0)[0].known is None

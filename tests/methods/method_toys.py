@@ -53,6 +53,7 @@ def make_batch(
         labels=labels,
         slot=seed % needs.clip_len if needs.key == "cyclic" else needs.clip_len // 2,
         clips={view: images(clips, needs.clip_len) for view in needs.views} if needs.clips else {},
+        known=torch.full((clips, needs.clip_len, aus), -1.0) if needs.known_labels else None,
         unlabelled={view: images(unlabelled) for view in needs.views} if unlabelled else {},
     )
 

@@ -44,6 +44,7 @@ def on_meta(batch: Batch) -> Batch:
         labels=batch.labels.to("meta"),
         clips={view: frames.to("meta") for view, frames in batch.clips.items()},
         unlabelled={view: frames.to("meta") for view, frames in batch.unlabelled.items()},
+        known=batch.known.to("meta") if batch.known is not None else None,
         landmarks=batch.landmarks.to("meta") if batch.landmarks is not None else None,
     )
 

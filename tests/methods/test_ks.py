@@ -374,6 +374,37 @@ def test_slots_averaged_in_testing_see_the_frame_at_each_of_them() -> None:
     z_b = [method.net.classify_clips(features[:, 4 - s : 9 - s])[:, s] for s in range(5)]
     expected = (z_a + torch.stack(z_b).mean(0)) / 2
     torch.testing.assert_close(method.head(features), expected)
+    assert method.test_clip_len == 9
+    assert build().test_clip_len == 5
+
+
+def test_known_labels_take_the_place_of_pseudo_labels_and_pass_every_gate() -> None:
+    """With each neighbour's label bought, L_semi is a BCE of the inactive students (0.5)."""
+    batch = make_batch(KS.needs, seed=3)
+    known = torch.randint(0, 2, (4, 5, 4), generator=torch.Generator().manual_seed(4)).float()
+    known[0, 1, 2] = -1  # not bought, and no pseudo label is as sure as this threshold
+    method = build(use_known_labels=True, gate="threshold", threshold=1.0)
+    logits: list[torch.Tensor] = []
+    method.net.student_logits.register_forward_hook(lambda *a: logits.append(a[2].detach()))
+    found = method.losses(replace(batch, known=known), make_progress(50, 100))["pseudo"]
+    z, y = logits[0].double().numpy(), known.double().numpy()
+    bce = np.logaddexp(0, z) - y * z
+    counted = (y >= 0) & (np.arange(5) != batch.slot)[None, :, None]
+    weights = method.au_loss.weights
+    assert weights is not None
+    expected = (bce * counted * weights.double().numpy()).sum() / (4 * 4)
+    assert found.item() == pytest.approx(method.config.lambda_ * expected, rel=1e-5)
+
+
+def test_known_labels_have_no_say_unless_asked_for() -> None:
+    batch = make_batch(KS.needs, seed=3)
+    found = []
+    for label in (0.0, 1.0):
+        method = build()
+        torch.manual_seed(1)
+        known = torch.full((4, 5, 4), label)
+        found.append(method.losses(replace(batch, known=known), make_progress(50, 100))["pseudo"])
+    assert torch.equal(*found)
 
 
 def test_impossible_settings_are_named() -> None:
