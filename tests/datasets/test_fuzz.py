@@ -311,22 +311,18 @@ def test_the_datasets_that_are_mutated_are_read_to_begin_with(name: str) -> None
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_mutated_file_is_read_or_refused_in_a_sentence(name: str) -> None:
+@FUZZ
+@given(data=st.data())
+def test_a_mutated_file_is_read_or_refused_in_a_sentence(name: str, data: st.DataObject) -> None:
     kind, root = KINDS[name], Path(pristine(name).name)
     victim = root / kind.victim
-    whole = victim.read_bytes()
-
-    @FUZZ
-    @given(edits(*kind.kinds))
-    def mutate(changes: list[Edit]) -> None:
-        data = whole
-        for change in changes:
-            data = change.apply(data)
-        victim.write_bytes(data)
-        event(use(kind.reader(root)))
-
+    whole = mutated = victim.read_bytes()
+    changes: list[Edit] = data.draw(edits(*kind.kinds))
+    for change in changes:
+        mutated = change.apply(mutated)
+    victim.write_bytes(mutated)
     try:
-        mutate()
+        event(use(kind.reader(root)))
     finally:
         victim.write_bytes(whole)
 
