@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from .differences import flat, unlike
-from .files import whole_file
+from .files import cannot_read, whole_file
 
 FORMAT = 2
 
@@ -39,14 +39,16 @@ def load_checkpoint(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] |
     """Read a checkpoint into the CPU's memory (random states must be there), or None if none is.
 
     One that is torn, foreign or of another cell raises CheckpointError, naming the file and, if it
-    is another cell's, in what the two differ.
+    is another cell's, in what the two differ. One that the disk does not hand out: CannotRead.
     """
-    if not path.exists():
-        return None
     try:
         content = _read(path)
         made_as, theirs = content["format"], dict(content["identity"])
         state: dict[str, Any] = content["state"]
+    except FileNotFoundError:
+        return None
+    except PermissionError as error:
+        raise cannot_read(path, error) from error
     except Exception as error:
         raise CheckpointError(
             f"{path} is not a whole checkpoint ({type(error).__name__})"

@@ -7,10 +7,11 @@ whole. No file is ever locked.
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,10 +20,41 @@ class RecordError(Exception):
     """A record cannot be read or written: one sentence naming the file."""
 
 
+class CannotRead(RecordError):
+    """The disk does not hand a file out, which may be whole for all that is known."""
+
+
 def cannot_write(path: Path, error: OSError) -> RecordError:
     """Build the error for a file that the disk did not take."""
-    why = error.strerror or error
-    return RecordError(f"cannot write {path}: {why}; free space or change --results")
+    return RecordError(f"cannot write {path}: {error.strerror or error}; {_way_out(path, error)}")
+
+
+def cannot_read(path: Path, error: OSError) -> CannotRead:
+    """Build the error for a file that the disk does not hand out."""
+    return CannotRead(f"cannot read {path}: {error.strerror or error}; {_way_out(path, error)}")
+
+
+def _way_out(path: Path, error: OSError) -> str:
+    if error.errno == errno.EROFS:
+        return "the disk is read-only: change --results"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"it is {_owner(path)}'s: have the folder shared (chmod -R g+rwX, and umask 002 for "
+            "what is to come), or change --results"
+        )
+    return "free space or change --results"
+
+
+def _owner(path: Path) -> str:
+    """Name whose the file is, or the nearest folder above it that can be looked at."""
+    for place in (path, *path.parents):
+        try:
+            return place.owner()
+        except KeyError:
+            return f"user {place.stat().st_uid}"
+        except OSError:
+            continue
+    return "somebody else"
 
 
 @contextmanager
@@ -32,25 +64,23 @@ def whole_file(path: Path, mode: str = "w", *, replace: bool = True) -> Iterator
     Without `replace`, a file that is there by then stays as it is. Raises RecordError naming the
     file when the folder is not writable or the disk is full.
     """
-    temporary: str | None = None
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         make_folder(path.parent)
-        handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
-        )
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as stream:
+        # as any new file, it may be read and written by whom the umask says: folders are shared
+        encoding = None if "b" in mode else "utf-8"
+        with temporary.open(mode.replace("w", "x"), encoding=encoding) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        if replace or not _put_new(Path(temporary), path):
-            Path(temporary).replace(path)
+        if replace or not _put_new(temporary, path):
+            temporary.replace(path)
         _fsync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):  # what kept it from being written may keep it from being removed
+            temporary.unlink()
 
 
 def _put_new(temporary: Path, path: Path) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .differences import flat, identity_of, unlike
-from .files import RecordError, cannot_write, set_aside
+from .files import CannotRead, RecordError, cannot_write, set_aside
 from .identity import digest
 from .records import Record
 from .records import read_record as read_file
@@ -32,7 +32,8 @@ class Plan:
 def make_plan(cells: Sequence[Cell], *, fresh: bool = False, retry_failed: bool = False) -> Plan:
     """Part `cells` by their records; a skipped cell is always tried again: it cost nothing.
 
-    `fresh` does every cell, whatever there is of it.
+    `fresh` does every cell, whatever there is of it. Raises CannotRead for a record that the disk
+    does not hand out.
     """
     todo: list[Cell] = []
     done: list[Record] = []
@@ -41,6 +42,8 @@ def make_plan(cells: Sequence[Cell], *, fresh: bool = False, retry_failed: bool 
     for cell in cells:
         try:
             record = None if fresh else read_record(cell)
+        except CannotRead:
+            raise
         except RecordError as error:
             damaged.append(str(error))
             record = None
@@ -56,12 +59,15 @@ def make_plan(cells: Sequence[Cell], *, fresh: bool = False, retry_failed: bool 
 def read_record(cell: Cell) -> Record | None:
     """Read the cell's record, or None if it has none yet.
 
-    Raises RecordError for one that cannot be read, or that is another cell's.
+    Raises RecordError for one that is not whole or another cell's, and CannotRead.
     """
     path = cell.folder / "record.json"
-    if not path.is_file():
-        return None
-    record = read_file(path)
+    try:
+        record = read_file(path)
+    except CannotRead as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
     if record.id != cell.id:
         raise RecordError(f"{path} is the record of another cell, {record.id}")
     return record
@@ -70,10 +76,12 @@ def read_record(cell: Cell) -> Record | None:
 def settle(cell: Cell) -> tuple[Record | None, list[str]]:
     """Read the record of a cell that this process has claimed; one of no use is set aside.
 
-    Returns the record, if there is one, and a sentence on what was set aside.
+    Returns the record, if there is one, and a sentence on what was set aside. Raises CannotRead.
     """
     try:
         return read_record(cell), []
+    except CannotRead:
+        raise  # it may be as good as any
     except RecordError as error:
         aside = set_aside(cell.folder / "record.json")
         return None, [f"{error}; set aside as {aside.name}"]

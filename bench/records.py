@@ -7,12 +7,15 @@ A cell's folder `RESULTS/runs/<id>/` holds `record.json` (its existence means: o
 from __future__ import annotations
 
 import errno
+import gc
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .files import RecordError, set_aside, whole_file
+from .files import RecordError, cannot_read, set_aside, whole_file
 
 Status = Literal["done", "failed", "skipped"]
 SCHEMA = 1
@@ -64,7 +67,7 @@ class Record:
     frames: dict[str, int] = field(default_factory=dict)
     """labelled (validation's included), unlabelled (the pool); coded: train, validation, test."""
     audit: dict[str, Any] = field(default_factory=dict)
-    """Pseudo labels held against the hidden labels; empty for methods that use none."""
+    """Pseudo labels held against the hidden labels, and means of the method's own metrics."""
     parameters: int = 0
     final_weights: str | None = None
     """SHA-256 of the trained weights: runs that agree in it ended with the same bits."""
@@ -145,10 +148,15 @@ def _make_way(path: Path) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """Read a `record.json`; raises RecordError if it is not a whole record."""
+    """Read a `record.json`; raises RecordError if it is not a whole record.
+
+    Where the disk does not hand it out, that is a CannotRead.
+    """
     try:
         return from_json(_read_text(path))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path} is not a readable record ({error})") from error
 
 
@@ -168,9 +176,22 @@ def read_records(results: Path) -> tuple[list[Record], list[str]]:
     Returns the records and one sentence for each file that is not a readable record.
     """
     records, problems = [], []
-    for path in sorted(results.glob("runs/*/record.json")):
-        try:
-            records.append(read_record(path))
-        except RecordError as error:
-            problems.append(f"{error}: left out")
+    with _no_garbage():
+        for path in sorted(results.glob("runs/*/record.json")):
+            try:
+                records.append(read_record(path))
+            except RecordError as error:
+                problems.append(f"{error}: left out")
     return sorted(records, key=lambda record: record.id), problems
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Hold the collector off: to look for cycles among new lists takes longer than to read them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -7,12 +7,13 @@ import io
 import os
 import random
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 
 from bench.checkpoint import FORMAT, CheckpointError, load_checkpoint, save_checkpoint
-from bench.files import RecordError
+from bench.files import CannotRead, RecordError
 
 ABC = {"method": "ks", "config": {"train": {"lr": 0.1}}, "hashes": {"cell": "abc"}}
 
@@ -147,13 +148,20 @@ class Full(io.BytesIO):
 
 def test_a_full_disk_is_called_one_and_the_old_checkpoint_stays(path, monkeypatch):
     before = path.read_bytes()
-
-    def only_a_beginning(handle, *_, **__):
-        os.close(handle)
-        return Full()
-
-    monkeypatch.setattr(os, "fdopen", only_a_beginning)
-    with pytest.raises(RecordError, match=r"checkpoint\.pt: No space left on device"):
-        save_checkpoint(path, ABC, STATE)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_, **__: Full())
+        with pytest.raises(RecordError, match=r"checkpoint\.pt: No space left on device"):
+            save_checkpoint(path, ABC, STATE)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pt"]
+
+
+def test_one_that_only_somebody_else_may_read_is_not_called_damaged(path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(zipfile, "ZipFile", refused)
+    with pytest.raises(
+        CannotRead, match=r"cannot read .*checkpoint\.pt: Permission denied; it is "
+    ):
+        load_checkpoint(path, ABC)

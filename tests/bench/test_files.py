@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from bench.files import RecordError, check_writable, remove_drafts, set_aside, w
 ROOT = Path(__file__).parents[2]
 
 
-def full_disk(*_):
+def full_disk(*_, **__):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
@@ -48,6 +49,51 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     )
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.json"]
+
+
+def refuse(monkeypatch, number):
+    """Let no file be opened, as another user's folder or a read-only disk would not."""
+
+    def refused(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", refused)
+
+
+def test_a_read_only_disk_and_a_folder_of_somebody_else_are_told_apart(tmp_path, monkeypatch):
+    path = tmp_path / "runs" / "a.json"
+    write(path, "old")
+    with monkeypatch.context() as patch:
+        refuse(patch, errno.EROFS)
+        with pytest.raises(RecordError, match=r"the disk is read-only: change --results$"):
+            write(path, "new")
+    monkeypatch.setattr(Path, "owner", lambda place: place.name)
+    for number in (errno.EACCES, errno.EPERM):
+        with monkeypatch.context() as patch:
+            refuse(patch, number)
+            with pytest.raises(RecordError, match=r"it is a\.json's: have the folder shared"):
+                write(path, "new")
+    assert (path.read_text(), names(path.parent)) == ("old", ["a.json"])
+
+
+def test_what_may_be_done_with_a_file_is_for_the_umask_to_say(tmp_path):
+    before = os.umask(0o007)
+    try:
+        write(tmp_path / "runs" / "a", "x")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("runs", "runs/a")]
+    assert modes == [0o770, 0o660]
+
+
+@pytest.mark.parametrize("when", ["open", "mkdir"])
+def test_a_disk_that_is_full_before_the_first_byte_leaves_nothing(tmp_path, monkeypatch, when):
+    path = tmp_path / "runs" / "a"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, when, full_disk)
+        with pytest.raises(RecordError, match="No space left on device; free space"):
+            write(path, "x")
+    assert [place for place in tmp_path.rglob("*") if place.is_file()] == []
 
 
 def test_a_writer_that_gives_up_leaves_nothing(tmp_path):
