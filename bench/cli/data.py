@@ -130,7 +130,7 @@ def audit(
     from bench.config import pick
     from bench.data_audit import audit
     from bench.environment import cpu_count
-    from bench.report.findings import as_json, page
+    from bench.report.findings import as_json, lines, summary
 
     from ._display import stderr
     from ._grid import open_study_data
@@ -139,7 +139,11 @@ def audit(
     study = common.study_of(dataset, root, landmarks, size, settings, cache, plugins)
     with _kill_like_ctrl_c():
         data = open_study_data(study, stderr(), workers or cpu_count())
-    found = list(audit(data, results, stride=study.settings.data.stride))
-    typer.echo(as_json(dataset, found) if style == "json" else page(found), nl=style == "json")
+    found = []
+    for finding in audit(data, results, stride=study.settings.data.stride):
+        found.append(finding)
+        for line in lines(finding) if style == "text" else ():
+            typer.echo(line)
+    typer.echo(as_json(dataset, found) if style == "json" else f"\n{summary(found)}")
     failing = {"error", "warning"} if strict else {"error"}
     raise typer.Exit(int(any(finding.level in failing for finding in found)))

@@ -1,4 +1,4 @@
-"""Findings of an audit as a page for people or JSON for programs."""
+"""Findings of an audit as lines for people or JSON for programs."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from dataclasses import asdict
 from bench.data_audit import Finding
 
 SHOWN = 12
-"""Details that the page shows of one finding; JSON holds them all."""
+"""Details that are shown of one finding; JSON holds them all."""
 
 
-def page(findings: Sequence[Finding]) -> str:
-    """Write a line a finding, its details below it, and how many there are of each level."""
-    return "".join(f"{line}\n" for line in _lines(findings))
+def lines(finding: Finding) -> Iterator[str]:
+    """Yield the finding's line and the first of its details, for a person."""
+    yield f"{finding.level:<8} {finding.check:<16} {finding.text}"
+    yield from (f"{'':<25} - {detail}" for detail in finding.details[:SHOWN])
+    if len(finding.details) > SHOWN:
+        rest = len(finding.details) - SHOWN
+        yield f"{'':<25} ... and {rest} more (--format json names all)"
 
 
-def _lines(findings: Sequence[Finding]) -> Iterator[str]:
-    for finding in findings:
-        yield f"{finding.level:<8} {finding.check:<16} {finding.text}"
-        yield from (f"{'':<25} - {detail}" for detail in finding.details[:SHOWN])
-        if len(finding.details) > SHOWN:
-            rest = len(finding.details) - SHOWN
-            yield f"{'':<25} ... and {rest} more (--format json names all)"
-    yield ""
+def summary(findings: Sequence[Finding]) -> str:
+    """Count the findings of each level."""
     counts = Counter(finding.level for finding in findings)
-    yield ", ".join(f"{counts[level]} {level}" for level in counts) or "nothing was checked"
+    return ", ".join(f"{counts[level]} {level}" for level in counts)
 
 
 def as_json(dataset: str, findings: Sequence[Finding]) -> str:

@@ -16,7 +16,7 @@ from bench import data_audit
 from bench.data import Data
 from bench.data_audit import audit
 from bench.near_duplicates import hashes, near_duplicates, thumbnails
-from bench.report.findings import SHOWN, as_json, page
+from bench.report.findings import SHOWN, as_json, lines, summary
 from datasets._base import FoldList
 from datasets._masks import label_mask
 from tests.bench.person import Person
@@ -240,12 +240,14 @@ def test_people_in_disfa_and_disfa_plus_are_named(tmp_path: Path) -> None:
     assert list(data_audit.check_shared(replace(data, name="toy"))) == []
 
 
-def test_a_page_shows_some_details_and_json_all() -> None:
+def test_a_person_sees_some_details_and_json_holds_all() -> None:
     many = tuple(f"number {n}" for n in range(SHOWN + 5))
     findings = [data_audit.Finding("windows", "error", "crossing", many)]
-    text = page(findings)
-    assert "... and 5 more" in text
-    assert text.endswith("1 error\n")
+    shown = list(lines(findings[0]))
+    assert shown[0] == "error    windows          crossing"
+    assert len(shown) == SHOWN + 2
+    assert "... and 5 more" in shown[-1]
+    assert summary([*findings, data_audit.Finding("masks", "ok", "")]) == "1 error, 1 ok"
     (found,) = json.loads(as_json("toy", findings))["findings"]
     assert found["details"] == list(many)
 
