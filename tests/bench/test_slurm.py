@@ -53,7 +53,7 @@ def test_an_element_that_is_queued_again_goes_on_from_where_it_saved(tmp_path, d
 
     threading.Thread(target=disturb_amidst_a_cell, daemon=True).start()
     slurm.execute(grid, heard, make_orders(grid, "cpu"), 1, options=["time=30"])
-    assert [record.status for record in heard.records] == ["done"]
+    assert [(record.status, record.reason) for record in heard.records] == [("done", None)]
     assert starts(tmp_path / "plugins", "slow") == 2
     assert saved
     assert not heard.notes
