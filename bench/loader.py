@@ -109,9 +109,10 @@ class Loader:
 
     def _known(self, where: Indices) -> Tensor:
         """Return the labels (B, T, A) of the clips' frames that the budget pays for."""
-        labels = self._labels(where.extra)
-        hidden = torch.from_numpy(~self.sampler.labelled[where.extra]).to(labels.device)
-        return labels.masked_fill(hidden[:, None], UNCODED).unflatten(0, (len(where.keys), -1))
+        labels = self.sampler.table.labels[where.extra].astype(np.float32)
+        labels[~self.sampler.labelled[where.extra]] = UNCODED
+        clips = labels.reshape(len(where.keys), -1, labels.shape[1])
+        return torch.from_numpy(clips).to(self.pixels.device, non_blocking=True)
 
     def _landmarks(self, rows: Rows, draw: Draw) -> Tensor | None:
         landmarks = self.sampler.table.landmarks
