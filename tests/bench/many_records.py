@@ -70,6 +70,7 @@ def _template(last: object) -> Record:
         code=code_files(ROOT / "methods" / "ks.py"),
         config={section: dict.fromkeys(map(str, range(9)), 0.5) for section in "abcde"},
         aus=AUS,
+        baselines={"always_positive": [0.5] * len(AUS), "training_prior": [0.4] * len(AUS)},
         scores={"last": last},
         seconds={"data": 1.0, "train": 50.0, "evaluate": 2.0, "total": 53.0},
     )
