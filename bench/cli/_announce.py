@@ -48,7 +48,9 @@ def _size(study: Study, grid: Sequence[Cell]) -> str:
             ("ratios", study.ratios),
             ("folds", study.folds),
             ("seeds", study.seeds),
+            ("rules", study.rules),
         )
+        if len(values) > 1 or name != "rules"
     ]
     size = f"{len(grid)} cell" + "s" * (len(grid) != 1)
     return f"{study.dataset}, preset {study.preset}: {' x '.join(counts)} = {size}"
