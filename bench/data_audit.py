@@ -88,7 +88,8 @@ def check_subjects(data: Data) -> Iterator[Finding]:
         yield Finding("subjects", "warning", "ids that differ in case or zeros only", alike)
     absent = sorted(set(listed).difference(present))
     if absent:
-        yield Finding("subjects", "note", f"{len(absent)} of the list are not here", tuple(absent))
+        some = ", ".join(absent)
+        yield Finding("subjects", "note", f"{len(absent)} of the list are not here", (some,))
 
 
 def _spellings(subjects: Sequence[str]) -> dict[str, list[str]]:
@@ -230,9 +231,9 @@ def published_counts(dataset: str) -> Mapping[str, list[int]]:
 
 def check_shared(data: Data) -> Iterator[Finding]:
     """Name the people that DISFA and DISFA+ share."""
-    here = tuple(sorted(BOTH.intersection(s.subject for s in data.store.sequences)))
+    here = sorted(BOTH.intersection(s.subject for s in data.store.sequences))
     if data.name in SHARED and here:
         text = (
             f"{len(here)} subjects are in {SHARED[data.name]} too: never train on one for the other"
         )
-        yield Finding("shared", "note", text, here)
+        yield Finding("shared", "note", text, (", ".join(here),))
