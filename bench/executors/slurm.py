@@ -102,8 +102,12 @@ class _Crew:
 
     def hire(self, slots: Sequence[str]) -> list[Hand]:
         elements = [Element(self.cells, self.orders, slot) for slot in slots]
-        with self.executor.batch():
-            jobs = [self.executor.submit(element) for element in elements]
+        try:
+            with self.executor.batch():
+                jobs = [self.executor.submit(element) for element in elements]
+        except (RuntimeError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise ExecutorError(f"SLURM did not take the job array: {reason}") from error
         return [_Job(slot, job, self.queue) for slot, job in zip(slots, jobs, strict=True)]
 
     def wait(self, seconds: float, hear: Callable[[Tick | Record], None]) -> None:  # noqa: ARG002
