@@ -21,7 +21,6 @@ pytestmark = needs("ray")
 def cluster(monkeypatch):
     """A head without a processor and two nodes with one each; yields it and its two nodes."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
     from ray.cluster_utils import Cluster
 
     small = {"object_store_memory": 100 * 2**20}
