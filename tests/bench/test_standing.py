@@ -12,7 +12,7 @@ import pytest
 from bench import claims
 from bench.cli import status
 from bench.grids import read_grids, write_grid
-from bench.records import write_record
+from bench.records import read_records, write_record
 from bench.standing import survey
 from bench.study import make_study
 from tests.bench.report_records import record as fabricated
@@ -148,6 +148,18 @@ def test_a_look_writes_nothing(folder):
     before = sorted(folder.results.rglob("*"))
     survey(folder.results)
     assert sorted(folder.results.rglob("*")) == before
+
+
+def test_tables_and_statuses_see_records_through_all_that_a_running_grid_leaves(folder):
+    done = folder.keep(fabricated())
+    for name in (done, "running"):
+        folder.claimed(name)
+        folder.checkpoint(name)
+        (folder.results / "runs" / name / ".record.json.x.tmp").write_text("{")
+    (folder.results / "runs" / ".writable").write_text("")
+    records, problems = read_records(folder.results)
+    assert ([record.id for record in records], problems) == ([done], [])
+    assert folder.states() == {done: "done", "running": "running"}
 
 
 def test_what_is_left_is_guessed_from_what_is_done(folder):
