@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -241,15 +242,15 @@ def test_an_empty_batch_costs_nothing() -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda z: weighted_bce(z, z, None, reduction="sum"), "reduction='sum' is not a choice"),
-        (lambda z: fixmatch_loss(z, z, 0.9, scope="clip"), "scope='clip' is not a choice"),
-        (lambda z: fixmatch_loss(z, z, 0.9, mean_over="used"), "mean_over='used' is not a choice"),
-        (lambda z: group_contrast(z, z, 0.5, groups="top"), "groups='top' is not a choice"),
-        (lambda z: class_vectors(z, "tanh"), "representation='tanh' is not a choice"),
+        (lambda z, no: weighted_bce(z, z, None, reduction=no), "reduction='no' is not a choice"),
+        (lambda z, no: fixmatch_loss(z, z, 0.9, scope=no), "scope='no' is not a choice"),
+        (lambda z, no: fixmatch_loss(z, z, 0.9, mean_over=no), "mean_over='no' is not a choice"),
+        (lambda z, no: group_contrast(z, z, 0.5, groups=no), "groups='no' is not a choice"),
+        (lambda z, no: class_vectors(z, no), "representation='no' is not a choice"),
     ],
 )
 def test_an_unknown_choice_is_named_instead_of_taken_for_another(
-    call: Callable[[torch.Tensor], torch.Tensor], sentence: str
+    call: Callable[[torch.Tensor, Any], torch.Tensor], sentence: str
 ) -> None:
     with pytest.raises(MethodError, match=sentence):
-        call(torch.zeros(2, 3))
+        call(torch.zeros(2, 3), "no")
