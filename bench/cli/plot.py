@@ -16,6 +16,9 @@ def command(
     dataset: Annotated[str, typer.Option(help="Of `sampling`: whose labels.")] = "synthetic",
     root: opt.Root = None,
     landmarks: common.Landmarks = None,
+    methods: Annotated[
+        str, typer.Option(help="Of records: only these methods, comma-separated.")
+    ] = "",
     ratios: Annotated[str, typer.Option(help="Of `sampling`: label ratios.")] = common.RATIOS,
     seeds: Annotated[str, typer.Option(help="Of `sampling`: seeds, averaged.")] = "0,1,2",
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",
@@ -33,6 +36,7 @@ def command(
     AU combinations and the F1 that key-frame rules keep, from a dataset's labels and the records.
     """
     from bench.config import pick
+    from bench.members import narrowed
     from bench.records import read_records
     from bench.report.plot_style import SUFFIXES, save
     from bench.report.plots import KINDS, figures, sampling_figures
@@ -52,7 +56,7 @@ def command(
         kept = sampling(dataset, recordings, shares, seeds=draws)
         found = sampling_figures(dataset, kept, records)
     else:
-        found = figures(kind, records, select)
+        found = figures(kind, narrowed(records, {}, opt.words(methods)), select)
     for name, made in found:
         path = (out or results / "plots") / f"{name}.{style}"
         save(made, path)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import _options as opt
 from ._study_file import study_of_file, take_file
-
-if TYPE_CHECKING:
-    from bench.records import Record
 
 
 def command(
@@ -47,6 +43,7 @@ def command(
 ) -> None:
     """Print a table of the records there are; works while a run is going on."""
     from bench.config import UsageError
+    from bench.members import members, narrowed
     from bench.records import read_records
     from bench.report import render_all, tables
 
@@ -54,10 +51,8 @@ def command(
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
-    chosen = _narrowed(records, named, opt.words(methods), opt.words(ratios))
+    chosen = narrowed(records, named, opt.words(methods), opt.words(ratios))
     if config:
-        from bench.members import members
-
         chosen = members(study_of_file(ctx, config, **named), chosen)
     if records and not chosen:
         parts = [*([config] if config else []), *named.values(), methods, ratios]
@@ -65,19 +60,3 @@ def command(
         raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
     found = tables(kind, chosen, select=select, published=published, intervals=intervals)
     typer.echo(render_all(found, style), nl=False)
-
-
-def _narrowed(
-    records: Iterable[Record], named: Mapping[str, str], methods: list[str], ratios: list[str]
-) -> list[Record]:
-    """Keep the records of what is named; nothing named of a kind means all of it."""
-    from bench.study import checked_ratio
-
-    shares = {float(checked_ratio(ratio)) for ratio in ratios}
-    return [
-        record
-        for record in records
-        if named.items() <= record.cell.items()
-        and (not methods or record.cell["method"] in methods)
-        and (not shares or record.cell["ratio"] in shares)
-    ]

@@ -41,8 +41,8 @@ _STYLE: Any = {
     "svg.hashsalt": "au",
 }
 
-Label = tuple[float, str, str]
-"""(height in data units, text, colour)"""
+Label = tuple[float, float, str, str]
+"""(x and y of a line's end in data units, text, colour)"""
 
 
 @contextmanager
@@ -78,13 +78,13 @@ def ratio_axis(axes: Axes, ratios: Iterable[float]) -> None:
         axes.set_xlim(every[0] / 2, every[0] * 2)
 
 
-def name_lines(axes: Axes, at: float, labels: Sequence[Label]) -> None:
-    """Write each line's name beside its end at x = `at`, moved apart where they would overlap."""
+def name_lines(axes: Axes, labels: Sequence[Label]) -> None:
+    """Write each line's name to the right of its end, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     inches = axes.get_window_extent().height / axes.figure.dpi
     gap = (high - low) * 0.125 / inches
-    places = _apart([label[0] for label in labels], gap, high)
-    for (height, text, colour), place in zip(labels, places, strict=True):
+    places = _apart([label[1] for label in labels], gap, high)
+    for (at, height, text, colour), place in zip(labels, places, strict=True):
         axes.annotate(
             text,
             (at, height),

@@ -26,7 +26,7 @@ Drawn = list[tuple[Line, dict[float, Cell]]]
 """The lines of a figure: of each, ratio -> a cell with a value."""
 
 RULE_LOOKS = {"sparse": look(0), "contiguous": look(1), "random": look(2)}
-RATIO_LABEL = "labelled frames, % of the coded ones (log scale)"
+RATIO_LABEL = "labelled frames (%)"
 
 
 KINDS = ("curves", "pseudo-labels")
@@ -235,10 +235,9 @@ def _lines(axes: Axes, drawn: Drawn) -> None:
         for at, interval in bars:
             if interval is not None:
                 axes.plot([at, at], interval, color=style["color"], lw=0.8, zorder=1)
-        names.append((values[-1], line.label, style["color"]))
-    ratios = {ratio for _, points in drawn for ratio in points}
-    ratio_axis(axes, ratios)
-    name_lines(axes, max(ratios), names)
+        names.append((places[-1], values[-1], line.label, style["color"]))
+    ratio_axis(axes, {ratio for _, points in drawn for ratio in points})
+    name_lines(axes, names)
 
 
 _BESIDE = 1.02
