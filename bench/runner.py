@@ -116,10 +116,17 @@ def _remove(path: Path) -> None:
 
 def _without_result(cell: Cell, error: BaseException) -> Record:
     explained = isinstance(error, EXPLAINED)
-    reason = str(error) if explained else f"{type(error).__name__}: {error}"
+    reason = str(error) if explained else f"{type(error).__name__}: {_told(error)}"
     trace = None if explained else "".join(traceback.format_exception(error))
     status: Status = "skipped" if isinstance(error, IMPOSSIBLE) else "failed"
     return without_result(cell, status, reason, trace)
+
+
+def _told(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  a foreign error may be as broken as what raised it
+        return "(it cannot tell more)"
 
 
 def _checkpoint_file(cell: Cell) -> Path:
