@@ -39,7 +39,7 @@ class Filling:
     """A file on a disk that is full after a few bytes."""
 
     def __init__(self, file, number):
-        self.file, self.number, self.room = file, number, 100
+        self.file, self.number, self.room = file, number, 20
 
     def __getattr__(self, name):
         return getattr(self.file, name)
