@@ -61,6 +61,7 @@ class Listening:
         self.records: list[Record] = []
         self.ticks: list[Tick] = []
         self.saving: list[str] = []
+        self.notes: list[str] = []
 
     def started(self, cell: Cell) -> None:
         self.begun.append(cell.id)
@@ -70,6 +71,9 @@ class Listening:
 
     def finished(self, record: Record) -> None:
         self.records.append(record)
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
 
     def stopping(self, running: Sequence[str]) -> None:
         self.saving += running

@@ -27,8 +27,8 @@ from store_toys import (
     wait_for,
 )
 
-from bench.frames import FrameStore
 from bench.files import RecordError
+from bench.frames import FrameStore
 
 
 @pytest.mark.parametrize("workers", [1, 2])
