@@ -15,7 +15,12 @@ import torch
 from bench.checkpoint import FORMAT, CheckpointError, load_checkpoint, save_checkpoint
 from bench.files import CannotRead, RecordError
 
-ABC = {"method": "ks", "config": {"train": {"lr": 0.1}}, "hashes": {"cell": "abc"}}
+ABC = {
+    "method": "ks",
+    "config": {"train": {"lr": 0.1}},
+    "hashes": {"cell": "abc"},
+    "code": {"methods/ks.py": "0"},
+}
 
 STATE = {
     "trainer": {"step": 3, "weights": torch.arange(4000.0), "random": (3, (1, 2), None)},
