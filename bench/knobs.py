@@ -21,6 +21,7 @@ def check_method(
     """Raise UsageError unless a method is there, and takes its knobs, as a record can keep them."""
     base, colon, variant = name.partition(":")
     cls = registry.method(base)
+    default_config(cls, registry.methods()[base].where)
     if colon:
         pick(f"variant of {base}", variant, cls.variants)
     config = asdict(method_config(cls, name, knobs, preset))

@@ -96,7 +96,7 @@ def test_a_method_whose_knobs_lack_defaults_is_one_sentence_naming_it(tmp_path):
         "        width: int\n"
     )
     sentence = refusal(methods=["bare"], plugins=[file])
-    assert sentence.startswith("au_ssl_bench_plugin_bare: Config() raises TypeError: ")
+    assert sentence.startswith(f"{file}: Config() raises TypeError: ")
     assert sentence.endswith("'width'; every knob needs a default")
 
 
