@@ -1,5 +1,15 @@
 """`python -m bench`: see `python -m bench --help`."""
 
-from bench.cli import main
+import sys
+
+try:
+    from bench.cli import main
+except ModuleNotFoundError as error:
+    if (error.name or "bench").partition(".")[0] in {"bench", "datasets", "methods"}:
+        raise
+    sys.exit(
+        f"error: {error.name} is not installed for {sys.executable}: activate the suite's "
+        "environment (source .venv/bin/activate), or make it (make .venv/.ready)"
+    )
 
 main()

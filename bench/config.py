@@ -41,6 +41,19 @@ def pick(kind: str, name: str, known: Mapping[str, ConfigT]) -> ConfigT:
     return known[name]
 
 
+def checked_ratio(text: str) -> str:
+    """Return a ratio in its one spelling (`0.10` -> `0.1`); raises UsageError outside (0, 1]."""
+    try:
+        ratio = float(text)
+    except ValueError:
+        ratio = 0.0
+    if not 0 < ratio <= 1:
+        raise UsageError(
+            f"label ratio '{text}' is outside (0, 1]: 0.05 means 5 % of the coded frames"
+        )
+    return f"{ratio:.15g}"
+
+
 def override(config: ConfigT, changes: Mapping[str, Any], section: str) -> ConfigT:
     """Return a copy of dataclass `config` with `changes` (texts or typed values) put in.
 

@@ -1,15 +1,15 @@
-"""Which records are meant: those of a study, by place in the grid and knobs, or of some names."""
+"""Which records are a study's: by place in the grid, and by knobs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from .knobs import method_config
 from .records import Record
-from .study import NOT_IDENTITY, Study, checked_ratio
+from .study import NOT_IDENTITY, Study
 
 
 def members(study: Study, records: Iterable[Record]) -> list[Record]:
@@ -20,26 +20,6 @@ def members(study: Study, records: Iterable[Record]) -> list[Record]:
     configs = {name: _config(study, name) for name in study.methods}
     return [
         r for r in records if _in_grid(study, r) and _agree(configs[r.cell["method"]], r.config)
-    ]
-
-
-def narrowed(
-    records: Iterable[Record],
-    named: Mapping[str, str],
-    methods: Collection[str] = (),
-    ratios: Iterable[str] = (),
-) -> list[Record]:
-    """Keep the records of what is named (a cell's `dataset`, ...); nothing named means all of it.
-
-    Raises UsageError for a ratio outside (0, 1].
-    """
-    shares = {float(checked_ratio(ratio)) for ratio in ratios}
-    return [
-        record
-        for record in records
-        if named.items() <= record.cell.items()
-        and (not methods or record.cell["method"] in methods)
-        and (not shares or record.cell["ratio"] in shares)
     ]
 
 

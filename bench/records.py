@@ -9,12 +9,13 @@ from __future__ import annotations
 import errno
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from .config import checked_ratio
 from .files import RecordError, cannot_read, set_aside, whole_file
 
 Status = Literal["done", "failed", "skipped"]
@@ -183,6 +184,26 @@ def read_records(results: Path) -> tuple[list[Record], list[str]]:
             except RecordError as error:
                 problems.append(f"{error}: left out")
     return sorted(records, key=lambda record: record.id), problems
+
+
+def narrowed(
+    records: Iterable[Record],
+    named: Mapping[str, str],
+    methods: Collection[str] = (),
+    ratios: Iterable[str] = (),
+) -> list[Record]:
+    """Keep the records of what is named (a cell's `dataset`, ...); nothing named means all of it.
+
+    Raises UsageError for a ratio outside (0, 1].
+    """
+    shares = {float(checked_ratio(ratio)) for ratio in ratios}
+    return [
+        record
+        for record in records
+        if named.items() <= record.cell.items()
+        and (not methods or record.cell["method"] in methods)
+        and (not shares or record.cell["ratio"] in shares)
+    ]
 
 
 @contextmanager

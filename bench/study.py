@@ -13,7 +13,7 @@ from typing import Any
 
 from methods._base import Method
 
-from .config import UsageError, pick, split_settings
+from .config import checked_ratio, pick, split_settings
 from .data import Data, Labelled, mask_path, split_and_mask
 from .files import cannot_write
 from .identity import code_files, code_hash, digest, file_digest
@@ -174,19 +174,6 @@ def _known_rules(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         pick("rule", name, dict.fromkeys(RULES))
     return tuple(dict.fromkeys(names))
-
-
-def checked_ratio(text: str) -> str:
-    """Return a ratio in its one spelling (`0.10` -> `0.1`); raises UsageError outside (0, 1]."""
-    try:
-        ratio = float(text)
-    except ValueError:
-        ratio = 0.0
-    if not 0 < ratio <= 1:
-        raise UsageError(
-            f"label ratio '{text}' is outside (0, 1]: 0.05 means 5 % of the coded frames"
-        )
-    return f"{ratio:.15g}"
 
 
 def cells(study: Study, data: Data, *, save: bool = True) -> list[Cell]:

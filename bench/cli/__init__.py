@@ -33,9 +33,11 @@ def main() -> None:
     try:
         make_app()(prog_name="python -m bench")
     except Exception as error:
-        from ._errors import EXPECTED, UsageError
+        from bench.config import UsageError
 
-        if not isinstance(error, EXPECTED):
+        from ._errors import expected
+
+        if not isinstance(error, expected()):
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -84,11 +84,11 @@ def stats(
 
     Reads label files only; nothing is decoded.
     """
+    from bench.config import checked_ratio
     from bench.label_stats import label_stats
     from bench.report import render_all
     from bench.report.data_tables import stats_tables
     from bench.sampling import sampling
-    from bench.study import checked_ratio
 
     from ._display import stderr
     from ._grid import say_problems

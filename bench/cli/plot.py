@@ -35,13 +35,11 @@ def command(
     `curves`: F1 by share of labels. `pseudo-labels`: how many were used and right. `sampling`: the
     AU combinations and the F1 that key-frame rules keep, from a dataset's labels and the records.
     """
-    from bench.config import pick
-    from bench.members import narrowed
-    from bench.records import read_records
+    from bench.config import checked_ratio, pick
+    from bench.records import narrowed, read_records
     from bench.report.plot_style import SUFFIXES, save
     from bench.report.plots import KINDS, figures, sampling_figures
     from bench.sampling import sampling
-    from bench.study import checked_ratio
 
     pick("plot", kind, dict.fromkeys(("sampling", *KINDS)))
     pick("format", style, dict.fromkeys(SUFFIXES))

@@ -43,8 +43,7 @@ def command(
 ) -> None:
     """Print a table of the records there are; works while a run is going on."""
     from bench.config import UsageError
-    from bench.members import members, narrowed
-    from bench.records import read_records
+    from bench.records import narrowed, read_records
     from bench.report import render_all, tables
 
     records, problems = read_records(results)
@@ -52,7 +51,9 @@ def command(
         typer.echo(f"note: {problem}", err=True)
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
     chosen = narrowed(records, named, opt.words(methods), opt.words(ratios))
-    if config:
+    if config:  # only then is torch imported, which takes longer than a small table
+        from bench.members import members
+
         chosen = members(study_of_file(ctx, config, **named), chosen)
     if records and not chosen:
         parts = [*([config] if config else []), *named.values(), methods, ratios]

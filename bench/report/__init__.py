@@ -14,11 +14,12 @@ from typing import Any
 
 from bench.records import Record
 
+from .cells import Grid
 from .comparisons import ablation_table, ablations, ranks_table
 from .complexity import complexity_table
 from .f1_tables import per_au_table, ssl_table, supervised_table
 from .formats import FORMATS, render, render_all
-from .grid import ratio_of, settings
+from .grid import settings
 from .table import SELECTIONS, Cell, NothingToShow, ReportError, Row, Table
 
 __all__ = [
@@ -87,10 +88,11 @@ def _build(
         "per-au": per_au_table,
         "ablation": ablation_table,
     }
-    build = partial(builders[kind], records, select=select, published=published)
-    places: list[dict[str, Any]] = [{}]
-    if kind == "per-au":
-        places = [{"ratio": ratio} for ratio in sorted(set(map(ratio_of, records)))]
-    elif kind == "ablation":
+    build = partial(builders[kind], select=select, published=published, intervals=intervals)
+    if kind in ("ssl", "supervised"):
+        return [build(records)]
+    grid = Grid.of(records, select)
+    places: list[dict[str, Any]] = [{"ratio": ratio} for ratio in grid.ratios]
+    if kind == "ablation":
         places = [{"base": base, "ratio": ratio} for base, ratio in ablations(records)] or [{}]
-    return [build(intervals=intervals, **place) for place in places]
+    return [build(grid, **place) for place in places]

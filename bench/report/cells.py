@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -34,8 +35,13 @@ class Grid:
     """ratio -> every (fold, seed) that any line tried there."""
 
     @classmethod
-    def of(cls, records: Iterable[Record], select: str) -> Grid:
-        """Check that the records may stand in one table; raises ReportError if they may not."""
+    def of(cls, records: Iterable[Record] | Grid, select: str) -> Grid:
+        """Check that the records may stand in one table; raises ReportError if they may not.
+
+        A grid stays as it is: one that was checked serves many tables.
+        """
+        if isinstance(records, Grid):
+            return records
         setting, members = one_setting(records, select)
         tried: dict[float, set[Run]] = defaultdict(set)
         for record in members:
@@ -88,7 +94,6 @@ class Grid:
 
         It depends on the labels and the mask only, so any finished run of a (fold, seed) tells it.
         """
-        runs = {run_of(r): r for r in self.records if r.baselines and ratio_of(r) == ratio}
 
         def value(record: Record) -> float | None:
             f1 = record.baselines.get(name)
@@ -96,8 +101,17 @@ class Grid:
                 return None
             return 100 * (f1[column] if column is not None else sum(f1) / len(f1))
 
+        runs = self._with_baselines.get(ratio, {})
         cell = cell_of_runs(runs, self.expected[ratio], value)
         return replace(cell, terse=column is not None)
+
+    @cached_property
+    def _with_baselines(self) -> Mapping[float, Mapping[Run, Record]]:
+        runs: dict[float, dict[Run, Record]] = defaultdict(dict)
+        for record in self.records:
+            if record.baselines:
+                runs[ratio_of(record)][run_of(record)] = record
+        return dict(runs)
 
     def paper(self, *, wanted: bool) -> tuple[Published | None, list[str]]:
         """Return the published numbers if they are wanted and these records are of their data."""

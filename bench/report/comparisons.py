@@ -15,12 +15,12 @@ from .grid import Place, mean_f1s, of, percent, ratio_of, run_of
 from .lines import Line
 from .notes import RUNS
 from .published import ABLATED, ABLATION_RATIO, Published
-from .statistics import Difference, holm, paired_difference, tied
+from .statistics import Difference, Runs, difference, holm, tied
 from .table import MISSING, Cell, NothingToShow, ReportError, Row, Table, words
 
 
 def ablation_table(
-    records: Iterable[Record],
+    records: Iterable[Record] | Grid,
     *,
     base: str | None = None,
     ratio: float | None = None,
@@ -36,7 +36,8 @@ def ablation_table(
     grid = Grid.of(records, select)
     full, variants = _family(grid, base)
     ratio = grid.one_ratio(_only_ratio(variants) if ratio is None else ratio)
-    differences = [_difference(line, full, select, ratio) for line in variants]
+    whole = Runs(full.at(ratio).values(), select)
+    differences = [_difference(Runs(v.at(ratio).values(), select), whole) for v in variants]
     changes = _cells(differences, runs=len(grid.expected[ratio]))
     rows = [Row(label=full.label, cells=(grid.f1(full, ratio, intervals=intervals), words("")))]
     for line, change in zip(variants, changes, strict=True):
@@ -117,11 +118,9 @@ def _only_ratio(lines: Iterable[Line]) -> float | None:
     return ratios.pop() if len(ratios) == 1 else None
 
 
-def _difference(one: Line, two: Line, select: str, ratio: float | None) -> Difference | None:
-    """Take the paired difference of two lines; None where they share no run."""
-    a, b = ([r for r in line.records if ratio in (None, ratio_of(r))] for line in (one, two))
-    shared = mean_f1s(a, select).keys() & mean_f1s(b, select).keys()
-    return paired_difference(a, b, select) if shared else None
+def _difference(one: Runs, two: Runs) -> Difference | None:
+    """Take the paired difference; None where they share no run."""
+    return difference(one, two) if one.folds.keys() & two.folds.keys() else None
 
 
 def _cells(differences: Sequence[Difference | None], runs: int) -> list[Cell]:
@@ -146,7 +145,8 @@ def _matrix(lines: Sequence[Line], select: str, runs: int, *, intervals: bool) -
     """Return every paired difference, row minus column; the diagonal is empty."""
     matrix = [[words("") for _ in lines] for _ in lines]
     places = list(combinations(range(len(lines)), 2))
-    found = [_difference(lines[one], lines[two], select, None) for one, two in places]
+    every = [Runs(line.records, select) for line in lines]
+    found = [_difference(every[one], every[two]) for one, two in places]
     for (one, two), cell in zip(places, _cells(found, runs), strict=True):
         shown = cell if intervals else replace(cell, interval=None)
         matrix[one][two], matrix[two][one] = shown, _negative(shown)

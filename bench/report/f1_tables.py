@@ -52,7 +52,7 @@ def ssl_table(
 
 
 def per_au_table(
-    records: Iterable[Record],
+    records: Iterable[Record] | Grid,
     *,
     ratio: float | None = None,
     select: str = "last",

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bench.records import Record
@@ -26,19 +27,22 @@ class Line:
     method: str
     records: tuple[Record, ...]
 
-    def at(self, ratio: float) -> dict[Run, Record]:
+    def at(self, ratio: float) -> Mapping[Run, Record]:
         """Return this line's runs at a ratio; a finished run stands before failed and skipped ones.
 
         Raises ReportError if two finished records claim the same run.
         """
-        runs: dict[Run, Record] = {}
+        return self._runs.get(ratio, {})
+
+    @cached_property
+    def _runs(self) -> Mapping[float, Mapping[Run, Record]]:
+        runs: dict[float, dict[Run, Record]] = defaultdict(dict)
         for record in self.records:
-            if ratio_of(record) != ratio:
-                continue
-            other = runs.setdefault(run_of(record), record)
+            there, run = runs[ratio_of(record)], run_of(record)
+            other = there.setdefault(run, record)
             if other is not record:
-                runs[run_of(record)] = _prevailing(other, record)
-        return runs
+                there[run] = _prevailing(other, record)
+        return dict(runs)
 
 
 def lines_of(records: Iterable[Record]) -> list[Line]:

@@ -10,14 +10,13 @@ Shapes: D draws, S test subjects of a fold, A action units. F1 values are shares
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.metrics import f1_from_counts
 from bench.records import Record
 from bench.seeds import generator
 
@@ -44,19 +43,44 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Fold:
-    """One run's test counts: `counts` (S, 4, A) in the order of `subjects`."""
+    """One run's test counts: `parts` (2 A, S) in the order of `subjects`.
+
+    Of each AU, 2 TP and 2 TP + FP + FN: F1 is the one by the other, and both add up over subjects.
+    """
 
     subjects: tuple[str, ...]
-    counts: NDArray[np.int64]
+    parts: NDArray[np.float64]
 
-    def f1(self) -> float:
-        return float(f1_from_counts(self.counts.sum(axis=0)).mean())
+    @classmethod
+    def of(cls, counts: Mapping[str, Sequence[Sequence[int]]]) -> _Fold:
+        """Read a record's counts: subject -> [tp, fp, fn, tn], each per AU."""
+        subjects = tuple(sorted(counts))
+        table = np.array([counts[name] for name in subjects], dtype=np.float64)
+        tp, fp, fn = table[:, 0], table[:, 1], table[:, 2]
+        return cls(subjects, np.hstack([2 * tp, 2 * tp + fp + fn]).T.copy())
 
-    def weighted_f1(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the mean F1, (D,), with each subject counted `weights` (D, S) times."""
-        flat = self.counts.reshape(len(self.subjects), -1).astype(np.float64)
-        pooled = (weights @ flat).reshape(-1, *self.counts.shape[1:])
-        return np.asarray(f1_from_counts(pooled).mean(axis=-1))
+    @property
+    def pooled(self) -> NDArray[np.float64]:
+        """Parts of all subjects together, (2 A, 1)."""
+        return np.asarray(self.parts.sum(axis=1, keepdims=True))
+
+
+class Runs:
+    """The finished runs of one method, by place; what was resampled of them is kept."""
+
+    def __init__(self, records: Iterable[Record], select: str = "last") -> None:
+        """Read the runs' counts; raises ReportError for a run told twice, or without counts."""
+        self.folds = _folds(records, select)
+        self._resampled: dict[tuple[object, ...], NDArray[np.float64]] = {}
+
+    def resampled(self, places: tuple[Place, ...], draws: int, seed: int) -> NDArray[np.float64]:
+        """Return the mean F1 over `places`, (D,), each fold's subjects resampled as for others."""
+        key = (places, draws, seed)
+        if key not in self._resampled:
+            folds = [self.folds[place] for place in places]
+            drawn = (_mean_f1(f.parts @ _resample(f.subjects, draws, seed)) for f in folds)
+            self._resampled[key] = _average(places, drawn)
+        return self._resampled[key]
 
 
 def subject_bootstrap(
@@ -68,15 +92,10 @@ def subject_bootstrap(
     draw's value is averaged over folds and seeds as the table's is. Raises ReportError where no run
     has scores.
     """
-    folds = _folds(records, select)
-    if not folds:
+    runs = Runs(records, select)
+    if not runs.folds:
         raise ReportError(f"no finished record holds scores selected by {select!r}")
-    return _interval(
-        _average(
-            folds,
-            [fold.weighted_f1(_resample(fold.subjects, draws, seed)) for fold in folds.values()],
-        )
-    )
+    return _interval(runs.resampled(tuple(runs.folds), draws, seed))
 
 
 def paired_difference(
@@ -94,17 +113,22 @@ def paired_difference(
     """
     a, b = list(records_a), list(records_b)
     check_masks([*a, *b])
-    first, second = _folds(a, select), _folds(b, select)
-    places = [place for place in first if place in second]
+    return difference(Runs(a, select), Runs(b, select), draws, seed)
+
+
+def difference(a: Runs, b: Runs, draws: int = DRAWS, seed: int = 0) -> Difference:
+    """Compare as `paired_difference` does, runs whose label masks are known to agree."""
+    places = tuple(place for place in a.folds if place in b.folds)
     if not places:
         raise ReportError("the two methods share no finished ratio, fold and seed to compare")
-    for place in places:
-        if first[place].subjects != second[place].subjects:
-            raise ReportError(f"fold {place[1][0]} was scored on different subjects: run one again")
-    pairs = {place: (first[place], second[place]) for place in places}
-    observed = float(_average(pairs, [one.f1() - two.f1() for one, two in pairs.values()]))
-    resampled = _average(pairs, [_resampled(pair, draws, seed) for pair in pairs.values()])
-    swapped = _average(pairs, [_swapped(pair, draws, seed) for pair in pairs.values()])
+    pairs = [(a.folds[place], b.folds[place]) for place in places]
+    for (_, (fold, _)), (one, two) in zip(places, pairs, strict=True):
+        if one.subjects != two.subjects:
+            raise ReportError(f"fold {fold} was scored on different subjects: run one again")
+    gaps = (_mean_f1(one.pooled)[0] - _mean_f1(two.pooled)[0] for one, two in pairs)
+    observed = float(_average(places, gaps))
+    resampled = a.resampled(places, draws, seed) - b.resampled(places, draws, seed)
+    swapped = _average(places, (_swapped(one, two, draws, seed) for one, two in pairs))
     extreme = int((np.abs(swapped) >= abs(observed) - 1e-12).sum())
     return Difference(
         mean=observed,
@@ -146,51 +170,58 @@ def _folds(records: Iterable[Record], select: str) -> dict[Place, _Fold]:
             raise ReportError(
                 f"{record.id} repeats a ratio, fold and seed of its method: remove one"
             )
-        subjects = tuple(sorted(scores.counts))
-        if not subjects:
+        if not scores.counts:
             raise ReportError(f"{record.id} holds no counts per subject: run it again")
-        folds[place] = _Fold(subjects, np.array([scores.counts[name] for name in subjects]))
+        folds[place] = _Fold.of(scores.counts)
     return folds
 
 
-def _average(places: Iterable[Place], values: Sequence[ArrayLike]) -> NDArray[np.float64]:
+def _average(places: Sequence[Place], values: Iterable[ArrayLike]) -> NDArray[np.float64]:
     """Average over the folds of each (ratio, seed), over seeds, over ratios; keeps a draws axis."""
     keys = [(ratio, seed) for ratio, (_, seed) in places]
     folds = Counter(keys)
     seeds = Counter(ratio for ratio, _ in folds)
-    weights = [1 / (len(seeds) * seeds[ratio] * folds[ratio, seed]) for ratio, seed in keys]
-    return np.tensordot(weights, np.asarray(values, dtype=np.float64), axes=1)
+    total = np.zeros(())
+    for (ratio, seed), value in zip(keys, values, strict=True):
+        weight = 1 / (len(seeds) * seeds[ratio] * folds[ratio, seed])
+        total = total + weight * np.asarray(value)
+    return total
 
 
 @lru_cache(maxsize=128)
 def _resample(subjects: tuple[str, ...], draws: int, seed: int) -> NDArray[np.float64]:
-    """Draw how often each subject stands in each resample, (D, S), whatever the method."""
+    """Draw how often each subject stands in each resample, (S, D), whatever the method."""
     stream = generator("subject-bootstrap", seed, *subjects)
     count = len(subjects)
-    return stream.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
+    often = stream.multinomial(count, np.full(count, 1 / count), size=draws)
+    return often.T.astype(np.float64, order="C")
 
 
 @lru_cache(maxsize=128)
 def _coins(subjects: tuple[str, ...], draws: int, seed: int) -> NDArray[np.float64]:
-    """Draw whether each subject is swapped, (D, S) of 0 and 1, whatever the methods."""
+    """Draw whether each subject is swapped, (S, D) of 0 and 1, whatever the methods."""
     stream = generator("subject-swap", seed, *subjects)
-    return stream.integers(0, 2, size=(draws, len(subjects))).astype(np.float64)
+    return stream.integers(0, 2, size=(draws, len(subjects))).T.astype(np.float64, order="C")
 
 
-def _resampled(pair: tuple[_Fold, _Fold], draws: int, seed: int) -> NDArray[np.float64]:
-    """Return differences, (D,), on resampled subjects, the same for both methods."""
-    one, two = pair
-    weights = _resample(one.subjects, draws, seed)
-    return one.weighted_f1(weights) - two.weighted_f1(weights)
-
-
-def _swapped(pair: tuple[_Fold, _Fold], draws: int, seed: int) -> NDArray[np.float64]:
+def _swapped(one: _Fold, two: _Fold, draws: int, seed: int) -> NDArray[np.float64]:
     """Return differences, (D,), with each subject's counts swapped or not, by a fair coin."""
-    one, two = pair
-    swap = _coins(one.subjects, draws, seed)
-    both = _Fold(one.subjects * 2, np.concatenate([one.counts, two.counts]))
-    kept, changed = np.hstack([1 - swap, swap]), np.hstack([swap, 1 - swap])
-    return both.weighted_f1(kept) - both.weighted_f1(changed)
+    moved = (two.parts - one.parts) @ _coins(one.subjects, draws, seed)
+    first = _mean_f1(one.pooled + moved)
+    return first - _mean_f1(np.subtract(two.pooled, moved, out=moved))
+
+
+def _mean_f1(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn pooled parts (2 A, D), which it overwrites, into mean F1 (D,).
+
+    An AU absent and never predicted scores 0. In place, since large tables make tens of thousands
+    of calls, and fresh memory would take longer than the arithmetic.
+    """
+    aus = len(parts) // 2
+    hits, of = parts[:aus], parts[aus:]
+    # counts are whole numbers: where there is nothing to divide by, there are no hits either
+    np.divide(hits, np.maximum(of, 1, out=of), out=hits)
+    return np.full(aus, 1 / aus) @ hits
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -10,11 +10,12 @@ import re
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from bench.cli import COMMANDS, _grid
+from bench.cli import COMMANDS, _errors, _grid
 from tests.bench.person import Person
 from tests.datasets.trees import make_bp4d_tree
 
@@ -266,6 +267,24 @@ def test_a_record_that_cannot_be_read_is_named_and_the_others_are_shown(person):
     assert table.code == 0
     assert "supervised" in table.out
     assert str(torn) in table.err
+
+
+def test_every_expected_error_is_known_by_where_it_is_defined():
+    modules = {name: import_module(name) for name in _errors.EXPECTED}
+    for module, name in _errors.EXPECTED.items():
+        found = getattr(modules[module], name)
+        assert found.__module__ == module
+        assert found in _errors.expected()
+
+
+def test_without_its_libraries_the_suite_says_how_to_get_them():
+    bare = [sys.executable, "-I", "-S", "-c", "import runpy, sys; sys.path.insert(0, '.'); "]
+    bare[-1] += "runpy.run_module('bench', run_name='__main__')"
+    done = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: typer is not installed for ")
+    assert "source .venv/bin/activate" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

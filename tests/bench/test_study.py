@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.config import UsageError
+from bench.config import UsageError, checked_ratio
 from bench.data import Data
 from bench.files import RecordError
 from bench.frames import FrameStore, StoredSequence
@@ -17,7 +17,7 @@ from bench.knobs import method_config
 from bench.ranges import AT_LEAST, AT_MOST
 from bench.registry import Registry
 from bench.settings import PRESETS
-from bench.study import cells, checked_ratio, make_study
+from bench.study import cells, make_study
 from datasets._base import DatasetError, FoldList
 
 AUS = (1, 2, 4)
