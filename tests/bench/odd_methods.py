@@ -44,7 +44,7 @@ PLUGINS = {
     "killed_once": {"step": _KILL_ONCE},
     "dying": {"begin": _KILL},
     "raising": {"step": 'raise RuntimeError("no such luck")'},
-    "slow": {"step": "time.sleep(0.5)"},
+    "slow": {"step": 'time.sleep(0 if (HERE / "hurry").exists() else 0.5)'},
 }
 
 
