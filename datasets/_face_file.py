@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._base import DatasetCorrupt
-from ._landmarks import MARKUPS, to_49
+from ._landmarks import FARTHEST, MARKUPS, to_49
 from ._table import Table, read_table
 
 BOX = ["x0", "y0", "x1", "y1"]
@@ -30,8 +30,6 @@ TASK = ("task", "sequence")
 """The column that, with the subject, names the recording; the first that is there."""
 DOUBT = {"success": 1.0, "confidence": 0.5}
 """OpenFace's columns (was a face found; how sure is the tracker), and the least for a face."""
-FARTHEST = 1e6
-"""No picture is as many pixels wide: a coordinate beyond is a mistake, and unknown."""
 EXPECTED = (
     "a face file has subject,task,frame, then x0,y0,x1,y1 and/or p0_x,p0_y,...,p48_y (or p65_y, or "
     "p67_y), or is OpenFace's"

@@ -38,6 +38,9 @@ MIRROR_68[_LEFT_68], MIRROR_68[_RIGHT_68] = _RIGHT_68, _LEFT_68
 MIRROR_49: NDArray[np.int64] = np.searchsorted(INNER_49, MIRROR_68[INNER_49])
 """The same for the 49 points."""
 
+FARTHEST = 1e6
+"""No picture is as many pixels wide: a coordinate beyond is a mistake, and unknown."""
+
 CROP_SIDE = 2.7
 """Side of an aligned crop, in units: the longer side of the box around `anchors`."""
 CROP_DROP = 0.15
@@ -80,6 +83,17 @@ def to_49(landmarks: NDArray[Any]) -> NDArray[Any]:
     if count == 68:
         return landmarks[..., INNER_49, :]
     return landmarks[..., count - 49 :, :]
+
+
+def believed(landmarks: NDArray[Any]) -> NDArray[np.float32]:
+    """Return (..., L, 2) points as they are, but NaN for all of a face that cannot be one.
+
+    That is one with an unknown point or one that no picture reaches, or with all on one spot, as
+    trackers write where they find no face.
+    """
+    reached = (np.abs(landmarks) <= FARTHEST).all(axis=(-2, -1), keepdims=True)
+    apart = np.ptp(landmarks, axis=-2, keepdims=True).max(axis=-1, keepdims=True) > 0
+    return np.where(reached & apart, landmarks, np.nan).astype(np.float32)
 
 
 def anchors(landmarks: NDArray[Any]) -> Floats:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._base import DatasetCorrupt, DatasetError
+from ._landmarks import believed
 from ._sources import DAMAGE, reason
 
 POINTS = 49
@@ -124,10 +125,7 @@ def _shaped(file: Path, frame: int, entry: NDArray[Any]) -> NDArray[np.float32]:
         shape = " x ".join(map(str, entry.shape))
         what = f"the landmarks of frame {frame} are {shape} numbers, not {POINTS} x 2"
         raise DatasetCorrupt(file, None, what)
-    with np.errstate(over="ignore"):
-        points = entry.astype(np.float32)
-    unknown = not np.isfinite(points).all() or np.ptp(points, axis=0).max() == 0
-    return np.full_like(points, np.nan) if unknown else points
+    return believed(entry)
 
 
 def _advice(file: Path, package: str) -> str:

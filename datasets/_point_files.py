@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ._landmarks import to_49
+from ._landmarks import believed, to_49
 from ._sources import DAMAGE, reason
 from ._tree import spans
 
@@ -26,7 +26,7 @@ def read_points(
     read: Callable[[Path], NDArray[np.float64]],
     problems: list[str],
 ) -> NDArray[np.float32]:
-    """Return points (T, 49, 2) of frames (T,), NaN where the frame has no file or a damaged one.
+    """Return points (T, 49, 2) of frames (T,), NaN where the frame has no file or no good one.
 
     `files` maps frames to files, `read` gives a file's points (49, 66 or 68, 2) or raises what a
     damaged one raises; `problems` gets sentences about the recording `name`.
@@ -37,7 +37,7 @@ def read_points(
         if file is None:
             continue
         try:
-            points[row] = to_49(read(file))
+            points[row] = believed(to_49(read(file)))
         except _DAMAGE as error:
             damaged.append(f"{file}: {reason(error)}")
     if missing := [frame for frame in frames.tolist() if frame not in files]:

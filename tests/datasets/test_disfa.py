@@ -323,10 +323,12 @@ def test_missing_and_damaged_landmark_files_are_named_and_the_rest_is_used(tmp_p
     savemat(folder / "l00007_lm.mat", {"pts": np.zeros((68, 2))})
     (folder / "l00008_lm.mat").write_bytes(b"")
     savemat(folder / "l00009_lm.mat", {"points": np.zeros((66, 2))})
+    savemat(folder / "l00010_lm.mat", {"pts": np.zeros((66, 2))})  # no face was found
+    savemat(folder / "l00011_lm.mat", {"pts": np.full((66, 2), 1e300)})
     sequences, problems = read_with_problems(tmp_path)
     points = sequences["SN003"].landmarks
     assert points is not None
-    assert np.flatnonzero(np.isnan(points).any(axis=(1, 2))).tolist() == [4, 6, 7, 8]
+    assert np.flatnonzero(np.isnan(points).any(axis=(1, 2))).tolist() == [4, 6, 7, 8, 9, 10]
     assert problems == [
         "SN003: no landmark file for frames 5",
         f"{folder / 'l00007_lm.mat'}: `pts` is 68 x 2, not 66 x 2; its landmarks are not used; "

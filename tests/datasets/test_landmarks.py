@@ -57,6 +57,17 @@ def test_49_points_pass_through_and_other_shapes_are_refused(shape: tuple[int, .
         lm.to_49(np.ones(shape))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300, -1e7])
+def test_a_face_with_an_impossible_point_is_unknown_and_the_others_stay(value: float) -> None:
+    faces = np.random.default_rng(0).uniform(0, 200, (3, 49, 2))
+    faces[1, 7, 0] = value
+    faces[2] = 0  # no face was found
+    points = lm.believed(faces)
+    assert points.dtype == np.float32
+    assert np.isnan(points).all(axis=(1, 2)).tolist() == [False, True, True]
+    np.testing.assert_array_equal(points[0], faces[0].astype(np.float32))
+
+
 def test_the_49_point_mirror_is_the_published_table() -> None:
     assert (lm.MIRROR_49 + 1).tolist() == PUBLISHED_MIRROR_49
 
