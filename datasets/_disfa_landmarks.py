@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ._mat5 import read_mat5
 from ._numbered import numbered
 from ._point_files import read_points, shaped
 
@@ -94,13 +95,4 @@ def _first_number(
 
 def _points(file: Path) -> NDArray[np.float64]:
     """Read `pts`, (66, 2); ValueError, or whatever else scipy raises, if it is not there."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        found = loadmat(file, variable_names=["pts"])
-    except MatReadError as error:
-        raise ValueError(str(error)) from error
-    if "pts" not in found:
-        raise ValueError("there is no `pts` in it")
-    return shaped(np.asarray(found["pts"], np.float64), POINTS, "`pts`")
+    return shaped(read_mat5(file, "pts").astype(np.float64), POINTS, "`pts`")

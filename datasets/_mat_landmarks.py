@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ._base import DatasetCorrupt, DatasetError
 from ._landmarks import believed
+from ._mat5 import read_mat5
 from ._sources import DAMAGE, reason
 
 POINTS = 49
@@ -90,17 +91,13 @@ def _entries_of_hdf5(file: Path, wanted: dict[int, int]) -> Iterator[tuple[int, 
 
 def _entries_of_mat5(file: Path, wanted: dict[int, int]) -> Iterator[tuple[int, NDArray[Any]]]:
     try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
+        fit: NDArray[Any] = read_mat5(file, "fit").ravel()
     except ImportError as error:
         raise DatasetError(_advice(file, "scipy")) from error
-    try:
-        fit = loadmat(file, variable_names=["fit"])["fit"].ravel()
-    except MatReadError as error:
-        raise ValueError(str(error)) from error
-    field = _field(fit.dtype.names or ())
+    names = fit.dtype.names or ()
+    field = _field(names)
     for position, entry in enumerate(fit, start=1):
-        frame = _number(entry["frame"]) if "frame" in fit.dtype.names else position
+        frame = _number(entry["frame"]) if "frame" in names else position
         if frame in wanted:
             yield frame, np.asarray(entry[field])
 
