@@ -151,7 +151,9 @@ def _read_parquet(
         ) from error
     try:
         columns = choose(list(parquet.read_schema(file).names))
-        data = parquet.read_table(file, columns=columns).to_pandas()
+        table = parquet.read_table(file, columns=columns)
+        table.validate(full=True)  # texts that are none would only show when a cell is read
+        data = table.to_pandas()
         return Table(file, data.dropna(how="all").reset_index(drop=True), 1)
     except ArrowException as error:
         raise ValueError(str(error)) from error

@@ -171,6 +171,20 @@ def test_a_parquet_file_gives_what_the_csv_gives(tmp_path):
         assert one.source.names == other.source.names
 
 
+def test_a_parquet_file_with_a_text_that_is_none_is_refused(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = make(tmp_path)
+    columns = {name: pa.array([row[name] for row in rows]) for name in rows[0]}
+    ends = pa.py_buffer(np.arange(0, 2 * len(rows) + 1, 2, dtype=np.int32))
+    no_text = pa.py_buffer(b"\xff\xfe" * len(rows))
+    columns["path"] = pa.Array.from_buffers(pa.string(), len(rows), [None, ends, no_text])
+    parquet.write_table(pa.table(columns), tmp_path / "manifest.parquet")
+    with pytest.raises(DatasetCorrupt, match=r"manifest\.parquet: this is no manifest .*UTF8"):
+        read(tmp_path, file="manifest.parquet")
+
+
 def test_the_table_may_lie_anywhere_and_the_pictures_elsewhere(tmp_path):
     home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
     home.mkdir()
