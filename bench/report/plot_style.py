@@ -33,6 +33,7 @@ _STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
@@ -93,7 +94,14 @@ def name_lines(axes: Axes, labels: Sequence[Label]) -> None:
             color=colour,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.4, "shrinkA": 0, "shrinkB": 4},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "lw": 0.4,
+                "shrinkA": 0,
+                "shrinkB": 4,
+                "relpos": (0, 0.5),  # it ends where the word begins, and crosses none
+            },
         )
 
 
