@@ -6,6 +6,7 @@ Ray places long-lived actors and tells when one is gone; which cell runs where, 
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from ._work import Orders, work
 
 _OBJECT_STORE = 100 * 2**20
 """Bytes for objects that actors share: they share none, and Ray would take a third of memory."""
+_PATIENCE = 10.0
+"""Seconds to wait for a cluster to answer."""
 
 
 def execute(
@@ -69,6 +72,7 @@ def _session(ray: Any, address: str | None) -> Iterator[None]:
         return
     quiet = {"log_to_driver": False, "logging_level": "WARNING"}
     address = address or os.environ.get("RAY_ADDRESS")
+    _reach(address)
     try:
         if address:
             ray.init(address=address, **quiet)
@@ -84,6 +88,20 @@ def _session(ray: Any, address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _reach(address: str | None) -> None:
+    """Raise ExecutorError if nobody answers at HOST:PORT: Ray itself tries for minutes."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise ExecutorError(
+            f"no connection to Ray at {address}: {error}; is the cluster up, and is this the "
+            "address that `ray start --head` printed?"
+        ) from error
 
 
 def _share(ray: Any, device: str, slots_per_gpu: int) -> dict[str, float]:

@@ -10,12 +10,14 @@ import errno
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -213,6 +215,16 @@ def test_a_disk_that_takes_no_more_ends_the_run_and_names_the_file(tmp_path):
     for executor in ("serial", "local"):
         with pytest.raises(RecordError, match="cannot write"):
             carry_out(executor, grid, cells.Listening())
+
+
+@pytest.mark.parametrize("prefix", ["", "ray://"])
+def test_a_cluster_that_nobody_answers_for_is_named_at_once(tmp_path, monkeypatch, prefix):
+    monkeypatch.setattr(ray, "_ray", lambda: SimpleNamespace(is_initialized=lambda: False))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{prefix}127.0.0.1:{server.getsockname()[1]}"
+    grid = cells.grid(cells.study(tmp_path))
+    with pytest.raises(ExecutorError, match=f"no connection to Ray at {address}: .*refused"):
+        ray.execute(grid, cells.Listening(), make_orders(grid, "cpu"), 1, address=address)
 
 
 @pytest.mark.parametrize(
