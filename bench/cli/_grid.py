@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from bench.claims import read_claim, seems_lost
 from bench.config import UsageError
 from bench.data import Data, make_dataset, open_data
 from bench.executors._base import Stopped
-from bench.executors._work import make_orders
+from bench.executors._work import fingerprints, make_orders
 from bench.executors.choice import Means, execute
 from bench.files import check_writable
 from bench.grids import write_grid
@@ -46,6 +46,7 @@ def run_grid(study: Study, wishes: Wishes) -> int:
         check_writable(study.results)
     data = open_study_data(study, console, wishes.means.processes)
     grid = cells(study, data, save=not wishes.dry_run)
+    before = fingerprints(grid)  # what another launch finishes from here on is done
     plan = make_plan(grid, fresh=wishes.fresh, retry_failed=wishes.retry_failed)
     announce(console, study, grid, plan, read_records(study.results)[0], wishes.means.slots)
     if wishes.dry_run:
@@ -53,7 +54,7 @@ def run_grid(study: Study, wishes: Wishes) -> int:
         return 0
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     write_grid(study, grid, command)
-    new = _carry_out(plan, wishes, console, command)
+    new = _carry_out(plan, before, wishes, console, command)
     return _sum_up(console, plan, new)
 
 
@@ -102,13 +103,15 @@ def say_problems(console: Console, problems: Sequence[str], named: int | None) -
         console.print(f"note: ... and {rest} more (`data prepare` names them all)", markup=False)
 
 
-def _carry_out(plan: Plan, wishes: Wishes, console: Console, command: str) -> list[Record]:
+def _carry_out(
+    plan: Plan, before: Mapping[str, str], wishes: Wishes, console: Console, command: str
+) -> list[Record]:
     if wishes.fresh:
         _start_afresh(plan)
     display = Display(console, len(plan.todo))
     if not plan.todo:
         return []
-    orders = make_orders(plan.todo, wishes.means.device, command)
+    orders = make_orders(plan.todo, wishes.means.device, command, before)
     with display.showing():
         try:
             execute(plan.todo, display, orders, wishes.means)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
@@ -67,10 +67,25 @@ class Orders:
         return now is not None and now != self.before.get(cell.id)
 
 
-def make_orders(cells: Sequence[Cell], device: str, command: str = "", **more: Any) -> Orders:
-    """Write the orders for carrying out `cells`, whatever record each has now."""
-    known = {cell.id: mark for cell in cells if (mark := fingerprint(cell))}
-    return Orders(device=device, command=command, before=known, **more)
+def make_orders(
+    cells: Sequence[Cell],
+    device: str,
+    command: str = "",
+    before: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Orders:
+    """Write the orders for carrying out `cells`.
+
+    `before` are the fingerprints from before it was looked what there is to do, so that a record
+    that another launch wrote since counts; by default the records of this moment are replaced.
+    """
+    before = fingerprints(cells) if before is None else before
+    return Orders(device=device, command=command, before=before, **more)
+
+
+def fingerprints(cells: Iterable[Cell]) -> dict[str, str]:
+    """Return the fingerprints of the records that there are, by the ids of their cells."""
+    return {cell.id: mark for cell in cells if (mark := fingerprint(cell))}
 
 
 def fingerprint(cell: Cell) -> str | None:
@@ -103,9 +118,9 @@ def work(
     watch, left = Watch(orders.patience), list(cells)
     while left and not stop():
         taken = _next(left, orders, slot, watch)
-        if taken:
-            _serve(*taken, orders, device, tell, stop)
-        elif left:
+        if taken and _serve(*taken, orders, device, tell, stop):
+            left.remove(taken[0])
+        elif not taken and left:
             _pause(stop)
 
 
@@ -131,7 +146,8 @@ def _pause(stop: Stop) -> None:
 
 def _serve(
     cell: Cell, held: Claim, orders: Orders, device: torch.device, tell: Tell, stop: Stop
-) -> None:
+) -> bool:
+    """Carry out a claimed cell; tells whether it is over: its record is on disk."""
     record, heart = None, Heart(held, tell, stop)
     again = held.losses + 1 < TRIES
     slot = Slot(device, orders.command, heart.tick, heart.stop, heart.confirm, again)
@@ -140,16 +156,17 @@ def _serve(
         with heart:
             record = _record(cell, held, slot)
     except (Interrupted, ClaimLost):
-        return
+        return False
     except OSError:
         give_up(heart.held)  # a disk that is away for a while
         _pause(stop)
-        return
+        return False
     finally:
         release(heart.held, over=record is not None)
     tell(record)
     if record.status == "failed" and not _answers(device):
         raise DeviceLost(f"{device} does not answer after {cell.id}: {record.reason}")
+    return True
 
 
 def _record(cell: Cell, held: Claim, slot: Slot) -> Record:

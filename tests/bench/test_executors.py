@@ -27,7 +27,7 @@ from bench.claims import read_claim
 from bench.config import UsageError
 from bench.executors import _supervise, local, ray, serial, slurm
 from bench.executors._base import ExecutorError, Stopped
-from bench.executors._work import TRIES, make_orders
+from bench.executors._work import TRIES, fingerprints, make_orders
 from bench.executors.choice import Means
 from bench.files import RecordError
 from bench.records import read_records
@@ -186,6 +186,20 @@ def test_two_launches_side_by_side_share_the_grid(tmp_path):
     assert all("6 done" in text for text in said)
     assert starts(tmp_path / "plugins", "counted") == 6
     assert len(read_records(tmp_path)[0]) == 6
+
+
+@pytest.mark.parametrize("executor", ["serial", "local"])
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_cell_that_another_launch_finishes_after_planning_is_over(tmp_path, executor, seen):
+    given = {"methods": ["counted"], "plugins": write_plugins(tmp_path / "plugins", ["counted"])}
+    grid = cells.grid(cells.study(tmp_path, **given))
+    planned = fingerprints(grid)
+    carry_out("serial", grid, cells.Listening())
+    before = {"before": planned} if seen else {}
+    heard = cells.Listening()
+    carry_out(executor, grid, heard, **before)
+    assert [record.status for record in heard.records] == ["done"] * len(grid)
+    assert starts(tmp_path / "plugins", "counted") == len(grid)
 
 
 def test_a_failed_cell_is_done_again_once_when_it_is_asked_for(tmp_path):
