@@ -15,7 +15,6 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .config import checked_ratio
 from .files import RecordError, cannot_read, set_aside, whole_file
 
 Status = Literal["done", "failed", "skipped"]
@@ -190,19 +189,15 @@ def narrowed(
     records: Iterable[Record],
     named: Mapping[str, str],
     methods: Collection[str] = (),
-    ratios: Iterable[str] = (),
+    ratios: Collection[float] = (),
 ) -> list[Record]:
-    """Keep the records of what is named (a cell's `dataset`, ...); nothing named means all of it.
-
-    Raises UsageError for a ratio outside (0, 1].
-    """
-    shares = {float(checked_ratio(ratio)) for ratio in ratios}
+    """Keep the records of what is named (a cell's `dataset`, ...); nothing named keeps all."""
     return [
         record
         for record in records
         if named.items() <= record.cell.items()
         and (not methods or record.cell["method"] in methods)
-        and (not shares or record.cell["ratio"] in shares)
+        and (not ratios or record.cell["ratio"] in ratios)
     ]
 
 

@@ -78,7 +78,8 @@ def _check_variable(kind: int, data: memoryview, order: Order) -> None:
 def _check_matrix(data: memoryview, order: Order) -> None:
     if not data:  # an empty cell
         return
-    begin, rest = (parts := list(_elements(data, order)))[:3], parts[3:]
+    parts = list(_elements(data, order))
+    begin, rest = parts[:3], parts[3:]
     if _kinds(begin) != [_FLAGS, _INTEGERS, _BYTES] or len(begin[0][1]) < 8:
         raise ValueError("a matrix of it does not begin with flags, dimensions and name")
     flags = int.from_bytes(begin[0][1][:4], order)

@@ -35,6 +35,13 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
+def shares(text: str) -> list[float]:
+    """Split a comma-separated option of label ratios; raises UsageError outside (0, 1]."""
+    from bench.config import checked_ratio
+
+    return [float(checked_ratio(word)) for word in words(text)]
+
+
 def whole_numbers(option: str, text: str) -> list[int]:
     """Split a comma-separated option of whole numbers; raises UsageError on others."""
     from bench.config import UsageError

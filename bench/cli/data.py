@@ -84,7 +84,6 @@ def stats(
 
     Reads label files only; nothing is decoded.
     """
-    from bench.config import checked_ratio
     from bench.label_stats import label_stats
     from bench.report import render_all
     from bench.report.data_tables import stats_tables
@@ -93,7 +92,7 @@ def stats(
     from ._display import stderr
     from ._grid import say_problems
 
-    shares = [float(checked_ratio(ratio)) for ratio in opt.words(ratios)]
+    shares = opt.shares(ratios)
     draws = opt.whole_numbers("--seeds", seeds) or [0]
     study = common.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
     reader, recordings = common.read_labels(study)

@@ -35,7 +35,7 @@ def command(
     `curves`: F1 by share of labels. `pseudo-labels`: how many were used and right. `sampling`: the
     AU combinations and the F1 that key-frame rules keep, from a dataset's labels and the records.
     """
-    from bench.config import checked_ratio, pick
+    from bench.config import pick
     from bench.records import narrowed, read_records
     from bench.report.plot_style import SUFFIXES, save
     from bench.report.plots import KINDS, figures, sampling_figures
@@ -47,7 +47,7 @@ def command(
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
     if kind == "sampling":
-        shares = [float(checked_ratio(ratio)) for ratio in opt.words(ratios)]
+        shares = opt.shares(ratios)
         draws = opt.whole_numbers("--seeds", seeds) or [0]
         study = common.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
         _, recordings = common.read_labels(study)

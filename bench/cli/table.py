@@ -50,7 +50,7 @@ def command(
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
-    chosen = narrowed(records, named, opt.words(methods), opt.words(ratios))
+    chosen = narrowed(records, named, opt.words(methods), opt.shares(ratios))
     if config:  # only then is torch imported, which takes longer than a small table
         from bench.members import members
 
