@@ -1,9 +1,11 @@
 """`python -m bench`: see `python -m bench --help`."""
 
+from __future__ import annotations
+
 import sys
 
 try:
-    from bench.cli import main
+    from bench.cli.app import main
 except ModuleNotFoundError as error:
     if (error.name or "bench").partition(".")[0] in {"bench", "datasets", "methods"}:
         raise
@@ -11,5 +13,6 @@ except ModuleNotFoundError as error:
         f"error: {error.name} is not installed for {sys.executable}: activate the suite's "
         "environment (source .venv/bin/activate), or make it (make .venv/.ready)"
     )
+
 
 main()

@@ -22,23 +22,25 @@ from pathlib import Path
 import torch
 from packaging.requirements import Requirement
 
+from bench.config.registry import Registry
+from bench.errors import UsageError
+from bench.results.records import Record
+from bench.system.environment import commit, cpu_count, device_name
 from datasets._base import DatasetError
 
-from .config import UsageError
-from .environment import commit, cpu_count, device_name
-from .records import Record
-from .registry import Registry
-
 PROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
-PLACES = "AU_BENCH_DATA"
+
+DATA_FOLDERS = "AU_BENCH_DATA"
 """Environment variable: folders to look for datasets in, separated as in PATH."""
-PATIENCE = 5.0
+
+READ_TIMEOUT = 5.0
 """Seconds that one folder is read before it is passed over as too slow for a quick look."""
+
 CHILDREN = 20
 
 
 @dataclass(frozen=True)
-class Find:
+class FoundDataset:
     """A folder that a reader can read."""
 
     dataset: str
@@ -147,7 +149,9 @@ def _disks(found: Diagnosis, folders: dict[str, Path]) -> None:
         found.lines.append(("disk", f"{free:,.0f} GB free for {what} in {folder}{writable}"))
 
 
-def _datasets(found: Diagnosis, roots: Sequence[Path], records: Sequence[Record]) -> list[Find]:
+def _datasets(
+    found: Diagnosis, roots: Sequence[Path], records: Sequence[Record]
+) -> list[FoundDataset]:
     registry, finds, slow = Registry(), [], []
     names = [name for name in registry.datasets() if _needs_root(registry, name)]
     places = _places(roots, records)
@@ -165,7 +169,7 @@ def _datasets(found: Diagnosis, roots: Sequence[Path], records: Sequence[Record]
     lacking = sorted(set(names) - {find.dataset for find in finds})
     found.lines.append(("datasets", f"not seen in {len(places)} folders: {', '.join(lacking)}"))
     if not finds:
-        found.advice.append(f"datasets: name their folders by --root DIR, or in {PLACES}")
+        found.advice.append(f"datasets: name their folders by --root DIR, or in {DATA_FOLDERS}")
     return finds
 
 
@@ -178,7 +182,7 @@ def _needs_root(registry: Registry, name: str) -> bool:
 
 def _places(roots: Sequence[Path], records: Iterable[Record]) -> list[Path]:
     """List the folders to look in: those given, the variable's, and those that runs named."""
-    given = [*roots, *map(Path, filter(None, os.environ.get(PLACES, "").split(os.pathsep)))]
+    given = [*roots, *map(Path, filter(None, os.environ.get(DATA_FOLDERS, "").split(os.pathsep)))]
     beside = [child for place in given for child in _children(place)]
     ran = [Path(root) for record in records for root in _root_of(record)]
     places = [place.expanduser().resolve() for place in (*given, *beside, *ran)]
@@ -200,12 +204,12 @@ def _root_of(record: Record) -> Iterator[str]:
     yield from (after for word, after in pairwise(words) if word == "--root")
 
 
-def _best(registry: Registry, names: Sequence[str], folder: Path) -> list[Find] | None:
+def _best(registry: Registry, names: Sequence[str], folder: Path) -> list[FoundDataset] | None:
     """Return what reads the folder: the first whose fold list knows everybody, or most frames of.
 
     None if reading takes longer than a quick look may.
     """
-    finds: list[Find] = []
+    finds: list[FoundDataset] = []
 
     def read() -> None:
         for name in names:
@@ -216,14 +220,14 @@ def _best(registry: Registry, names: Sequence[str], folder: Path) -> list[Find] 
     # A daemon, so that a slow disk does not hold up the end of the process.
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    reader.join(PATIENCE)
+    reader.join(READ_TIMEOUT)
     if reader.is_alive():
         return None
     finds.sort(key=lambda find: (not find.known, -find.frames, find.dataset))
     return finds[:1]
 
 
-def _read(registry: Registry, name: str, folder: Path) -> Iterator[Find]:
+def _read(registry: Registry, name: str, folder: Path) -> Iterator[FoundDataset]:
     """Yield what reader `name` makes of a folder; nothing if it is another dataset's."""
     try:
         dataset = registry.dataset(name)(folder)  # without faces from a file: they take long
@@ -237,10 +241,10 @@ def _read(registry: Registry, name: str, folder: Path) -> Iterator[Find]:
         text = f"{len(subjects)} subjects, {len(recordings)} recordings, {coded:,} coded frames"
         if dataset.problems:
             text += f", {len(dataset.problems)} notes"
-        yield Find(name, folder, text, subjects <= listed, coded)
+        yield FoundDataset(name, folder, text, subjects <= listed, coded)
 
 
-def _stores(found: Diagnosis, cache: Path, finds: Sequence[Find]) -> None:
+def _stores(found: Diagnosis, cache: Path, finds: Sequence[FoundDataset]) -> None:
     stores = sorted(path.parent for path in cache.glob("*/manifest.json"))
     size = sum(file.stat().st_size for store in stores for file in store.glob("*.npy")) / 1e9
     kinds = Counter(store.name.rpartition("-")[0] for store in stores)
@@ -256,7 +260,7 @@ def _stores(found: Diagnosis, cache: Path, finds: Sequence[Find]) -> None:
             )
 
 
-def _results(found: Diagnosis, records: Sequence[Record], finds: Sequence[Find]) -> None:
+def _results(found: Diagnosis, records: Sequence[Record], finds: Sequence[FoundDataset]) -> None:
     counts = Counter(record.status for record in records)
     line = ", ".join(f"{count} {status}" for status, count in counts.items())
     found.lines.append(("results", line or "no records yet"))

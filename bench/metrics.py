@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.records import Scores
+from bench.results.records import Scores
 
 THRESHOLD = 0.5
 
@@ -97,7 +97,7 @@ def training_prior_f1(labels: ArrayLike, training_rates: ArrayLike) -> NDArray[n
     return _ratio(2 * prior * rates, prior + rates)
 
 
-def scores(
+def score_fold(
     labels: ArrayLike, probabilities: ArrayLike, subjects: Sequence[str], step: int
 ) -> Scores:
     """Score one fold's frames; `subjects` (N,) names whose frame each one is.

@@ -13,20 +13,24 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets._files.folders import existing_root, format_ranges, match_names, places
+from datasets._files.image_folders import LabelledImages, numbered, put_together
+from datasets._files.labels import read_lines
+from datasets._splits.folds import fold_list
+
 from ._base import UNCODED, Dataset, DatasetCorrupt, DatasetMissing, FoldList, Sequence
-from ._folds import fold_list
-from ._intensity import read_lines
-from ._numbered import Labelled, numbered, put_together
-from ._tree import existing_root, listing, places, spans
 
 AUS = (1, 2, 4, 6, 7, 10, 12, 15, 23, 24, 25, 26)
 BASES = ("", "Aff-Wild2", "annotations", "Aff-Wild2/annotations")
 LABELS = ("AU_Set", "AU_Detection_Challenge")
 IMAGES = ("cropped_aligned", "cropped_aligned_images")
+
 SETS = {"validation": "Validation_Set", "train": "Train_Set"}
 """Sequences' task -> folder of the official partition, in the order of the folds."""
+
 HEADER = [f"AU{au}" for au in AUS]
 CODES = {"0": 0, "1": 1, "-1": UNCODED}
+
 TREE = (
     "expected are cropped_aligned/VIDEO/00001.jpg and "
     "annotations/AU_Set/{Train_Set,Validation_Set}/VIDEO.txt below it"
@@ -66,7 +70,7 @@ class AffWild2(Dataset):
         for home in places(root, BASES, LABELS):
             found: dict[str, tuple[str, Path]] = {}
             for task, folder in SETS.items():
-                for name in listing(home / folder, r"[^.].*\.(?i:txt)"):
+                for name in match_names(home / folder, r"[^.].*\.(?i:txt)"):
                     video, file = name[:-4], home / folder / name
                     if video in found:
                         what = (
@@ -87,8 +91,8 @@ class AffWild2(Dataset):
             images = numbered(home / video)
             if extra := [number for number in images if number > len(labels)]:
                 what = f"{video}: there are {len(labels)} rows of labels"
-                self.problems.append(f"{what}; images that stay unlabelled: {spans(extra)}")
-            labelled = Labelled(np.arange(1, len(labels) + 1), labels)
+                self.problems.append(f"{what}; images that stay unlabelled: {format_ranges(extra)}")
+            labelled = LabelledImages(np.arange(1, len(labels) + 1), labels)
             sequence, missing = put_together(root, video, task, images, labelled)
             if sequence is None:
                 self.problems.append(f"{video}: labels without images, left out")

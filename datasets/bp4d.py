@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import final
 
-from ._bp4d_family import Bp4dFamily, Habits
+from datasets._bp4d.reader import Bp4dDialect, Bp4dFamily
 
 
 @final
 class Bp4d(Bp4dFamily):
     """BP4D, with the canonical three subject folds (DRML, JAA-Net, ME-GraphAU)."""
 
-    habits = Habits(
+    habits = Bp4dDialect(
         name="BP4D",
         bases=("", "BP4D"),
         offset="auto",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar, final
 
-from ._bp4d_family import Bp4dFamily, Habits
-from ._bp4d_options import OPTION_HELP
+from datasets._bp4d.options import OPTION_HELP
+from datasets._bp4d.reader import Bp4dDialect, Bp4dFamily
 
 
 @final
@@ -20,7 +20,7 @@ class Bp4dPlus(Bp4dFamily):
         **OPTION_HELP,
         "suspect": "recordings that no copy is known to have right (F041_T7): drop (default), keep",
     }
-    habits = Habits(
+    habits = Bp4dDialect(
         name="BP4D+",
         bases=("", "BP4D+", "BP4D+_v0.2", "BP4DPlus"),
         offset="-1",

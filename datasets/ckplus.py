@@ -15,27 +15,30 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets._files.folders import existing_root, group_by_key, places
+from datasets._files.image_folders import LabelledImages, numbered, put_together, unpictured
+from datasets._files.labels import read_lines
+from datasets._landmarks.landmark_files import read_points, shaped
+from datasets._splits.folds import draw_folds, fold_list
+
 from ._base import Dataset, DatasetCorrupt, DatasetMissing, FoldList, Sequence
-from ._folds import draw_folds, fold_list
-from ._intensity import read_lines
-from ._numbered import Labelled, numbered, put_together, unpictured
 from ._options import chosen_aus, one_of
-from ._point_files import read_points, shaped
-from ._tree import existing_root, keyed, places
 
 AUS = (1, 2, 4, 5, 6, 7, 9, 12, 15, 17, 20, 23, 24, 25, 26, 27)
 """The AUs that are present often enough to be learnt and tested; our choice."""
+
 BASES = ("", "CK+", "CKplus")
 IMAGES = ("cohn-kanade-images", "extended-cohn-kanade-images/cohn-kanade-images")
 LABELS = ("FACS", "FACS_labels/FACS")
 LANDMARKS = ("Landmarks", "Landmarks/Landmarks")
 SUBJECT, TASK = "((?i:S[0-9]{3}))", "([0-9]{3})"
+
 TREE = (
     "expected are cohn-kanade-images/S010/001/S010_001_00000014.png and "
     "FACS/S010/001/S010_001_00000014_facs.txt below it"
 )
-FOLDS = 3
 
+FOLDS = 3
 Key = tuple[str, str]
 
 
@@ -97,7 +100,7 @@ class CkPlus(Dataset):
             what = "images without a label" if images else "a label without images"
             self.problems.append(f"{name}: {what}, left out")
             return None
-        labelled = Labelled(
+        labelled = LabelledImages(
             np.array(list(files), np.int64),
             np.array(
                 [[au in read_active(file) for au in self.aus] for file in files.values()], np.int8
@@ -122,11 +125,11 @@ class CkPlus(Dataset):
 def _tasks(root: Path, usual: tuple[str, ...]) -> dict[Key, Path]:
     """Map person and task to their folder in the first place that has any."""
     for place in places(root, BASES, usual):
-        if people := keyed(place, SUBJECT):
+        if people := group_by_key(place, SUBJECT):
             return {
                 (person, task): inside
                 for person, folder in people.items()
-                for task, inside in keyed(folder, TASK).items()
+                for task, inside in group_by_key(folder, TASK).items()
             }
     return {}
 

@@ -15,27 +15,38 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets._files.folders import existing_root, format_ranges, group_by_key, places
+from datasets._files.labels import Intensities, read_intensities
+from datasets._files.video import VideoFrames, frame_count
+from datasets._splits.folds import load_folds
+
 from ._base import UNCODED, Dataset, DatasetCorrupt, DatasetMissing, FoldList, Sequence
-from ._disfa_landmarks import official_landmarks, tracker_failed
-from ._disfa_options import BENCHMARK_AUS, OPTION_HELP, aus_option, threshold_option
-from ._intensity import Intensities, read_intensities
+from ._disfa import (
+    BENCHMARK_AUS,
+    OPTION_HELP,
+    aus_option,
+    official_landmarks,
+    threshold_option,
+    tracker_failed,
+)
 from ._options import one_of
-from ._split import load_folds
-from ._tree import existing_root, keyed, places, spans
-from ._video import VideoFrames, frame_count
 
 BASES = ("", "DISFA")
+
 VIDEOS = {
     "left": ("Videos_LeftCamera", "Video_LeftCamera"),
     "right": ("Video_RightCamera", "Videos_RightCamera"),
 }
+
 LABELS = ("ActionUnit_Labels", "ActionUnits_Labels")
+
 LANDMARKS = ("Landmark_Points",)
 """Where copies keep things, below the root or a folder DISFA in it, perhaps below themselves."""
 
 SUBJECT = "(?i:SN[0-9]{3})"
 LINE = re.compile(r"\s*([1-9][0-9]{0,8})\s*,\s*([0-5])\s*")
 LOOKS = "a line is frame,intensity: whole numbers, the frame from 1, the intensity 0 to 5"
+
 TREE = (
     "expected are videos Videos_LeftCamera/LeftVideoSN001_comp.avi and label files "
     "ActionUnit_Labels/SN001/SN001_au1.txt below it"
@@ -100,7 +111,7 @@ class Disfa(Dataset):
     ) -> dict[str, Path]:
         """Map people to what a place holds of them; the first place with any wins."""
         for place in places(root, BASES, usual):
-            if found := keyed(place, pattern):
+            if found := group_by_key(place, pattern):
                 return found
         raise DatasetMissing(root, f"no {what} is there; {TREE}")
 
@@ -111,7 +122,7 @@ class Disfa(Dataset):
             return {}
         if given:
             folder = root / Path(given).expanduser()
-            if not (found := keyed(folder, f"({SUBJECT})")):
+            if not (found := group_by_key(folder, f"({SUBJECT})")):
                 raise DatasetMissing(folder, "no folder SN001 is there: check option features")
             return found
         try:
@@ -152,7 +163,7 @@ class Disfa(Dataset):
         )
 
     def _intensities(self, subject: str, folder: Path) -> Intensities | None:
-        files = keyed(folder, rf"(?i:{subject}_au0?([1-9][0-9]?)\.txt)")
+        files = group_by_key(folder, rf"(?i:{subject}_au0?([1-9][0-9]?)\.txt)")
         if not any(str(au) in files for au in self.aus):
             where = f"{folder.parent.name}/{folder.name}"
             self.problems.append(f"{subject}: no label file of these AUs in {where}, left out")
@@ -167,7 +178,9 @@ class Disfa(Dataset):
         lengths = f"{subject}: the video has {count} frames, the labels go to {frames[-1]}"
         unfilmed = frames[frames > count].tolist()
         if unfilmed:
-            self.problems.append(f"{lengths}; labels without a picture left out: {spans(unfilmed)}")
+            self.problems.append(
+                f"{lengths}; labels without a picture left out: {format_ranges(unfilmed)}"
+            )
         # A header may promise billions, and a label file speak of them: no range is written out.
         edges = np.concatenate([[0], frames[frames <= count], [count + 1]])
         holes = [(a + 1, b - 1) for a, b in pairwise(edges.tolist()) if b > a + 1]

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, final
 
+from datasets._files.folders import existing_root, group_by_key, match_names, places
+from datasets._files.image_folders import LabelledImages, numbered, put_together, unpictured
+from datasets._files.labels import read_intensities
+from datasets._splits.folds import load_folds
+
 from ._base import Dataset, DatasetMissing, FoldList, Sequence
-from ._disfa_options import BENCHMARK_AUS, OPTION_HELP, aus_option, threshold_option
-from ._intensity import read_intensities
-from ._numbered import Labelled, numbered, put_together, unpictured
-from ._split import load_folds
-from ._tree import existing_root, keyed, listing, places
+from ._disfa import BENCHMARK_AUS, OPTION_HELP, aus_option, threshold_option
 
 BASES = ("", "DISFAPlusDataset", "DISFAPlus", "DISFA+")
 SUBJECT = "((?i:SN[0-9]{3}))"
@@ -68,11 +69,11 @@ class DisfaPlus(Dataset):
     def _trials(self, root: Path, place: str, what: str) -> dict[tuple[str, str], Path]:
         """Map person and trial to their folder in the first place that has any."""
         for home in places(root, BASES, (place,)):
-            if people := keyed(home, SUBJECT):
+            if people := group_by_key(home, SUBJECT):
                 return {
                     (person, trial): folder / trial
                     for person, folder in people.items()
-                    for trial in listing(folder, r"[^.].*")
+                    for trial in match_names(folder, r"[^.].*")
                     if (folder / trial).is_dir()
                 }
         raise DatasetMissing(root, f"no {what} is there; {TREE}")
@@ -83,14 +84,15 @@ class DisfaPlus(Dataset):
         """Put a trial together; None, and a sentence, if it cannot be."""
         name = "_".join(key)
         files = {
-            int(au): file for au, file in keyed(labels, r"(?i:AU0?([1-9][0-9]?)\.txt)").items()
+            int(au): file
+            for au, file in group_by_key(labels, r"(?i:AU0?([1-9][0-9]?)\.txt)").items()
         }
         if not files.keys() & set(self.aus):
             self.problems.append(f"{name}: no label file of these AUs, left out")
             return None
         coded = read_intensities(files, self.aus, LINE, LOOKS)
         self.problems += [f"{name}: {gap}" for gap in coded.gaps]
-        labelled = Labelled(coded.frames, coded.labels(self._threshold))
+        labelled = LabelledImages(coded.frames, coded.labels(self._threshold))
         sequence, missing = put_together(root, *key, numbered(images), labelled)
         self.problems += unpictured(name, missing, sequence)
         return sequence

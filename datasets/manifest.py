@@ -14,16 +14,16 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets._files.folders import SafeFolder, format_ranges
+from datasets._landmarks.face_file import face_positions
+from datasets._splits.folds import draw_folds, fold_list, load_folds
+
 from ._base import Dataset, DatasetError, DatasetMissing, FoldList, Sequence
-from ._enclosure import Enclosure
-from ._face_file import face_positions
-from ._manifest_pictures import Pictures, find_pictures
-from ._manifest_rows import HIGHEST, Rows, read_people, read_rows
-from ._split import draw_folds, fold_list, load_folds
-from ._tree import spans
+from ._manifest import HIGHEST, Pictures, Rows, find_pictures, read_people, read_rows
 
 NAMES = ("manifest.csv", "manifest.parquet")
 """Looked for in the root, in this order."""
+
 EXPECTED = "expected is a table manifest.csv or manifest.parquet (docs/datasets/manifest.md)"
 
 
@@ -103,11 +103,11 @@ class Manifest(Dataset):
         )
         raise DatasetMissing(self.root, f"{what}; {EXPECTED}")
 
-    def _enclosure(self, file: Path) -> Enclosure:
+    def _enclosure(self, file: Path) -> SafeFolder:
         folder = file.parent / Path(str(self.options.get("files", "."))).expanduser()
         if not folder.is_dir():
             raise DatasetMissing(folder, "there is no such folder: check option files")
-        return Enclosure(folder)
+        return SafeFolder(folder)
 
     def _aus(self) -> tuple[int, ...]:
         given = str(self.options.get("aus", ""))
@@ -127,7 +127,7 @@ class Manifest(Dataset):
         for name, chosen in rows.recordings():
             there = pictures.there[chosen]
             if not there.all():
-                lost = spans(rows.frames[chosen[~there]].tolist())
+                lost = format_ranges(rows.frames[chosen[~there]].tolist())
                 what = "video" if pictures.videos[chosen[0]] else "picture"
                 self.problems.append(f"{name}: the {what} is not there, frame {lost}")
             if there.any():

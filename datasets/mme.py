@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import final
 
-from ._bp4d_family import Bp4dFamily, Habits
+from datasets._bp4d.reader import Bp4dDialect, Bp4dFamily
 
 
 @final
 class Mme(Bp4dFamily):
     """MME as BP4D+'s dialect, with three subject folds of our own: no other list is public."""
 
-    habits = Habits(
+    habits = Bp4dDialect(
         name="MME",
         bases=("", "MME", "BP4D++"),
         offset="-1",

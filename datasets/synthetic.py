@@ -17,10 +17,14 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _acting, _people, _plan, _render
+from datasets._splits.folds import load_folds
+from datasets._synthetic import performance as _acting
+from datasets._synthetic import performance as _plan
+from datasets._synthetic import render as _render
+from datasets._synthetic import subjects as _people
+from datasets._synthetic.geometry import AUS
+
 from ._base import BrokenFrame, Dataset, DatasetError, FoldList, Sequence
-from ._faces import AUS
-from ._split import load_folds
 
 RENDERER_VERSION = 3
 """Raised whenever the same recipe would give other pixels, so that old frame stores are rebuilt."""
@@ -36,9 +40,9 @@ class Recipe:
     frames: int
     side: int
 
-    def take(self) -> _acting.Take:
+    def take(self) -> _acting.Performance:
         """Play the recording: labels, movement, camera; no pixel."""
-        return _acting.play(self.seed, self.subject, self.task, self.person(), self.frames)
+        return _acting.perform(self.seed, self.subject, self.task, self.person(), self.frames)
 
     def person(self) -> _people.Person:
         """Return who is filmed."""
@@ -49,8 +53,8 @@ _person = lru_cache(maxsize=64)(_people.person)
 
 
 @lru_cache(maxsize=2)
-def _studio(seed: int, subject: str, side: int) -> _render.Studio:
-    return _render.Studio(_person(seed, subject), side)
+def _studio(seed: int, subject: str, side: int) -> _render.Renderer:
+    return _render.Renderer(_person(seed, subject), side)
 
 
 @final

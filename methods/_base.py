@@ -10,9 +10,11 @@ F features of whatever shape the method's own encoder gives.
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from torch import Tensor, nn
 
@@ -181,3 +183,36 @@ class Method(nn.Module):
 
     def after_step(self, progress: Progress) -> None:
         """Run after each optimiser step (EMA teachers); does nothing by default."""
+
+
+Variants = Mapping[str, Mapping[str, Any]]
+"""Named settings of a method's knobs: variant -> {knob: value}."""
+
+
+def closest(name: str, known: list[str]) -> str:
+    """Return the names in `known` that are closest to `name`, or else its first eight, listed."""
+    return ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:8])
+
+
+def check_choices(config: Any) -> None:
+    """Raise MethodError if a knob that names one of several readings names none of them."""
+    hints = get_type_hints(type(config))
+    for knob in fields(config):
+        if get_origin(hints[knob.name]) is Literal:
+            check_choice(knob.name, getattr(config, knob.name), hints[knob.name])
+
+
+def check_choice(name: str, value: Any, choices: Any) -> None:
+    """Raise MethodError unless `value` is one of a Literal's `choices`."""
+    known = get_args(choices)
+    if value not in known:
+        raise MethodError(f"{name}={value!r} is not a choice: it takes {', '.join(known)}")
+
+
+def check_range(config: Any, low: float, high: float, *names: str) -> None:
+    """Raise MethodError if a knob lies outside [low, high]; None, where allowed, passes."""
+    takes = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:
+            raise MethodError(f"{name}={value} is out of range: it takes {takes}")

@@ -15,37 +15,20 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (the name that the whole field writes)
 from torch import Tensor, nn
 
-from ._attention import eac_attention, eac_loss
-from ._base import Task
-from ._config import check_choice
-from ._contrast import group_contrast, nt_xent, temporal_shift
-from ._distillation import bernoulli_ensemble_kl, gaussian_ramp, laine_aila_ramp
-
-__all__ = [
-    "AuLoss",
-    "au_weights",
-    "bernoulli_ensemble_kl",
-    "eac_attention",
-    "eac_loss",
-    "fixmatch_loss",
-    "gaussian_ramp",
-    "group_contrast",
-    "laine_aila_ramp",
-    "nt_xent",
-    "pseudo_labels",
-    "temporal_shift",
-    "weighted_bce",
-    "weights_from_rates",
-]
+from ._base import Task, check_choice
 
 Weighting = Literal["au", "none", "pos_weight"]
 """Class balance: w_j on both terms of an AU's BCE; nothing; or (1-r_j)/r_j on the positive term."""
+
 Reduction = Literal["mean", "au_sum", "none"]
 """Mean over rows and AUs; mean over rows of the sum over AUs; or elementwise (N, A)."""
+
 Scope = Literal["element", "frame"]
 """What is trusted or not: each (frame, AU), or a frame whole."""
+
 Pool = Literal["all", "accepted"]
 """What FixMatch's sum is divided by: all elements, or those it accepts."""
+
 Threshold = float | tuple[float, float]
 """Least confidence of a pseudo label; as a pair: of a positive one, of a negative one."""
 

@@ -16,8 +16,7 @@ from timm.models import ResNet, model_entrypoint
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ._base import MethodError, Trunk
-from ._config import closest
+from ._base import MethodError, Trunk, closest
 
 STAGES = (64, 128, 256, 512)
 """Channels of a ResNet's four stages at width 1, before a bottleneck's expansion."""

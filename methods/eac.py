@@ -14,17 +14,28 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from ._attention import (
+from ._base import (
+    Batch,
+    Method,
+    MethodError,
+    Needs,
+    Progress,
+    Task,
+    Variants,
+    check_choices,
+    check_range,
+)
+from ._eac import (
+    CNet,
+    ENet,
     Form,
     au_centres,
     canonical_landmarks,
     check_count,
     eac_attention,
     eac_loss,
+    load_vgg,
 )
-from ._base import Batch, Method, MethodError, Needs, Progress, Task
-from ._config import Variants, check_choices, check_range
-from ._eac_nets import CNet, ENet, load_vgg
 
 
 class EAC(Method):

@@ -13,8 +13,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ._base import Batch, Method, Needs, Progress, Task
-from ._config import Variants, check_choices, check_range
+from ._base import Batch, Method, Needs, Progress, Task, Variants, check_choices, check_range
 from ._losses import AuLoss, Threshold, Weighting, fixmatch_loss, pseudo_labels
 from ._nets import ImageClassifier, WeightAverage
 

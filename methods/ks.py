@@ -18,19 +18,35 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from ._base import Batch, Method, MethodError, Needs, Progress, Task
-from ._config import Variants, check_choices, check_range
-from ._distillation import Reading, bernoulli_ensemble_kl, gaussian_ramp, laine_aila_ramp
+from ._base import (
+    Batch,
+    Method,
+    MethodError,
+    Needs,
+    Progress,
+    Task,
+    Variants,
+    check_choices,
+    check_range,
+)
+from ._ks import (
+    KDVariant,
+    KSNetwork,
+    KSNetworkConfig,
+    KSOutputs,
+    bernoulli_ensemble_kl,
+    gaussian_ramp,
+    laine_aila_ramp,
+)
 from ._losses import AuLoss, Weighting, pseudo_labels
-from ._nets import build_trunk
-from ._spreader import Outputs, Spreader, SpreaderConfig
+from ._trunks import build_trunk
 
 
 class KnowledgeSpreader(Method):
     """Spatial and temporal teachers, slot students, and pseudo labels gated by frame order."""
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(SpreaderConfig, Method.Config):
+    class Config(KSNetworkConfig, Method.Config):
         """Knobs of Knowledge-Spreader; numbers in brackets are entries of the register in ks.md."""
 
         weighting: Weighting = "au"
@@ -43,7 +59,7 @@ class KnowledgeSpreader(Method):
         """Weight of all that the ramp lets in: L_t, L_self, L_semi."""
         temperature: float = 1.0
         """Of the distillations, T > 0."""
-        kd: Reading = "A"
+        kd: KDVariant = "A"
         """Reading of the distillation, A, B, C, D or F [1, 2]."""
         kd_target: Literal["fixed", "moving"] = "fixed"
         """Whether the ensemble of a distillation passes gradient [3]."""
@@ -109,7 +125,7 @@ class KnowledgeSpreader(Method):
         self._check(config, task)
         self.trunk = build_trunk(task.trunk, task.image_size)
         features = self.trunk.num_features
-        self.net = Spreader(config, features, len(task.aus), task.clip_len)
+        self.net = KSNetwork(config, features, len(task.aus), task.clip_len)
         self.au_loss = AuLoss(task, config.weighting)
 
     @staticmethod
@@ -208,7 +224,7 @@ class KnowledgeSpreader(Method):
         self.metrics["order_accuracy"] = ((order >= 0) == truth.bool()).float().mean()
         return F.binary_cross_entropy_with_logits(order, truth)
 
-    def _semi(self, out: Outputs, clips: Tensor, batch: Batch, progress: Progress) -> Tensor:
+    def _semi(self, out: KSOutputs, clips: Tensor, batch: Batch, progress: Progress) -> Tensor:
         """Return L_semi: the sum over inactive slots of the mean over clips of gate times wBCE."""
         config, shape = self.config, out.z_q.shape
         source = self.net.labeller(config.labeller, out, clips).flatten(0, 1)

@@ -13,8 +13,17 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ._base import Batch, Method, MethodError, Needs, Progress, Task
-from ._config import Variants, check_choices, check_range
+from ._base import (
+    Batch,
+    Method,
+    MethodError,
+    Needs,
+    Progress,
+    Task,
+    Variants,
+    check_choices,
+    check_range,
+)
 from ._losses import AuLoss, Weighting, pseudo_labels
 from ._nets import ImageClassifier, fixed_statistics
 

@@ -11,8 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ._base import Batch, Method, Needs, Progress, Task
-from ._config import Variants, check_choices, check_range
+from ._base import Batch, Method, Needs, Progress, Task, Variants, check_choices, check_range
 from ._losses import AuLoss, Weighting
 from ._nets import ImageClassifier
 

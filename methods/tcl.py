@@ -17,18 +17,20 @@ import torch
 from timm.models import ResNet
 from torch import Tensor, nn
 
-from ._base import Batch, Method, MethodError, Needs, Progress, Task
-from ._config import Variants, check_choices, check_range
-from ._contrast import (
-    Grouping,
-    Representation,
-    class_vectors,
-    group_contrast,
-    nt_xent,
-    temporal_shift,
+from ._base import (
+    Batch,
+    Method,
+    MethodError,
+    Needs,
+    Progress,
+    Task,
+    Variants,
+    check_choices,
+    check_range,
 )
 from ._losses import AuLoss, Weighting, pseudo_labels
-from ._nets import build_trunk
+from ._tcl import Grouping, Representation, class_vectors, group_contrast, nt_xent, temporal_shift
+from ._trunks import build_trunk
 
 _CLIPS_AT_ONCE = 32
 """Clips through the network at once in testing: the memory of a training batch suffices."""

@@ -34,12 +34,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from bench import cli  # noqa: E402
-from bench.cli import _grid  # noqa: E402, F401  here, once for every fork
-from bench.environment import commit, versions  # noqa: E402
-from bench.identity import code_hash  # noqa: E402
-from bench.records import read_record  # noqa: E402
-from bench.registry import Registry  # noqa: E402
+from bench.cli import app as cli  # noqa: E402
+from bench.cli import run as _grid  # noqa: E402, F401  here, once for every fork
+from bench.config.registry import Registry  # noqa: E402
+from bench.results.records import read_record  # noqa: E402
+from bench.study.code_hash import code_hash  # noqa: E402
+from bench.system.environment import commit, versions  # noqa: E402
 
 METHODS = "supervised,fixmatch,ks"
 KNOBS = """

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cli import main
-from bench.registry import ENTRY_POINTS, Registry
+from bench.cli.app import main
+from bench.config.registry import ENTRY_POINTS, Registry
 from datasets._base import Dataset
 from methods._base import Method
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import COMMANDS
+from bench.cli.app import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -102,7 +102,9 @@ def loaded(script):
 
 
 def test_the_command_line_is_there_before_torch_is():
-    script = "from bench.cli import make_app\nimport typer.main\ntyper.main.get_command(make_app())"
+    script = (
+        "from bench.cli.app import make_app\nimport typer.main\ntyper.main.get_command(make_app())"
+    )
     modules = loaded(script)
     assert {"bench.cli.run", "bench.cli.table", "bench.cli.data"} <= modules
     assert not modules & {"torch", "timm", "torchvision", "numpy", "pandas", "methods._base"}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cli import main
+from bench.cli.app import main
 from datasets.manifest import Manifest
 
 PAGE = (Path(__file__).parents[1] / "docs/datasets/manifest.md").read_text(encoding="utf-8")

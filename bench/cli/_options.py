@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-Dataset = Annotated[str, typer.Option(help="A dataset's name (`list datasets`).")]
+if TYPE_CHECKING:
+    from bench.study.study import Study
+    from datasets._base import Dataset, Sequence
+
+DatasetName = Annotated[str, typer.Option(help="A dataset's name (`list datasets`).")]
 Root = Annotated[Path | None, typer.Option(help="Folder that the dataset lies in.")]
-Settings = Annotated[
+
+SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="SECTION.KEY=VALUE, e.g. train.lr=0.003; repeat.")
 ]
+
 Results = Annotated[
     Path, typer.Option(help="Folder for records (its runs/) and label masks (its masks/).")
 ]
+
 Cache = Annotated[
     Path, typer.Option(envvar="AU_BENCH_CACHE", help="Folder for decoded frames (the frame store).")
 ]
+
 Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugin", help="FILE.py of a method or dataset from elsewhere; repeat."),
 ]
+
 Workers = Annotated[
     int, typer.Option(min=0, help="Processes; 0 = one a GPU, or one a processor core.")
 ]
@@ -30,23 +39,65 @@ RESULTS = Path("results")
 CACHE = Path(".cache/frames")
 
 
-def words(text: str) -> list[str]:
+def split_commas(text: str) -> list[str]:
     """Split a comma-separated option; empty items are dropped."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def shares(text: str) -> list[float]:
+def label_ratios(text: str) -> list[float]:
     """Split a comma-separated option of label ratios; raises UsageError outside (0, 1]."""
-    from bench.config import checked_ratio
+    from bench.config.parsing import checked_ratio
 
-    return [float(checked_ratio(word)) for word in words(text)]
+    return [float(checked_ratio(word)) for word in split_commas(text)]
 
 
 def whole_numbers(option: str, text: str) -> list[int]:
     """Split a comma-separated option of whole numbers; raises UsageError on others."""
-    from bench.config import UsageError
+    from bench.errors import UsageError
 
     try:
-        return [int(word) for word in words(text)]
+        return [int(word) for word in split_commas(text)]
     except ValueError:
         raise UsageError(f"{option} {text}: give whole numbers, e.g. 0,1,2") from None
+
+
+RATIOS = "0.01,0.02,0.05,0.1,0.15,0.2,0.5,1"
+"""Shares of labels that the paper reports on, up to a half, and all."""
+
+Size = Annotated[int, typer.Option(min=8, help="Side of the stored crop, pixels.")]
+
+Landmarks = Annotated[
+    Path | None,
+    typer.Option(help="Face file or folder: the same as --set DATASET.landmarks=FILE."),
+]
+
+
+def study_of(
+    dataset: str,
+    root: Path | None,
+    landmarks: Path | None,
+    size: int,
+    settings: list[str] | None,
+    cache: Path,
+    plugins: list[Path] | None,
+) -> Study:
+    """Check what was asked about a dataset; raises UsageError on the first flaw."""
+    from bench.study.study import make_study
+
+    knobs = [f"data.size={size}", *(settings or [])]
+    if landmarks is not None:
+        knobs.append(f"{dataset}.landmarks={landmarks}")
+    return make_study(dataset=dataset, root=root, knobs=knobs, cache=cache, plugins=plugins or [])
+
+
+def read_labels(study: Study) -> tuple[Dataset, list[Sequence]]:
+    """Read the study's recordings, labels only; raises DatasetMissing if there is none."""
+    from bench.data.dataset import make_dataset
+    from datasets._base import DatasetMissing
+
+    cls = study.registry.dataset(study.dataset)
+    reader = make_dataset(cls, study.dataset, study.root, study.dataset_options)
+    recordings = [sequence for sequence in reader.sequences() if len(sequence.frames)]
+    if not recordings:
+        raise DatasetMissing(study.root or study.dataset, "no recording was found in it")
+    return reader, recordings

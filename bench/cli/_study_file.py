@@ -16,8 +16,8 @@ import typer
 from . import _options as opt
 
 if TYPE_CHECKING:
-    from bench.config import UsageError
-    from bench.study import Study
+    from bench.errors import UsageError
+    from bench.study.study import Study
 
 _FILE = "bench.study_file"
 """Where a context keeps what its study file says: option's parameter name -> value."""
@@ -46,12 +46,14 @@ Config = Annotated[
         help="Options from a file, e.g. studies/table1.toml; typed ones win.",
     ),
 ]
-Settings = Annotated[
+
+SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set", callback=add_file, help="SECTION.KEY=VALUE, e.g. train.lr=0.003; repeat."
     ),
 ]
+
 Plugins = Annotated[
     list[Path] | None,
     typer.Option(
@@ -66,14 +68,14 @@ def read_study_file(ctx: typer.Context, file: Path) -> dict[str, Any]:
     Raises UsageError, naming the file, for a key that is no option (with the closest one) and a
     value that the option does not take.
     """
-    from bench.config import UsageError, unknown
+    from bench.errors import UsageError, unknown_name
 
     options = _options(ctx)
     values = {}
     for key, value in _parsed(file).items():
         name = key.replace("_", "-")
         if name not in options:
-            raise UsageError(f"{file}: {unknown('key', key, options)}")
+            raise UsageError(f"{file}: {unknown_name('key', key, options)}")
         try:
             values[options[name].name] = _converted(ctx, options[name], value)
         except typer.BadParameter as error:
@@ -95,25 +97,25 @@ def checked_study(ctx: typer.Context, asked: Mapping[str, Any], file: Path | Non
 
     Raises UsageError, which names the file and the key in it if that is where the flaw is.
     """
-    from bench.config import UsageError
+    from bench.errors import UsageError
 
     try:
         return _study(asked)
     except UsageError as error:
-        raise UsageError(f"{_to_blame(ctx, asked, error, file)}{error}") from None
+        raise UsageError(f"{_key_to_blame(ctx, asked, error, file)}{error}") from None
 
 
 def _study(asked: Mapping[str, Any]) -> Study:
-    from bench.study import make_study
+    from bench.study.study import make_study
 
     held_out = [f"data.val_subjects={asked['val_subjects']}"] if asked["val_subjects"] else []
     return make_study(
         dataset=asked["dataset"],
-        methods=opt.words(asked["methods"]),
-        ratios=opt.words(asked["ratios"]),
+        methods=opt.split_commas(asked["methods"]),
+        ratios=opt.split_commas(asked["ratios"]),
         folds=opt.whole_numbers("--folds", asked["folds"]),
         seeds=opt.whole_numbers("--seeds", asked["seeds"]),
-        rules=opt.words(asked["rule"]),
+        rules=opt.split_commas(asked["rule"]),
         preset=asked["preset"],
         knobs=[*held_out, *(asked["settings"] or [])],
         root=asked["root"],
@@ -124,11 +126,11 @@ def _study(asked: Mapping[str, Any]) -> Study:
     )
 
 
-def _to_blame(
+def _key_to_blame(
     ctx: typer.Context, asked: Mapping[str, Any], error: UsageError, file: Path | None
 ) -> str:
     """Name the key of the study file without which the error would not come up; "" if none."""
-    from bench.config import UsageError
+    from bench.errors import UsageError
 
     for said, rest in _without_each(ctx, asked):
         try:
@@ -155,7 +157,7 @@ def _without_each(
 
 
 def _parsed(file: Path) -> dict[str, Any]:
-    from bench.config import UsageError
+    from bench.errors import UsageError
 
     try:
         # numbers stay as they are written: a ratio's spelling is part of a cell's name
@@ -177,7 +179,7 @@ def _options(ctx: typer.Context) -> dict[str, Any]:
 def _converted(ctx: typer.Context, option: Any, value: Any) -> Any:
     """Turn a value of the file into the option's own; raises BadParameter or ValueError."""
     if option.multiple:
-        value = list(_knobs(value)) if isinstance(value, dict) else _texts(value)
+        value = list(_settings(value)) if isinstance(value, dict) else _texts(value)
     elif isinstance(value, list):
         value = ",".join(_texts(value))
     elif not option.is_flag:
@@ -197,10 +199,10 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _knobs(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _settings(table: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Spell a table of knobs as `--set` takes them; a list becomes a tuple's `a+b`."""
     for key, value in table.items():
         if isinstance(value, dict):
-            yield from _knobs(value, f"{prefix}{key}.")
+            yield from _settings(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}={'+'.join(_texts(value))}"

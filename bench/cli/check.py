@@ -22,9 +22,9 @@ def command(
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from bench.check import check_method
-    from bench.environment import one_thread
-    from bench.registry import Registry
+    from bench.config.registry import Registry
+    from bench.conformance.suite import check_method
+    from bench.system.environment import one_thread
 
     one_thread()
     began, counts = time.monotonic(), Counter[str]()

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from . import _datasets as common
 from . import _options as opt
 
 app = typer.Typer(help="Look after a dataset's frames and labels.", no_args_is_help=True)
@@ -20,11 +19,11 @@ app = typer.Typer(help="Look after a dataset's frames and labels.", no_args_is_h
 
 @app.command()
 def prepare(
-    dataset: opt.Dataset = "synthetic",
+    dataset: opt.DatasetName = "synthetic",
     root: opt.Root = None,
-    landmarks: common.Landmarks = None,
-    size: common.Size = 224,
-    settings: opt.Settings = None,
+    landmarks: opt.Landmarks = None,
+    size: opt.Size = 224,
+    settings: opt.SetOption = None,
     cache: opt.Cache = opt.CACHE,
     workers: opt.Workers = 0,
     plugins: opt.Plugins = None,
@@ -34,15 +33,16 @@ def prepare(
     Only what is new or has changed is decoded, and what could not be read is tried again. Stop it
     whenever you like: the same command goes on.
     """
-    from bench.environment import cpu_count
+    from bench.system.environment import cpu_count
 
-    from ._display import stderr
-    from ._grid import open_study_data
+    from ._console import open_study_data, stderr_console
 
-    study = common.study_of(dataset, root, landmarks, size, settings, cache, plugins)
+    study = opt.study_of(dataset, root, landmarks, size, settings, cache, plugins)
     began = time.monotonic()
     with _kill_like_ctrl_c():
-        data = open_study_data(study, stderr(), workers or cpu_count(), named=None, retry=True)
+        data = open_study_data(
+            study, stderr_console(), workers or cpu_count(), named=None, retry=True
+        )
     seconds, store = time.monotonic() - began, data.store
     kept = len(store.images) - store.left_out
     typer.echo(
@@ -69,36 +69,35 @@ def _kill_like_ctrl_c() -> Iterator[None]:
 
 @app.command()
 def stats(
-    dataset: opt.Dataset = "synthetic",
+    dataset: opt.DatasetName = "synthetic",
     root: opt.Root = None,
-    landmarks: common.Landmarks = None,
-    ratios: Annotated[str, typer.Option(help="Label ratios to sample at.")] = common.RATIOS,
+    landmarks: opt.Landmarks = None,
+    ratios: Annotated[str, typer.Option(help="Label ratios to sample at.")] = opt.RATIOS,
     seeds: Annotated[str, typer.Option(help="Seeds of the draws, averaged.")] = "0,1,2",
     style: Annotated[
         str, typer.Option("--format", help="markdown, latex, csv, html or json.")
     ] = "markdown",
-    settings: opt.Settings = None,
+    settings: opt.SetOption = None,
     plugins: opt.Plugins = None,
 ) -> None:
     """Tell what the labels are like: rates, co-occurrence, events, combinations, budgets.
 
     Reads label files only; nothing is decoded.
     """
-    from bench.label_stats import label_stats
-    from bench.report import render_all
-    from bench.report.data_tables import stats_tables
-    from bench.sampling import sampling
+    from bench.data.label_budget import label_budgets
+    from bench.data.label_stats import label_stats
+    from bench.report.dataset_tables import stats_tables
+    from bench.report.render import render_all
 
-    from ._display import stderr
-    from ._grid import say_problems
+    from ._console import print_problems, stderr_console
 
-    shares = opt.shares(ratios)
+    shares = opt.label_ratios(ratios)
     draws = opt.whole_numbers("--seeds", seeds) or [0]
-    study = common.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
-    reader, recordings = common.read_labels(study)
-    say_problems(stderr(), [*reader.notes, *reader.problems], None)
+    study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
+    reader, recordings = opt.read_labels(study)
+    print_problems(stderr_console(), [*reader.notes, *reader.problems], None)
     found = label_stats(dataset, recordings, reader.aus, reader.fps, reader.folds())
-    kept = sampling(dataset, recordings, shares, seeds=draws)
+    kept = label_budgets(dataset, recordings, shares, seeds=draws)
     if style == "json":
         content = {"stats": asdict(found), "sampling": [asdict(one) for one in kept]}
         typer.echo(json.dumps(content, indent=1, allow_nan=False))
@@ -108,13 +107,13 @@ def stats(
 
 @app.command()
 def audit(
-    dataset: opt.Dataset = "synthetic",
+    dataset: opt.DatasetName = "synthetic",
     root: opt.Root = None,
-    landmarks: common.Landmarks = None,
-    size: common.Size = 224,
+    landmarks: opt.Landmarks = None,
+    size: opt.Size = 224,
     style: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
-    settings: opt.Settings = None,
+    settings: opt.SetOption = None,
     results: opt.Results = opt.RESULTS,
     cache: opt.Cache = opt.CACHE,
     workers: opt.Workers = 0,
@@ -126,23 +125,22 @@ def audit(
     more than the training part, label masks with test subjects, coded frames against published
     counts. Decodes what is not stored yet.
     """
-    from bench.config import pick
-    from bench.data_audit import audit
-    from bench.environment import cpu_count
-    from bench.report.findings import as_json, lines, summary
+    from bench.data.audit import audit_dataset
+    from bench.errors import pick
+    from bench.report.dataset_tables import finding_lines, findings_json, findings_summary
+    from bench.system.environment import cpu_count
 
-    from ._display import stderr
-    from ._grid import open_study_data
+    from ._console import open_study_data, stderr_console
 
     pick("format", style, {"text": None, "json": None})
-    study = common.study_of(dataset, root, landmarks, size, settings, cache, plugins)
+    study = opt.study_of(dataset, root, landmarks, size, settings, cache, plugins)
     with _kill_like_ctrl_c():
-        data = open_study_data(study, stderr(), workers or cpu_count())
+        data = open_study_data(study, stderr_console(), workers or cpu_count())
     found = []
-    for finding in audit(data, results, stride=study.settings.data.stride):
+    for finding in audit_dataset(data, results, stride=study.settings.data.stride):
         found.append(finding)
-        for line in lines(finding) if style == "text" else ():
+        for line in finding_lines(finding) if style == "text" else ():
             typer.echo(line)
-    typer.echo(as_json(dataset, found) if style == "json" else f"\n{summary(found)}")
+    typer.echo(findings_json(dataset, found) if style == "json" else f"\n{findings_summary(found)}")
     failing = {"error", "warning"} if strict else {"error"}
     raise typer.Exit(int(any(finding.level in failing for finding in found)))

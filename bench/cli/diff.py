@@ -15,10 +15,10 @@ def command(
     results: opt.Results = opt.RESULTS,
 ) -> None:
     """Print every knob, hash, file of code and version in which two cells differ."""
-    from bench.differences import differences
-    from bench.explain import find
+    from bench.results.compare import differences
+    from bench.results.explain import find_cell
 
-    one, other = (find(results, name).told for name in (first, second))
+    one, other = (find_cell(results, name).told for name in (first, second))
     assert one
     assert other
     typer.echo("\n".join(differences(one, other)) or "no difference")

@@ -23,7 +23,7 @@ def command(
     Looks in --root, in the folders of the variable AU_BENCH_DATA, and where earlier runs looked.
     """
     from bench.doctor import diagnose
-    from bench.records import read_records
+    from bench.results.records import read_records
 
     records, problems = read_records(results)
     for problem in problems:

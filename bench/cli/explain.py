@@ -14,6 +14,6 @@ def command(
     results: opt.Results = opt.RESULTS,
 ) -> None:
     """Print what a cell is, with which knobs, what its id is the hash of, and what came of it."""
-    from bench.explain import explain, find
+    from bench.results.explain import explain_cell, find_cell
 
-    typer.echo(explain(find(results, cell)))
+    typer.echo(explain_cell(find_cell(results, cell)))

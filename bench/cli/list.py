@@ -11,7 +11,7 @@ import typer
 from . import _options as opt
 
 if TYPE_CHECKING:
-    from bench.registry import Registry
+    from bench.config.registry import Registry
 
 
 def command(
@@ -22,8 +22,8 @@ def command(
 
     A plugin that cannot be imported is listed with the reason, and stops nothing.
     """
-    from bench.config import pick
-    from bench.registry import Registry
+    from bench.config.registry import Registry
+    from bench.errors import pick
 
     kinds = {"methods": _methods, "datasets": _datasets, "presets": _presets}
     for name, text in pick("kind", kind, kinds)(Registry(tuple(plugins or []))):
@@ -31,7 +31,7 @@ def command(
 
 
 def _methods(registry: Registry) -> Iterator[tuple[str, str]]:
-    from bench.config import UsageError
+    from bench.errors import UsageError
 
     for name, found in registry.methods().items():
         try:
@@ -45,7 +45,7 @@ def _methods(registry: Registry) -> Iterator[tuple[str, str]]:
 
 
 def _datasets(registry: Registry) -> Iterator[tuple[str, str]]:
-    from bench.config import UsageError
+    from bench.errors import UsageError
 
     for name, found in registry.datasets().items():
         try:
@@ -58,7 +58,7 @@ def _datasets(registry: Registry) -> Iterator[tuple[str, str]]:
 
 
 def _presets(_: Registry) -> Iterator[tuple[str, str]]:
-    from bench.settings import PRESETS
+    from bench.config.presets import PRESETS
 
     for name, preset in PRESETS.items():
         grid = f"ratios {','.join(preset.ratios)}; folds {','.join(map(str, preset.folds))}"

@@ -7,39 +7,38 @@ from typing import Annotated
 
 import typer
 
-from . import _datasets as common
 from . import _options as opt
 
 
 def command(
     kind: Annotated[str, typer.Argument(help="curves, sampling or pseudo-labels.")] = "curves",
-    dataset: Annotated[str, typer.Option(help="Of `sampling`: whose labels.")] = "synthetic",
+    dataset: Annotated[str, typer.Option(help="Of `label_budgets`: whose labels.")] = "synthetic",
     root: opt.Root = None,
-    landmarks: common.Landmarks = None,
+    landmarks: opt.Landmarks = None,
     methods: Annotated[
         str, typer.Option(help="Of records: only these methods, comma-separated.")
     ] = "",
-    ratios: Annotated[str, typer.Option(help="Of `sampling`: label ratios.")] = common.RATIOS,
-    seeds: Annotated[str, typer.Option(help="Of `sampling`: seeds, averaged.")] = "0,1,2",
+    ratios: Annotated[str, typer.Option(help="Of `label_budgets`: label ratios.")] = opt.RATIOS,
+    seeds: Annotated[str, typer.Option(help="Of `label_budgets`: seeds, averaged.")] = "0,1,2",
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",
     style: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the figures; default: RESULTS/plots.")
     ] = None,
-    settings: opt.Settings = None,
+    settings: opt.SetOption = None,
     results: opt.Results = opt.RESULTS,
     plugins: opt.Plugins = None,
 ) -> None:
     """Draw a figure for each dataset, rule and preset among the records; prints the files' names.
 
-    `curves`: F1 by share of labels. `pseudo-labels`: how many were used and right. `sampling`: the
+    `curves`: F1 by share of labels. `pseudo-labels`: how many were used and right. `label_budgets`: the
     AU combinations and the F1 that key-frame rules keep, from a dataset's labels and the records.
     """
-    from bench.config import pick
-    from bench.records import narrowed, read_records
+    from bench.data.label_budget import label_budgets
+    from bench.errors import pick
     from bench.report.plot_style import SUFFIXES, save
     from bench.report.plots import KINDS, figures, sampling_figures
-    from bench.sampling import sampling
+    from bench.results.records import read_records, select_records
 
     pick("plot", kind, dict.fromkeys(("sampling", *KINDS)))
     pick("format", style, dict.fromkeys(SUFFIXES))
@@ -47,14 +46,14 @@ def command(
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
     if kind == "sampling":
-        shares = opt.shares(ratios)
+        shares = opt.label_ratios(ratios)
         draws = opt.whole_numbers("--seeds", seeds) or [0]
-        study = common.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
-        _, recordings = common.read_labels(study)
-        kept = sampling(dataset, recordings, shares, seeds=draws)
+        study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
+        _, recordings = opt.read_labels(study)
+        kept = label_budgets(dataset, recordings, shares, seeds=draws)
         found = sampling_figures(dataset, kept, records)
     else:
-        found = figures(kind, narrowed(records, {}, opt.words(methods)), select)
+        found = figures(kind, select_records(records, {}, opt.split_commas(methods)), select)
     for name, made in found:
         path = (out or results / "plots") / f"{name}.{style}"
         save(made, path)

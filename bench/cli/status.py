@@ -12,7 +12,7 @@ import typer
 from . import _options as opt
 
 if TYPE_CHECKING:
-    from bench.standing import Standing, Survey
+    from bench.results.status import CellStatus, StatusReport
 
 _LISTED = 20
 """Cells of one state that are listed; the rest is counted."""
@@ -23,9 +23,9 @@ def command(results: opt.Results = opt.RESULTS) -> None:
 
     Works from any machine that sees the folder. Exit code 1 if any failed or a file is damaged.
     """
-    from bench.standing import survey
+    from bench.results.status import read_status
 
-    found = survey(results)
+    found = read_status(results)
     for problem in found.problems:
         typer.echo(f"note: {problem}", err=True)
     typer.echo(_counts(found) or f"no records in {results / 'runs'}")
@@ -34,14 +34,14 @@ def command(results: opt.Results = opt.RESULTS) -> None:
     raise typer.Exit(1 if found.problems or found.of("failed") else 0)
 
 
-def _counts(found: Survey) -> str:
-    from bench.standing import State
+def _counts(found: StatusReport) -> str:
+    from bench.results.status import CellState
 
     counts = Counter(cell.state for cell in found.cells)
-    return ", ".join(f"{counts[state]} {state}" for state in get_args(State) if counts[state])
+    return ", ".join(f"{counts[state]} {state}" for state in get_args(CellState) if counts[state])
 
 
-def _lines(found: Survey) -> Iterator[str]:
+def _lines(found: StatusReport) -> Iterator[str]:
     for state in ("running", "stale", "unfinished", "failed", "skipped"):
         cells = found.of(state)
         yield from (f"{state}  {cell.id}{_about(cell)}" for cell in cells[:_LISTED])
@@ -51,7 +51,7 @@ def _lines(found: Survey) -> Iterator[str]:
     yield from _to_go(found)
 
 
-def _about(cell: Standing) -> str:
+def _about(cell: CellStatus) -> str:
     if cell.record:
         return f": {cell.record.reason}"
     if cell.claim is None:
@@ -70,7 +70,7 @@ def _ago(seconds: float) -> str:
     return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.0f} h ago"
 
 
-def _missing(cells: Sequence[Standing]) -> Iterator[str]:
+def _missing(cells: Sequence[CellStatus]) -> Iterator[str]:
     """Name the missing cells by the command that asked for them; the file is what to forget."""
     grids = {cell.grid.path: cell.grid for cell in cells if cell.grid}
     for path, grid in grids.items():
@@ -79,7 +79,7 @@ def _missing(cells: Sequence[Standing]) -> Iterator[str]:
         yield f"missing  {count} of `{grid.command}`, asked for {asked} ({path})"
 
 
-def _to_go(found: Survey) -> Iterator[str]:
+def _to_go(found: StatusReport) -> Iterator[str]:
     left = found.to_go()
     if left:
         slots = max(1, len(found.of("running")))

@@ -42,17 +42,18 @@ def command(
     results: opt.Results = opt.RESULTS,
 ) -> None:
     """Print a table of the records there are; works while a run is going on."""
-    from bench.config import UsageError
-    from bench.records import narrowed, read_records
-    from bench.report import render_all, tables
+    from bench.errors import UsageError
+    from bench.report.render import render_all
+    from bench.report.tables import tables
+    from bench.results.records import read_records, select_records
 
     records, problems = read_records(results)
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
-    chosen = narrowed(records, named, opt.words(methods), opt.shares(ratios))
+    chosen = select_records(records, named, opt.split_commas(methods), opt.label_ratios(ratios))
     if config:  # only then is torch imported, which takes longer than a small table
-        from bench.members import members
+        from bench.study.study import members
 
         chosen = members(study_of_file(ctx, config, **named), chosen)
     if records and not chosen:

@@ -11,25 +11,25 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from bench.config import UsageError
-from bench.environment import THREADS
-from bench.records import Record, RecordError
-from bench.runner import Tick
-from bench.study import Cell
+from bench.errors import UsageError
+from bench.results.records import Record
+from bench.runner.run_cell import ProgressEvent
+from bench.study.cell import Cell
+from bench.system.environment import THREADS
+from bench.system.files import RecordError
 
-from ._base import ExecutorError, Listener
-from ._signals import stop_on_signals
-from ._supervise import Hand, supervise
-from ._work import DeviceLost, Orders, work
+from .base import ExecutorError, Listener, RunStopped, stop_on_signals
+from .supervisor import ProgressMonitor, WorkerHandle, supervise
+from .worker import DeviceLost, LaunchSpec, work_through
 
 
-def execute(cells: Sequence[Cell], listener: Listener, orders: Orders, workers: int) -> None:
+def execute(cells: Sequence[Cell], listener: Listener, orders: LaunchSpec, workers: int) -> None:
     """Carry out `cells` on `workers` processes, in the order given as far as slots are free.
 
     Raises Stopped (after the running cells are saved), RecordError (disk full), and ExecutorError.
     """
     with _environment(THREADS):
-        crew = _Crew(cells, orders)
+        crew = _ProcessPool(cells, orders)
         supervise(cells, listener, orders, crew, min(workers, len(cells)))
 
 
@@ -47,16 +47,16 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-class _Crew:
-    def __init__(self, cells: Sequence[Cell], orders: Orders):
+class _ProcessPool:
+    def __init__(self, cells: Sequence[Cell], orders: LaunchSpec):
         self.cells, self.orders = list(cells), orders
         self.context = multiprocessing.get_context("spawn")
-        self.open: dict[Connection, _Process] = {}
+        self.open: dict[Connection, _WorkerProcess] = {}
 
-    def hire(self, slots: Sequence[str]) -> list[Hand]:
+    def hire(self, slots: Sequence[str]) -> list[WorkerHandle]:
         return [self._start(slot) for slot in slots]
 
-    def _start(self, slot: str) -> Hand:
+    def _start(self, slot: str) -> WorkerHandle:
         ours, theirs = self.context.Pipe(duplex=False)
         index = int(slot.rpartition(" ")[2])
         process = self.context.Process(
@@ -67,10 +67,10 @@ class _Crew:
         process.start()
         signal.signal(signal.SIGINT, handler)
         theirs.close()
-        self.open[ours] = _Process(slot, process)
+        self.open[ours] = _WorkerProcess(slot, process)
         return self.open[ours]
 
-    def wait(self, seconds: float, hear: Callable[[Tick | Record], None]) -> None:
+    def wait(self, seconds: float, hear: Callable[[ProgressEvent | Record], None]) -> None:
         for ready in wait(list(self.open), timeout=seconds):
             assert isinstance(ready, Connection)
             try:
@@ -85,7 +85,7 @@ class _Crew:
                 hear(news)
 
 
-class _Process:
+class _WorkerProcess:
     def __init__(self, slot: str, process: BaseProcess):
         self.slot, self.process = slot, process
         self.error: Exception | None = None
@@ -112,7 +112,9 @@ class _Process:
         self.process.join()
 
 
-def _serve(pipe: Connection, cells: Sequence[Cell], orders: Orders, slot: str, index: int) -> None:
+def _serve(
+    pipe: Connection, cells: Sequence[Cell], orders: LaunchSpec, slot: str, index: int
+) -> None:
     """Do a slot's work: the life of a worker process."""
     parent = os.getppid()
 
@@ -123,7 +125,7 @@ def _serve(pipe: Connection, cells: Sequence[Cell], orders: Orders, slot: str, i
     with stop_on_signals() as flag:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            work(
+            work_through(
                 cells,
                 orders,
                 slot,
@@ -136,3 +138,19 @@ def _serve(pipe: Connection, cells: Sequence[Cell], orders: Orders, slot: str, i
         except Exception as error:
             tell(ExecutorError(f"{type(error).__name__}: {error}"))
             raise
+
+
+def execute_in_process(cells: Sequence[Cell], listener: Listener, orders: LaunchSpec) -> None:
+    """Carry out `cells` one after another. Raises Stopped, and RecordError (disk full)."""
+    follow = ProgressMonitor(cells, orders, listener)
+
+    def tell(news: ProgressEvent | Record) -> None:
+        follow.hear(news)
+        follow.look()
+
+    with stop_on_signals() as stop:
+        work_through(cells, orders, "slot 0", stop=stop, tell=tell)
+        follow.look(now=True)
+        if stop() and follow.left:
+            listener.stopping(follow.running)
+            raise RunStopped

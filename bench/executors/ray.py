@@ -14,26 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import bench
-from bench.config import UsageError
-from bench.environment import THREADS
-from bench.records import Record
-from bench.runner import Tick
-from bench.study import Cell
+from bench.errors import UsageError
+from bench.results.records import Record
+from bench.runner.run_cell import ProgressEvent
+from bench.study.cell import Cell
+from bench.system.environment import THREADS
 
-from ._base import ExecutorError, Listener
-from ._supervise import Hand, supervise
-from ._work import Orders, work
+from .base import ExecutorError, Listener
+from .supervisor import WorkerHandle, supervise
+from .worker import LaunchSpec, work_through
 
 _OBJECT_STORE = 100 * 2**20
 """Bytes for objects that actors share: they share none, and Ray would take a third of memory."""
-_PATIENCE = 10.0
+
+_CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a cluster to answer."""
 
 
 def execute(
     cells: Sequence[Cell],
     listener: Listener,
-    orders: Orders,
+    orders: LaunchSpec,
     workers: int,
     *,
     slots_per_gpu: int = 1,
@@ -48,8 +49,8 @@ def execute(
     ray = _ray()
     with _session(ray, address):
         share = _share(ray, orders.device, slots_per_gpu)
-        count = min(workers or _room(ray, share), len(cells))
-        supervise(cells, listener, orders, _Crew(ray, cells, orders, share), count)
+        count = min(workers or _slots_that_fit(ray, share), len(cells))
+        supervise(cells, listener, orders, _ActorPool(ray, cells, orders, share), count)
 
 
 def _ray() -> Any:
@@ -72,7 +73,7 @@ def _session(ray: Any, address: str | None) -> Iterator[None]:
         return
     quiet = {"log_to_driver": False, "logging_level": "WARNING"}
     address = address or os.environ.get("RAY_ADDRESS")
-    _reach(address)
+    _check_reachable(address)
     try:
         if address:
             ray.init(address=address, **quiet)
@@ -90,13 +91,13 @@ def _session(ray: Any, address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _reach(address: str | None) -> None:
+def _check_reachable(address: str | None) -> None:
     """Raise ExecutorError if nobody answers at HOST:PORT: Ray itself tries for minutes."""
     host, _, port = (address or "").removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT).close()
     except (OSError, OverflowError) as error:
         raise ExecutorError(
             f"no connection to Ray at {address}: {error}; is the cluster up, and is this the "
@@ -114,36 +115,38 @@ def _share(ray: Any, device: str, slots_per_gpu: int) -> dict[str, float]:
     return {"num_gpus": 0, "num_cpus": 1}
 
 
-def _room(ray: Any, share: dict[str, float]) -> int:
+def _slots_that_fit(ray: Any, share: dict[str, float]) -> int:
     resources = ray.cluster_resources()
     if share["num_gpus"]:
         return int(resources["GPU"] / share["num_gpus"] + 0.5)
     return max(1, int(resources.get("CPU", 1)))
 
 
-class _Crew:
-    def __init__(self, ray: Any, cells: Sequence[Cell], orders: Orders, share: dict[str, float]):
+class _ActorPool:
+    def __init__(
+        self, ray: Any, cells: Sequence[Cell], orders: LaunchSpec, share: dict[str, float]
+    ):
         self.ray, self.orders = ray, orders
         self.cells = ray.put(list(cells))
         root = str(Path(bench.__file__).parents[1])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        self.kind = ray.remote(_Slot).options(
+        self.kind = ray.remote(_Worker).options(
             **share,
             max_concurrency=2,  # one to work, one to be asked to stop
             runtime_env={"env_vars": {**THREADS, "PYTHONPATH": path}},
         )
-        self.hands: list[_Actor] = []
+        self.hands: list[_ActorHandle] = []
 
-    def hire(self, slots: Sequence[str]) -> list[Hand]:
-        hired: list[_Actor] = []
+    def hire(self, slots: Sequence[str]) -> list[WorkerHandle]:
+        hired: list[_ActorHandle] = []
         for slot in slots:
             actor = self.kind.remote(str(Path.cwd()))
             work_of = actor.work.remote(self.cells, self.orders, slot)
-            hired.append(_Actor(self.ray, slot, actor, work_of))
+            hired.append(_ActorHandle(self.ray, slot, actor, work_of))
         self.hands += hired
         return list(hired)
 
-    def wait(self, seconds: float, hear: Callable[[Tick | Record], None]) -> None:  # noqa: ARG002
+    def wait(self, seconds: float, hear: Callable[[ProgressEvent | Record], None]) -> None:  # noqa: ARG002
         self.hands = [hand for hand in self.hands if not hand.ended()]
         if self.hands:
             self.ray.wait([hand.done for hand in self.hands], timeout=seconds)
@@ -151,7 +154,7 @@ class _Crew:
             time.sleep(seconds)
 
 
-class _Actor:
+class _ActorHandle:
     def __init__(self, ray: Any, slot: str, actor: Any, done: Any):
         self.ray, self.slot, self.actor, self.done = ray, slot, actor, done
 
@@ -175,15 +178,15 @@ class _Actor:
         self.ray.kill(self.actor)
 
 
-class _Slot:
+class _Worker:
     """Lives in a process of Ray's, in the folder that the command was given in."""
 
     def __init__(self, folder: str):
         os.chdir(folder)
         self.stopping = False
 
-    def work(self, cells: Sequence[Cell], orders: Orders, slot: str) -> None:
-        work(cells, orders, slot, stop=lambda: self.stopping, tell=lambda _: None)
+    def work(self, cells: Sequence[Cell], orders: LaunchSpec, slot: str) -> None:
+        work_through(cells, orders, slot, stop=lambda: self.stopping, tell=lambda _: None)
 
     def stop(self) -> None:
         self.stopping = True

@@ -13,21 +13,21 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench.config import UsageError
-from bench.records import Record
-from bench.runner import Tick
-from bench.study import Cell
+from bench.errors import UsageError
+from bench.results.records import Record
+from bench.runner.run_cell import ProgressEvent
+from bench.study.cell import Cell
 
-from ._base import ExecutorError, Listener
-from ._signals import StopFlag, stop_on_signals
-from ._supervise import Hand, supervise
-from ._work import Orders, work
+from .base import ExecutorError, Listener, StopFlag, stop_on_signals
+from .supervisor import WorkerHandle, supervise
+from .worker import LaunchSpec, work_through
 
 _DEFAULTS = {"job_name": "au-bench", "time": 240, "cpus_per_task": 1}
+
 _REQUEUES = 10_000
 """How often an element may use up its time: what ends it is the grid's end."""
 
-_LOOK = 10.0
+_POLL_INTERVAL = 10.0
 """Seconds between questions to SLURM, which are answered for all users by one process."""
 
 _GRACE = 120.0
@@ -38,7 +38,7 @@ as complete and not be queued again."""
 def execute(
     cells: Sequence[Cell],
     listener: Listener,
-    orders: Orders,
+    orders: LaunchSpec,
     workers: int,
     *,
     options: Sequence[str] = (),
@@ -52,7 +52,7 @@ def execute(
     """
     parameters = {**_DEFAULTS, **_parse(options)}
     executor = _executor(cells[0], cluster, parameters)
-    crew = _Crew(executor, cells, orders, cluster)
+    crew = _JobArray(executor, cells, orders, cluster)
     supervise(cells, listener, orders, crew, min(workers, len(cells)))
 
 
@@ -95,22 +95,22 @@ def _executor(cell: Cell, cluster: str, parameters: dict[str, Any]) -> Any:
     return executor
 
 
-class _Crew:
-    def __init__(self, executor: Any, cells: Sequence[Cell], orders: Orders, cluster: str):
+class _JobArray:
+    def __init__(self, executor: Any, cells: Sequence[Cell], orders: LaunchSpec, cluster: str):
         self.executor, self.cells, self.orders = executor, list(cells), orders
         self.queue = _Queue() if cluster == "slurm" else None
 
-    def hire(self, slots: Sequence[str]) -> list[Hand]:
-        elements = [Element(self.cells, self.orders, slot) for slot in slots]
+    def hire(self, slots: Sequence[str]) -> list[WorkerHandle]:
+        elements = [ArrayElement(self.cells, self.orders, slot) for slot in slots]
         try:
             with self.executor.batch():
                 jobs = [self.executor.submit(element) for element in elements]
         except (RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())
             raise ExecutorError(f"SLURM did not take the job array: {reason}") from error
-        return [_Job(slot, job, self.queue) for slot, job in zip(slots, jobs, strict=True)]
+        return [_JobHandle(slot, job, self.queue) for slot, job in zip(slots, jobs, strict=True)]
 
-    def wait(self, seconds: float, hear: Callable[[Tick | Record], None]) -> None:  # noqa: ARG002
+    def wait(self, seconds: float, hear: Callable[[ProgressEvent | Record], None]) -> None:  # noqa: ARG002
         time.sleep(seconds)
 
 
@@ -124,7 +124,7 @@ class _Queue:
     def has(self, job: str) -> bool:
         if time.monotonic() >= self.next_look:
             self._look()
-            self.next_look = time.monotonic() + _LOOK
+            self.next_look = time.monotonic() + _POLL_INTERVAL
         return job in self.jobs
 
     def _look(self) -> None:
@@ -134,7 +134,7 @@ class _Queue:
             self.jobs = set(answer.stdout.split())
 
 
-class _Job:
+class _JobHandle:
     def __init__(self, slot: str, job: Any, queue: _Queue | None):
         self.slot, self.job, self.queue = slot, job, queue
         self.began = time.monotonic()
@@ -144,7 +144,7 @@ class _Job:
             return True
         if self.queue is None:
             return bool(self.job.done())
-        fresh = time.monotonic() - self.began < 2 * _LOOK
+        fresh = time.monotonic() - self.began < 2 * _POLL_INTERVAL
         return not fresh and not self.queue.has(self.job.job_id)
 
     def trouble(self) -> Exception | None:
@@ -163,10 +163,10 @@ class _Job:
             self.job.cancel(check=False)
 
 
-class Element:
+class ArrayElement:
     """One element's work. submitit calls it, and `checkpoint` when its time is nearly up."""
 
-    def __init__(self, cells: Sequence[Cell], orders: Orders, slot: str):
+    def __init__(self, cells: Sequence[Cell], orders: LaunchSpec, slot: str):
         self.cells, self.orders, self.slot = cells, orders, slot
 
     def __call__(self) -> Exception | None:
@@ -191,10 +191,10 @@ class Element:
 
         self._stop.is_set = True
         self._thread.join()
-        return submitit.helpers.DelayedSubmission(Element(self.cells, self.orders, self.slot))
+        return submitit.helpers.DelayedSubmission(ArrayElement(self.cells, self.orders, self.slot))
 
     def _work(self) -> None:
         try:
-            work(self.cells, self.orders, self.slot, stop=self._stop, tell=lambda _: None)
+            work_through(self.cells, self.orders, self.slot, stop=self._stop, tell=lambda _: None)
         except Exception as error:  # noqa: BLE001  handed over to the main thread
             self._error = error

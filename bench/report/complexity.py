@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from bench.records import Record
+from bench.results.records import Record
 
-from .cells import Grid
-from .lines import Line
+from .aggregate import RunMatrix
+from .grouping import MethodRuns
+from .model import MISSING, Entry, Row, Table, text_entry
 from .published import Published
-from .table import MISSING, Cell, Row, Table, words
 
 COLUMNS: tuple[tuple[str, int, Callable[[Record], float | None]], ...] = (
     ("parameters (M)", 2, lambda record: record.parameters / 1e6),
@@ -21,9 +21,11 @@ COLUMNS: tuple[tuple[str, int, Callable[[Record], float | None]], ...] = (
     ("peak memory (MiB)", 0, lambda record: record.peak_memory_mib),
 )
 """Heading, digits, value. Rates are of the training loop, data included."""
+
 SPEED = (
     "speed and memory: of training, mean over all runs of a row; compare rows of one device only"
 )
+
 PAPER_SPEED = "the paper's samples/s are at 224 x 224 on its own hardware"
 
 
@@ -31,7 +33,7 @@ def complexity_table(
     records: Iterable[Record], *, select: str = "last", published: bool = False
 ) -> Table:
     """Parameters, speed and memory of each method, a row for each device it ran on."""
-    grid = Grid.of(records, select)
+    grid = RunMatrix.of(records, select)
     rows = [row for line in grid.lines for row in _rows(line)]
     paper, notes = grid.paper(wanted=published)
     if paper:
@@ -41,30 +43,33 @@ def complexity_table(
     return grid.table("complexity", what, columns, rows, notes=[SPEED, *notes])
 
 
-def _rows(line: Line) -> list[Row]:
+def _rows(line: MethodRuns) -> list[Row]:
     devices: dict[str, list[Record]] = defaultdict(list)
     for record in line.records:
         if record.status == "done":
             devices[str(record.environment.get("device", "unknown"))].append(record)
     if not devices:
-        cells = (words(""), *(MISSING for _ in COLUMNS))
+        cells = (text_entry(""), *(MISSING for _ in COLUMNS))
         return [Row(label=line.label, cells=cells)]
     return [
         Row(
             label=line.label,
-            cells=(words(device), *(_cell(runs, value, digits) for _, digits, value in COLUMNS)),
+            cells=(
+                text_entry(device),
+                *(_cell(runs, value, digits) for _, digits, value in COLUMNS),
+            ),
         )
         for device, runs in sorted(devices.items())
     ]
 
 
-def _cell(runs: Sequence[Record], value: Callable[[Record], float | None], digits: int) -> Cell:
+def _cell(runs: Sequence[Record], value: Callable[[Record], float | None], digits: int) -> Entry:
     numbers = [number for record in runs if (number := value(record)) is not None]
     if not numbers:
         return MISSING
     # a count that is the same in every run has no spread to show
     spread = float(np.std(numbers, ddof=1)) if len(set(numbers)) > 1 else None
-    return Cell(value=float(np.mean(numbers)), spread=spread, n=len(numbers), digits=digits)
+    return Entry(value=float(np.mean(numbers)), spread=spread, n=len(numbers), digits=digits)
 
 
 def _paper_rows(paper: Published) -> list[Row]:
@@ -72,7 +77,7 @@ def _paper_rows(paper: Published) -> list[Row]:
         Row(
             label=model,
             source="paper",
-            cells=(words(""), parameters, samples, *(MISSING for _ in COLUMNS[2:])),
+            cells=(text_entry(""), parameters, samples, *(MISSING for _ in COLUMNS[2:])),
         )
         for model, parameters, samples in paper.complexity()
     ]

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bench.records import Record
+from bench.results.records import Record
 
-from .cells import Grid
-from .grid import percent
-from .notes import RUNS
-from .table import MISSING, Cell, NothingToShow, Row, Table, words
+from .aggregate import RUNS, RunMatrix
+from .grouping import percent
+from .model import MISSING, Entry, NothingToShow, Row, Table, text_entry
 
 BASELINES = {"always_positive": "always positive", "training_prior": "training prior"}
 """Trivial predictors as records and as tables call them."""
@@ -27,7 +26,7 @@ def ssl_table(
     intervals: bool = False,
 ) -> Table:
     """Mean F1 of methods by label ratio: supervised control, other methods, trivial baselines."""
-    grid = Grid.of(records, select)
+    grid = RunMatrix.of(records, select)
     rows = [
         Row(
             label=line.label,
@@ -52,7 +51,7 @@ def ssl_table(
 
 
 def per_au_table(
-    records: Iterable[Record] | Grid,
+    records: Iterable[Record] | RunMatrix,
     *,
     ratio: float | None = None,
     select: str = "last",
@@ -60,7 +59,7 @@ def per_au_table(
     intervals: bool = False,
 ) -> Table:
     """F1 of methods by action unit at one label ratio (the only one there is, if not given)."""
-    grid = Grid.of(records, select)
+    grid = RunMatrix.of(records, select)
     ratio = grid.one_ratio(ratio)
     places = range(len(grid.aus))
     rows = [
@@ -93,21 +92,21 @@ def supervised_table(
     intervals: bool = False,
 ) -> Table:
     """Mean F1 with all labels, beside published supervised methods."""
-    grid = Grid.of(records, select)
+    grid = RunMatrix.of(records, select)
     if 1.0 not in grid.ratios:
         raise NothingToShow("no record was trained with all labels: run with --ratios 1.0")
     rows = [
-        Row(label=line.label, cells=(words(""), grid.f1(line, 1.0, intervals=intervals)))
+        Row(label=line.label, cells=(text_entry(""), grid.f1(line, 1.0, intervals=intervals)))
         for line in grid.lines
     ]
-    rows += _baselines(lambda name: (words(""), grid.baseline(name, 1.0)))
+    rows += _baselines(lambda name: (text_entry(""), grid.baseline(name, 1.0)))
     paper, notes = grid.paper(wanted=published)
     rows += paper.supervised() if paper else []
     what, columns = "Mean F1 (%) with all labels", ["venue", "mean F1"]
     return grid.table("supervised", what, columns, rows, notes=[RUNS, *notes], ratio=1.0)
 
 
-def _baselines(cells: Callable[[str], tuple[Cell, ...]]) -> list[Row]:
+def _baselines(cells: Callable[[str], tuple[Entry, ...]]) -> list[Row]:
     return [
         Row(label=label, source="baseline", cells=cells(name)) for name, label in BASELINES.items()
     ]

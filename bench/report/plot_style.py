@@ -13,12 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from .table import ReportError
+from .model import ReportError
 
 WIDTH = 3.5
 """Inches: a column of a paper."""
+
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito's, the darker ones first; black is kept for the control, grey for context."""
+
 MARKERS = "osD^vP"
 BLACK, GREY = "#000000", "#777777"
 SUFFIXES = ("png", "pdf", "svg")

@@ -13,21 +13,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.records import Record
-from bench.sampling import Kept
+from bench.data.label_budget import LabelBudget
+from bench.results.records import Record
 
-from .cells import Grid
-from .grid import of, ratio_of, settings
-from .lines import CONTROL, Line
+from .aggregate import RunMatrix
+from .grouping import CONTROL, MethodRuns, by_condition, cell_field, ratio_of
+from .model import Entry, NothingToShow
 from .plot_style import BLACK, Label, figure, look, name_lines, ratio_axis
-from .table import Cell, NothingToShow
 
-Drawn = list[tuple[Line, dict[float, Cell]]]
+Drawn = list[tuple[MethodRuns, dict[float, Entry]]]
 """The lines of a figure: of each, ratio -> a cell with a value."""
 
 RULE_LOOKS = {"sparse": look(0), "contiguous": look(1), "random": look(2)}
 RATIO_LABEL = "labelled frames (%)"
-
 
 KINDS = ("curves", "pseudo-labels")
 """Figures that are made of records alone."""
@@ -42,7 +40,7 @@ def figures(
     """
     assert kind in KINDS, kind
     found, reasons = 0, []
-    for setting, members in settings(records).items():
+    for setting, members in by_condition(records).items():
         try:
             made = curves(members, select) if kind == "curves" else pseudo_labels(members)
         except NothingToShow as error:
@@ -55,7 +53,7 @@ def figures(
 
 
 def sampling_figures(
-    dataset: str, kept: Sequence[Kept], records: Iterable[Record]
+    dataset: str, kept: Sequence[LabelBudget], records: Iterable[Record]
 ) -> Iterator[tuple[str, Figure]]:
     """Yield a file name and a figure for each preset and data that has records of the dataset.
 
@@ -64,8 +62,8 @@ def sampling_figures(
     groups: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:
         data = record.hashes.get("data", "")[:6]
-        if of(record, "dataset") == dataset and record.status == "done":
-            groups[str(of(record, "preset")), data].append(record)
+        if cell_field(record, "dataset") == dataset and record.status == "done":
+            groups[str(cell_field(record, "preset")), data].append(record)
     drawn = {key: members for key, members in groups.items() if measured_kept(members)}
     for key, members in sorted(drawn.items()):
         yield "-".join(["sampling", dataset, *key]), sampling_figure(dataset, kept, members)
@@ -80,7 +78,7 @@ def curves(records: Iterable[Record], select: str = "last") -> Figure:
 
     Raises ReportError if the records are of more than one setting, NothingToShow if none has F1.
     """
-    grid = Grid.of(records, select)
+    grid = RunMatrix.of(records, select)
     found = _points(grid, lambda line, ratio: grid.f1(line, ratio, intervals=True))
     if not found:
         raise NothingToShow("no finished record has an F1 to draw")
@@ -102,7 +100,7 @@ def pseudo_labels(records: Iterable[Record]) -> Figure:
 
     Both are over the whole training, all AUs together. Raises NothingToShow if no record has any.
     """
-    grid = Grid.of([r for r in records if r.status == "done"], "last")
+    grid = RunMatrix.of([r for r in records if r.status == "done"], "last")
     accuracy = _audited(grid, "overall_accuracy")
     used = _audited(grid, "overall_used")
     if not accuracy:
@@ -118,7 +116,9 @@ def pseudo_labels(records: Iterable[Record]) -> Figure:
     return made
 
 
-def sampling_figure(dataset: str, kept: Sequence[Kept], records: Sequence[Record] = ()) -> Figure:
+def sampling_figure(
+    dataset: str, kept: Sequence[LabelBudget], records: Sequence[Record] = ()
+) -> Figure:
     """Draw what key-frame rules keep: distinct AU combinations, and F1 (the paper's figure 6).
 
     F1 is that of held labels (dashed: time alone, no training) and, as a share of its F1 with all
@@ -144,7 +144,9 @@ def sampling_figure(dataset: str, kept: Sequence[Kept], records: Sequence[Record
     return made
 
 
-def _means(kept: Sequence[Kept], value: Callable[[Kept], float]) -> dict[str, dict[float, float]]:
+def _means(
+    kept: Sequence[LabelBudget], value: Callable[[LabelBudget], float]
+) -> dict[str, dict[float, float]]:
     """Return rule -> ratio -> mean over the seeds."""
     values: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in kept:
@@ -188,8 +190,10 @@ def measured_kept(records: Iterable[Record]) -> dict[str, dict[float, float]]:
     """
     f1s: dict[tuple[str, float], list[float]] = defaultdict(list)
     for record in records:
-        if record.status == "done" and of(record, "method") == CONTROL:
-            f1s[str(of(record, "rule")), ratio_of(record)].append(record.scores["last"].mean_f1)
+        if record.status == "done" and cell_field(record, "method") == CONTROL:
+            f1s[str(cell_field(record, "rule")), ratio_of(record)].append(
+                record.scores["last"].mean_f1
+            )
     whole = [f1 for (_, ratio), values in f1s.items() if ratio == 1 for f1 in values]
     if not whole:
         return {}
@@ -199,7 +203,7 @@ def measured_kept(records: Iterable[Record]) -> dict[str, dict[float, float]]:
     return {rule: points for rule, points in kept.items() if set(points) != {1.0}}
 
 
-def _points(grid: Grid, cell: Callable[[Line, float], Cell]) -> Drawn:
+def _points(grid: RunMatrix, cell: Callable[[MethodRuns, float], Entry]) -> Drawn:
     """Make a cell of every line at every ratio; those without a value are left out."""
     drawn = []
     for line in grid.lines:
@@ -210,7 +214,7 @@ def _points(grid: Grid, cell: Callable[[Line, float], Cell]) -> Drawn:
     return drawn
 
 
-def _audited(grid: Grid, key: str) -> Drawn:
+def _audited(grid: RunMatrix, key: str) -> Drawn:
     """Return percentages of the lines whose records were audited."""
 
     def value(record: Record) -> float | None:
@@ -242,8 +246,9 @@ def _lines(axes: Axes, drawn: Drawn) -> None:
 
 _BESIDE = 1.02
 """Factor between the places of two lines' points at one ratio."""
+
 _CONTROL_LOOK: dict[str, Any] = {"color": BLACK, "marker": "o", "linestyle": "-"}
 
 
-def _title(what: str, grid: Grid) -> str:
+def _title(what: str, grid: RunMatrix) -> str:
     return f"{what}\n{grid.setting.title(grid.select)}"

@@ -13,17 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.records import Record
+from bench.results.records import Record
 
-from .table import MISSING, UNREAD, Cell, ReportError, Row, words
+from .model import MISSING, UNREAD, Entry, ReportError, Row, text_entry
 
 FOLDER = Path(__file__).resolve().parents[2] / "results" / "published"
+
 TOLERANCE = 0.1
 """How far a dataset's frames may be from the published count (the paper rounds to thousands)."""
+
 ABLATED, ABLATION_RATIO = "ks", 0.5
 """What the paper's ablations took apart, and at which share of labels."""
 
-Figures = dict[str, dict[float, Cell]]
+Figures = dict[str, dict[float, Entry]]
 """label of the paper -> ratio -> cell, mean F1 in percent."""
 
 
@@ -45,11 +47,11 @@ class Published:
     def supervised(self) -> list[Row]:
         """Return the methods of table 2 at 100 % labels: venue, mean F1."""
         rows = [
-            Row(label=row["method"], source="paper", cells=(words(row["venue"]), _cell(row)))
+            Row(label=row["method"], source="paper", cells=(text_entry(row["venue"]), _cell(row)))
             for row in self._rows("table2_supervised_f1.csv")
         ]
         for method, ratios in self.ssl().items():
-            cells = (words(""), ratios.get(1.0, MISSING))
+            cells = (text_entry(""), ratios.get(1.0, MISSING))
             rows.append(Row(label=method, source="paper", cells=cells))
         return rows
 
@@ -58,7 +60,7 @@ class Published:
 
         The means are computed, since two of the averages that the paper prints do not equal theirs.
         """
-        methods: dict[str, dict[int, Cell]] = {}
+        methods: dict[str, dict[int, Entry]] = {}
         for row in self._rows("table3_per_au_f1.csv"):
             if float(row["ratio"]) == ratio:
                 methods.setdefault(row["method"], {})[int(row["au"])] = _cell(row)
@@ -72,7 +74,7 @@ class Published:
             for method, cells in methods.items()
         ]
 
-    def ablation(self) -> list[tuple[str, str, Cell]]:
+    def ablation(self) -> list[tuple[str, str, Entry]]:
         """Return (the paper's words, the variant's name, change of mean F1) for each ablation.
 
         They are of ABLATED at ABLATION_RATIO; the full method's name is empty.
@@ -85,7 +87,7 @@ class Published:
             if column in row
         ]
 
-    def complexity(self) -> list[tuple[str, Cell, Cell]]:
+    def complexity(self) -> list[tuple[str, Entry, Entry]]:
         """Return (model, million parameters, samples a second at 224 x 224)."""
         return [
             (row["model"], _number(row["params_million"]), _number(row["samples_per_second"]))
@@ -123,20 +125,20 @@ class Published:
         return [row for row in rows if every_dataset or row["dataset"] == self.dataset]
 
 
-def _cell(row: dict[str, str]) -> Cell:
+def _cell(row: dict[str, str]) -> Entry:
     return _number(row["f1_percent"], check=row.get("status") == "check")
 
 
-def _number(text: str, *, check: bool = False, signed: bool = False) -> Cell:
+def _number(text: str, *, check: bool = False, signed: bool = False) -> Entry:
     if not text.strip():
         return UNREAD
-    figure = Cell(value=float(text), signed=signed, source="paper")
+    figure = Entry(value=float(text), signed=signed, source="paper")
     return replace(figure, state="check") if check else figure
 
 
-def _mean(cells: dict[int, Cell], wanted: tuple[int, ...]) -> Cell:
+def _mean(cells: dict[int, Entry], wanted: tuple[int, ...]) -> Entry:
     """Average the paper's columns, if they are the columns shown."""
     values = [cell.value for cell in cells.values() if cell.value is not None]
     if set(cells) != set(wanted) or len(values) < len(cells):
         return MISSING
-    return Cell(value=float(np.mean(values)), source="paper")
+    return Entry(value=float(np.mean(values)), source="paper")

@@ -17,14 +17,15 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.records import Record
-from bench.seeds import generator
+from bench.results.records import Record
+from bench.system.seeds import generator
 
-from .grid import Place, check_masks, place_of, scores_of
-from .table import ReportError
+from .grouping import Place, check_masks, place_of, scores_of
+from .model import ReportError
 
 DRAWS = 2000
 ALPHA = 0.05
+
 RESOLUTION = 0.001
 """A tenth of a point of F1, the last digit that tables print: less is not called a difference."""
 
@@ -42,7 +43,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class _Fold:
+class FoldCounts:
     """One run's test counts: `parts` (2 A, S) in the order of `subjects`.
 
     Of each AU, 2 TP and 2 TP + FP + FN: F1 is the one by the other, and both add up over subjects.
@@ -52,7 +53,7 @@ class _Fold:
     parts: NDArray[np.float64]
 
     @classmethod
-    def of(cls, counts: Mapping[str, Sequence[Sequence[int]]]) -> _Fold:
+    def of(cls, counts: Mapping[str, Sequence[Sequence[int]]]) -> FoldCounts:
         """Read a record's counts: subject -> [tp, fp, fn, tn], each per AU."""
         subjects = tuple(sorted(counts))
         table = np.array([counts[name] for name in subjects], dtype=np.float64)
@@ -65,7 +66,7 @@ class _Fold:
         return np.asarray(self.parts.sum(axis=1, keepdims=True))
 
 
-class Runs:
+class ScoredRuns:
     """The finished runs of one method, by place; what was resampled of them is kept."""
 
     def __init__(self, records: Iterable[Record], select: str = "last") -> None:
@@ -92,7 +93,7 @@ def subject_bootstrap(
     draw's value is averaged over folds and seeds as the table's is. Raises ReportError where no run
     has scores.
     """
-    runs = Runs(records, select)
+    runs = ScoredRuns(records, select)
     if not runs.folds:
         raise ReportError(f"no finished record holds scores selected by {select!r}")
     return _interval(runs.resampled(tuple(runs.folds), draws, seed))
@@ -113,10 +114,10 @@ def paired_difference(
     """
     a, b = list(records_a), list(records_b)
     check_masks([*a, *b])
-    return difference(Runs(a, select), Runs(b, select), draws, seed)
+    return difference(ScoredRuns(a, select), ScoredRuns(b, select), draws, seed)
 
 
-def difference(a: Runs, b: Runs, draws: int = DRAWS, seed: int = 0) -> Difference:
+def difference(a: ScoredRuns, b: ScoredRuns, draws: int = DRAWS, seed: int = 0) -> Difference:
     """Compare as `paired_difference` does, runs whose label masks are known to agree."""
     places = tuple(place for place in a.folds if place in b.folds)
     if not places:
@@ -159,8 +160,8 @@ def tied(difference: Difference, p: float | None = None, resolution: float = RES
     return low <= 0 <= high or abs(difference.mean) < resolution or chance >= ALPHA
 
 
-def _folds(records: Iterable[Record], select: str) -> dict[Place, _Fold]:
-    folds: dict[Place, _Fold] = {}
+def _folds(records: Iterable[Record], select: str) -> dict[Place, FoldCounts]:
+    folds: dict[Place, FoldCounts] = {}
     for record in records:
         scores = scores_of(record, select)
         if scores is None:
@@ -172,7 +173,7 @@ def _folds(records: Iterable[Record], select: str) -> dict[Place, _Fold]:
             )
         if not scores.counts:
             raise ReportError(f"{record.id} holds no counts per subject: run it again")
-        folds[place] = _Fold.of(scores.counts)
+        folds[place] = FoldCounts.of(scores.counts)
     return folds
 
 
@@ -204,7 +205,7 @@ def _coins(subjects: tuple[str, ...], draws: int, seed: int) -> NDArray[np.float
     return stream.integers(0, 2, size=(draws, len(subjects))).T.astype(np.float64, order="C")
 
 
-def _swapped(one: _Fold, two: _Fold, draws: int, seed: int) -> NDArray[np.float64]:
+def _swapped(one: FoldCounts, two: FoldCounts, draws: int, seed: int) -> NDArray[np.float64]:
     """Return differences, (D,), with each subject's counts swapped or not, by a fair coin."""
     moved = (two.parts - one.parts) @ _coins(one.subjects, draws, seed)
     first = _mean_f1(one.pooled + moved)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.data import Data, make_dataset, open_data
-from bench.records import Record
-from bench.runner import Tick
-from bench.study import Cell, Study, cells, make_study
+from bench.data.dataset import OpenedDataset, make_dataset, open_data
+from bench.results.records import Record
+from bench.runner.run_cell import ProgressEvent
+from bench.study.cell import Cell, plan_cells
+from bench.study.study import Study, make_study
 
 TINY = (
     "synthetic.subjects=6",
@@ -43,10 +44,10 @@ def study(
 
 def grid(asked: Study) -> list[Cell]:
     """List a study's cells, its frames decoded in this process."""
-    return cells(asked, opened(asked))
+    return plan_cells(asked, opened(asked))
 
 
-def opened(asked: Study) -> Data:
+def opened(asked: Study) -> OpenedDataset:
     """Open a study's dataset."""
     cls = asked.registry.dataset(asked.dataset)
     dataset = make_dataset(cls, asked.dataset, asked.root, asked.dataset_options)
@@ -59,14 +60,14 @@ class Listening:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.records: list[Record] = []
-        self.ticks: list[Tick] = []
+        self.ticks: list[ProgressEvent] = []
         self.saving: list[str] = []
         self.notes: list[str] = []
 
     def started(self, cell: Cell) -> None:
         self.begun.append(cell.id)
 
-    def tick(self, tick: Tick) -> None:
+    def tick(self, tick: ProgressEvent) -> None:
         self.ticks.append(tick)
 
     def finished(self, record: Record) -> None:

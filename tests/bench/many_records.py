@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.identity import code_files
-from bench.metrics import scores
-from bench.records import Record, to_json
+from bench.metrics import score_fold
+from bench.results.records import Record, to_json
+from bench.study.code_hash import code_files
 from tests.bench.report_records import record as fabricated
 
 METHODS = ("supervised", "pseudo_label", "fixmatch", "tcl", "ks", "eac")
@@ -50,7 +50,7 @@ def _scored(kind: int) -> str:
     labels = rng.integers(0, 2, (SUBJECTS * FRAMES, len(AUS))).astype(np.int8)
     guesses = rng.random(labels.shape)
     subjects = [f"F{n // FRAMES:03d}" for n in range(len(labels))]
-    return to_json(_template(scores(labels, guesses, subjects, step=800)))
+    return to_json(_template(score_fold(labels, guesses, subjects, step=800)))
 
 
 def _template(last: object) -> Record:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
+from bench.cli.app import main
 
 SMALL = (
     "--preset smoke --folds 0 --workers 1 --device cpu "

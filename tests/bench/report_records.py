@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.metrics import always_positive_f1, scores, training_prior_f1
-from bench.records import Record, Scores
+from bench.metrics import always_positive_f1, score_fold, training_prior_f1
+from bench.results.records import Record, Scores
 
 AUS = [1, 12]
 SUBJECTS = 8
@@ -75,7 +75,7 @@ def sampled(
     """A record whose predictions are right where `right` says so, scored by the real metrics."""
     probabilities = np.where(right, 0.8 * labels + 0.1, 0.9 - 0.8 * labels)
     return record(
-        scores={"last": scores(labels, probabilities, subjects, step=1)},
+        scores={"last": score_fold(labels, probabilities, subjects, step=1)},
         baselines={
             "always_positive": always_positive_f1(labels).tolist(),
             "training_prior": training_prior_f1(labels, [0.3] * labels.shape[1]).tolist(),

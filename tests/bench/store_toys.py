@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.frames import FrameStore, open_store
+from bench.frame_store.store import FrameStore, open_store
 from datasets._base import BrokenFrame, Dataset, DatasetCorrupt, FoldList, Sequence
 
 SIZE = (40, 60)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, precision_score, recall_score
 
-from bench.audit import Audit
-from bench.loader import HiddenLabels
+from bench.training.loader import HiddenLabels
+from bench.training.pseudo_label_audit import PseudoLabelAudit
 
 
 def taken(audit, rng, frames=40):
@@ -22,7 +22,7 @@ def taken(audit, rng, frames=40):
 
 
 def test_scores_are_those_of_scikit_learn_on_the_used_and_known_labels():
-    audit, rng = Audit(2), np.random.default_rng(0)
+    audit, rng = PseudoLabelAudit(2), np.random.default_rng(0)
     parts = [taken(audit, rng) for _ in range(3)]
     truth, targets, used = (np.concatenate(column) for column in zip(*parts, strict=True))
     summary = audit.summary()
@@ -38,14 +38,14 @@ def test_scores_are_those_of_scikit_learn_on_the_used_and_known_labels():
 
 
 def test_a_method_without_pseudo_labels_has_no_audit():
-    audit = Audit(2)
+    audit = PseudoLabelAudit(2)
     audit.look(20)
     assert audit.summary() == {}
     assert audit.rows == []
 
 
 def test_each_look_scores_what_came_since_the_one_before():
-    audit, rng = Audit(2), np.random.default_rng(1)
+    audit, rng = PseudoLabelAudit(2), np.random.default_rng(1)
     for step in (20, 40):
         truth, targets, used = taken(audit, rng)
         audit.look(step)
@@ -57,7 +57,7 @@ def test_each_look_scores_what_came_since_the_one_before():
 
 
 def test_metrics_are_averaged_over_the_steps_that_logged_them():
-    audit = Audit(2)
+    audit = PseudoLabelAudit(2)
     audit.look(2, [{"gate": 0.5}, {"gate": math.nan}, {}])
     audit.look(4, [{"gate": 1.0, "order_accuracy": 0.25}, {"gate": 0.9}])
     found = audit.summary()["metrics"]
@@ -67,12 +67,12 @@ def test_metrics_are_averaged_over_the_steps_that_logged_them():
 
 def test_an_audit_goes_on_from_its_state_as_if_it_had_not_stopped():
     rng, other = np.random.default_rng(2), np.random.default_rng(2)
-    whole, first = Audit(2), Audit(2)
+    whole, first = PseudoLabelAudit(2), PseudoLabelAudit(2)
     for audit, stream in ((whole, rng), (first, other)):
         taken(audit, stream)
         audit.look(20, [{"gate": 0.5}])
         taken(audit, stream)
-    second = Audit(2)
+    second = PseudoLabelAudit(2)
     second.load_state_dict(first.state_dict())
     for audit, stream in ((whole, rng), (second, other)):
         taken(audit, stream)
@@ -82,7 +82,7 @@ def test_an_audit_goes_on_from_its_state_as_if_it_had_not_stopped():
 
 
 def test_an_au_that_was_never_used_has_no_accuracy():
-    audit = Audit(2)
+    audit = PseudoLabelAudit(2)
     audit.expect(HiddenLabels(np.ones((3, 2), dtype=np.int8)))
     audit.take(torch.ones(3, 2), torch.tensor([[True, False]] * 3))
     assert audit.summary()["accuracy"] == [1.0, None]
@@ -90,7 +90,7 @@ def test_an_au_that_was_never_used_has_no_accuracy():
 
 
 def test_pseudo_labels_of_other_frames_than_the_batch_s_are_refused():
-    audit = Audit(2)
+    audit = PseudoLabelAudit(2)
     audit.expect(HiddenLabels(np.ones((3, 2), dtype=np.int8)))
     with pytest.raises(AssertionError, match="not the frames of this batch"):
         audit.take(torch.ones(4, 2), torch.ones(4, 2, dtype=torch.bool))

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import InterpolationMode
 
-from bench import _augment_ops as ops
-from bench.augment import (
+from bench.config.settings import AugmentConfig
+from bench.errors import UsageError
+from bench.training import augment_ops as ops
+from bench.training.augment import (
     DRAWS,
-    AugmentConfig,
     Draw,
     _colours,
     augment,
@@ -20,8 +21,7 @@ from bench.augment import (
     strong_draw,
     weak_draw,
 )
-from bench.config import UsageError
-from datasets._landmarks import MIRROR_68
+from datasets._landmarks.markup import MIRROR_68
 
 CONFIG = AugmentConfig()
 STILL = AugmentConfig(

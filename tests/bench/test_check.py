@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.check import CHECKS, check_method
-from bench.config import UsageError
-from bench.environment import one_thread
-from bench.registry import Registry
+from bench.config.registry import Registry
+from bench.conformance.suite import CHECKS, check_method
+from bench.errors import UsageError
+from bench.system.environment import one_thread
 from tests.bench.mistakes import GOOD, MISTAKES
 from tests.bench.person import Person
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.checkpoint import FORMAT, CheckpointError, load_checkpoint, save_checkpoint
-from bench.files import CannotRead, RecordError
+from bench.runner.checkpoint import FORMAT, CheckpointError, load_checkpoint, save_checkpoint
+from bench.system.files import CannotRead, RecordError
 
 ABC = {
     "method": "ks",

@@ -7,20 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from bench import _claim_files, claims
-from bench._processes import _began, this_process
-from bench.claims import (
+from bench.results import claims
+from bench.results import claims as _claim_files
+from bench.results.claims import (
     ClaimLost,
-    Watch,
+    ClaimWatch,
     claim,
-    give_up,
+    free_lost,
     is_dead,
     read_claim,
     release,
     renew,
     seems_lost,
 )
-from bench.files import RecordError
+from bench.system.files import RecordError
+from bench.system.processes import _start_time, process_name
 
 ELSEWHERE = "another machine 1 2"
 
@@ -44,7 +45,7 @@ def moved_elsewhere(held):
 
 def name_beside(process, pid):
     """Name another process of the same machine."""
-    return " ".join([*process.split()[:-2], str(pid), _began(pid)])
+    return " ".join([*process.split()[:-2], str(pid), _start_time(pid)])
 
 
 def all_at_once(act, threads=12):
@@ -137,11 +138,11 @@ def test_a_killed_process_that_nobody_has_waited_for_is_dead(tmp_path):
 
 
 def test_a_living_launcher_gives_up_what_its_dead_worker_held_and_counts_it(tmp_path):
-    claimed_by_the_dead(tmp_path, this_process())
+    claimed_by_the_dead(tmp_path, process_name())
     lost = read_claim(tmp_path)
     assert is_dead(lost)
     assert claim(tmp_path) is None
-    assert sorted(all_at_once(lambda: give_up(lost), threads=4)) == [False, False, False, True]
+    assert sorted(all_at_once(lambda: free_lost(lost), threads=4)) == [False, False, False, True]
     assert claim(tmp_path).losses == 1
 
 
@@ -162,7 +163,7 @@ def test_a_heartbeat_tells_how_far_the_cell_is(tmp_path):
 def test_a_heart_that_stands_still_while_watched_is_stale_and_a_beating_one_is_not(tmp_path, clock):
     still, beating = claim(tmp_path / "still"), claim(tmp_path / "beating")
     moved_elsewhere(still)
-    watch = Watch(patience=60)
+    watch = ClaimWatch(patience=60)
     verdicts = []
     for second in range(0, 100, 5):
         clock.ran = clock.wall = second
@@ -178,7 +179,7 @@ def test_a_heart_that_stands_still_while_watched_is_stale_and_a_beating_one_is_n
 def test_a_clock_that_jumps_makes_no_claim_stale(tmp_path, clock, jump):
     held = claim(tmp_path)
     moved_elsewhere(held)
-    watch = Watch(patience=60)
+    watch = ClaimWatch(patience=60)
     watch.stale(read_claim(tmp_path))
     clock.wall += jump
     clock.ran += 5
@@ -187,7 +188,7 @@ def test_a_clock_that_jumps_makes_no_claim_stale(tmp_path, clock, jump):
 
 def test_an_observer_that_slept_draws_no_conclusion_from_the_gap(tmp_path, clock):
     moved_elsewhere(claim(tmp_path))
-    watch = Watch(patience=60)
+    watch = ClaimWatch(patience=60)
     watch.stale(read_claim(tmp_path))
     clock.ran += 3600
     assert not watch.stale(read_claim(tmp_path))
@@ -196,7 +197,7 @@ def test_an_observer_that_slept_draws_no_conclusion_from_the_gap(tmp_path, clock
 def test_one_look_guesses_by_the_clocks(tmp_path, clock):
     held = claim(tmp_path)
     assert not seems_lost(held)
-    clock.wall += claims.PATIENCE + 1
+    clock.wall += claims.CLAIM_TIMEOUT + 1
     assert seems_lost(held)
 
 
@@ -215,7 +216,7 @@ def test_a_torn_claim_holds_until_it_has_stood_still(tmp_path, clock, content):
     (tmp_path / "claim-1.json").write_text(content)
     assert read_claim(tmp_path).host == "unknown"
     assert claim(tmp_path) is None
-    watch = Watch(patience=20)
+    watch = ClaimWatch(patience=20)
     got = []
     for _ in range(4):
         got.append(claim(tmp_path, watch=watch))

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import COMMANDS, _errors, _grid
+from bench.cli import app as _errors
+from bench.cli import run as _grid
+from bench.cli.app import COMMANDS
 from tests.bench.person import Person
 from tests.datasets.trees import make_bp4d_tree
 
@@ -270,11 +272,11 @@ def test_a_record_that_cannot_be_read_is_named_and_the_others_are_shown(person):
 
 
 def test_every_expected_error_is_known_by_where_it_is_defined():
-    modules = {name: import_module(name) for name in _errors.EXPECTED}
-    for module, name in _errors.EXPECTED.items():
+    modules = {name: import_module(name) for name in _errors.EXPECTED_ERRORS}
+    for module, name in _errors.EXPECTED_ERRORS.items():
         found = getattr(modules[module], name)
         assert found.__module__ == module
-        assert found in _errors.expected()
+        assert found in _errors.expected_errors()
 
 
 def test_without_its_libraries_the_suite_says_how_to_get_them():

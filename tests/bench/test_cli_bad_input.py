@@ -10,7 +10,7 @@ import shutil
 import numpy as np
 import pytest
 
-from bench import runner
+from bench.runner import run_cell as runner
 from tests.bench.person import Person
 from tests.datasets.trees import BP4D_AUS, make_bp4d_tree, write_occurrence
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.config import UsageError, override, parse, pick, split_settings, unknown
+from bench.config.parsing import override_fields, parse, split_settings
+from bench.errors import UsageError, pick, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class Knobs:
     ],
 )
 def test_a_text_becomes_the_type_of_its_field(key, text, value):
-    got = getattr(override(Knobs(), {key: text}, "x"), key)
+    got = getattr(override_fields(Knobs(), {key: text}, "x"), key)
     assert (got, type(got)) == (value, type(value))
 
 
@@ -70,19 +71,19 @@ def test_a_text_becomes_the_type_of_its_field(key, text, value):
 )
 def test_a_value_that_does_not_fit_is_one_sentence_naming_the_key(key, text, sentence):
     with pytest.raises(UsageError) as caught:
-        override(Knobs(), {key: text}, "train")
+        override_fields(Knobs(), {key: text}, "train")
     assert str(caught.value) == sentence
 
 
 @pytest.mark.parametrize("key", ["lrr", "shared", "__doc__"])
 def test_only_fields_are_keys_and_the_closest_is_named_as_it_is_typed(key):
     with pytest.raises(UsageError, match=rf"^unknown key 'train\.{key}': .*known: crop, k, lr, "):
-        override(Knobs(), {key: "1"}, "train")
-    assert "did you mean train.lr?" in str(unknown("key", "lrr", ["lr", "k"], "train"))
+        override_fields(Knobs(), {key: "1"}, "train")
+    assert "did you mean train.lr?" in str(unknown_name("key", "lrr", ["lr", "k"], "train"))
 
 
 def test_what_is_not_overridden_stays():
-    assert override(Knobs(note="n"), {}, "x") == Knobs(note="n")
+    assert override_fields(Knobs(note="n"), {}, "x") == Knobs(note="n")
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -110,4 +111,4 @@ def test_an_unknown_name_lists_all_and_guesses_only_near_ones():
     with pytest.raises(UsageError) as far:
         pick("preset", "zzz", {"quick": 1, "paper": 2})
     assert str(far.value) == "unknown preset 'zzz': known: paper, quick"
-    assert str(unknown("preset", "x", [])) == "unknown preset 'x': known: none"
+    assert str(unknown_name("preset", "x", [])) == "unknown preset 'x': known: none"

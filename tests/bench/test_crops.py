@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench._crops import GREY, plan_crops, sufficient_side, warp
-from datasets._base import Sequence
-from datasets._landmarks import (
-    Floats,
+from bench.frame_store.crop import (
+    GREY,
     align_transform,
     box_transform,
     canonical_face,
     centre_transform,
+    plan_crops,
+    sufficient_side,
     transform_points,
+    warp,
 )
+from datasets._base import Sequence
+from datasets._landmarks.markup import Floats
 
 SIZE = (200, 300)
 ROUNDING = 1.51

@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from store_toys import Arrays, Toy, changed, store_of, toy
 
-from bench import data_audit
-from bench.data import Data
-from bench.data_audit import audit
-from bench.near_duplicates import hashes, near_duplicates, thumbnails
-from bench.report.findings import SHOWN, as_json, lines, summary
+from bench.data import audit as data_audit
+from bench.data.audit import audit_dataset
+from bench.data.dataset import OpenedDataset
+from bench.data.near_duplicates import hashes, near_duplicates, thumbnails
+from bench.report.dataset_tables import SHOWN, finding_lines, findings_json, findings_summary
 from datasets._base import FoldList
-from datasets._masks import label_mask
+from datasets._splits.masks import label_mask
 from tests.bench.person import Person
 from tests.datasets.trees import make_bp4d_tree
 
@@ -42,24 +42,26 @@ def faces(folder: Path, names: str = "ABCD") -> Toy:
     return dataset
 
 
-def opened(dataset: Toy, cache: Path, folds: FoldList = FOLDS, name: str = "toy") -> Data:
-    return Data(name, store_of(dataset, cache, size=32), folds, ())
+def opened(dataset: Toy, cache: Path, folds: FoldList = FOLDS, name: str = "toy") -> OpenedDataset:
+    return OpenedDataset(name, store_of(dataset, cache, size=32), folds, ())
 
 
-def levels(data: Data, results: Path) -> dict[str, str]:
+def levels(data: OpenedDataset, results: Path) -> dict[str, str]:
     order = ("ok", "note", "warning", "error")
     found: dict[str, str] = {}
-    for finding in audit(data, results):
+    for finding in audit_dataset(data, results):
         found[finding.check] = max(found.get(finding.check, "ok"), finding.level, key=order.index)
     return found
 
 
 @pytest.fixture
-def sound(tmp_path: Path) -> Data:
+def sound(tmp_path: Path) -> OpenedDataset:
     return opened(faces(tmp_path / "data"), tmp_path)
 
 
-def test_a_sound_dataset_gives_no_error_and_no_warning(sound: Data, tmp_path: Path) -> None:
+def test_a_sound_dataset_gives_no_error_and_no_warning(
+    sound: OpenedDataset, tmp_path: Path
+) -> None:
     assert levels(sound, tmp_path) == {
         "subjects": "ok",
         "windows": "ok",
@@ -78,7 +80,7 @@ def test_a_sound_dataset_gives_no_error_and_no_warning(sound: Data, tmp_path: Pa
     ],
 )
 def test_a_subject_in_two_folds_or_in_none_is_an_error(
-    sound: Data, groups: tuple[tuple[str, ...], ...], sentence: str
+    sound: OpenedDataset, groups: tuple[tuple[str, ...], ...], sentence: str
 ) -> None:
     data = replace(sound, folds=FoldList("mine", groups, ""))
     finding = next(data_audit.check_subjects(data))
@@ -96,7 +98,7 @@ def test_ids_that_may_be_one_person_and_absent_subjects_are_told(tmp_path: Path)
     assert found[2].details == ("E",)
 
 
-def test_recordings_that_share_stored_frames_are_an_error(sound: Data) -> None:
+def test_recordings_that_share_stored_frames_are_an_error(sound: OpenedDataset) -> None:
     first, second, *rest = sound.store.sequences
     moved = replace(second, start=first.start + 6)
     store = replace(sound.store, sequences=(first, moved, *rest))
@@ -106,7 +108,7 @@ def test_recordings_that_share_stored_frames_are_an_error(sound: Data) -> None:
 
 
 def test_a_clip_that_leaves_its_recording_is_an_error(
-    sound: Data, monkeypatch: pytest.MonkeyPatch
+    sound: OpenedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loader that forgot to stop at a recording's end, as the check must notice."""
 
@@ -188,7 +190,7 @@ def test_thumbnails_are_block_means(side: int) -> None:
 
 
 def test_statistics_of_more_than_the_training_part_are_an_error(
-    sound: Data, monkeypatch: pytest.MonkeyPatch
+    sound: OpenedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everyone = sound.store.sequences
     rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in everyone])
@@ -199,7 +201,7 @@ def test_statistics_of_more_than_the_training_part_are_an_error(
 
 
 def test_a_saved_mask_that_buys_a_test_subjects_label_is_an_error(
-    sound: Data, tmp_path: Path
+    sound: OpenedDataset, tmp_path: Path
 ) -> None:
     """The mask of fold 0 is drawn over everyone, its test subjects too."""
     mask = label_mask(sound.store.sequences, 0.5, dataset="toy")
@@ -211,7 +213,7 @@ def test_a_saved_mask_that_buys_a_test_subjects_label_is_an_error(
     assert any("buys labels of A, a test subject" in detail for detail in finding.details)
 
 
-def test_counts_are_held_against_the_published_ones(sound: Data) -> None:
+def test_counts_are_held_against_the_published_ones(sound: OpenedDataset) -> None:
     published = data_audit.published_counts("bp4d")
     assert {name: sum(counts) for name, counts in published.items()} == {
         "ME-GraphAU": 146_847,
@@ -224,7 +226,7 @@ def test_counts_are_held_against_the_published_ones(sound: Data) -> None:
 
 
 def test_counts_that_are_exactly_published_are_told(
-    sound: Data, monkeypatch: pytest.MonkeyPatch
+    sound: OpenedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_audit, "published_counts", lambda _: {"a list": [24, 24]})
     (finding,) = data_audit.check_counts(sound)
@@ -243,12 +245,12 @@ def test_people_in_disfa_and_disfa_plus_are_named(tmp_path: Path) -> None:
 def test_a_person_sees_some_details_and_json_holds_all() -> None:
     many = tuple(f"number {n}" for n in range(SHOWN + 5))
     findings = [data_audit.Finding("windows", "error", "crossing", many)]
-    shown = list(lines(findings[0]))
+    shown = list(finding_lines(findings[0]))
     assert shown[0] == "error    windows          crossing"
     assert len(shown) == SHOWN + 2
     assert "... and 5 more" in shown[-1]
-    assert summary([*findings, data_audit.Finding("masks", "ok", "")]) == "1 error, 1 ok"
-    (found,) = json.loads(as_json("toy", findings))["findings"]
+    assert findings_summary([*findings, data_audit.Finding("masks", "ok", "")]) == "1 error, 1 ok"
+    (found,) = json.loads(findings_json("toy", findings))["findings"]
     assert found["details"] == list(many)
 
 

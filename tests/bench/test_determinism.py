@@ -7,8 +7,7 @@ import os
 import pytest
 import torch
 
-from bench.determinism import is_repeatable, set_repeatable
-from bench.environment import describe
+from bench.system.environment import describe, is_deterministic, set_deterministic
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -24,31 +23,31 @@ def _as_before(monkeypatch):
 
 
 def test_a_gpu_is_told_all_that_makes_it_repeatable():
-    set_repeatable(GPU, on=True)
+    set_deterministic(GPU, on=True)
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert torch.backends.cudnn.deterministic
     assert not torch.backends.cudnn.benchmark
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    assert is_repeatable(GPU)
+    assert is_deterministic(GPU)
 
 
 def test_a_workspace_that_a_person_chose_stays(monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
-    set_repeatable(GPU, on=True)
+    set_deterministic(GPU, on=True)
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
 
 
 def test_a_gpu_is_left_fast_and_made_fast_again():
     for on in (False, True, False):
-        set_repeatable(GPU, on=on)
-        assert is_repeatable(GPU) == on
+        set_deterministic(GPU, on=on)
+        assert is_deterministic(GPU) == on
         assert torch.backends.cudnn.deterministic == on
 
 
 def test_a_cpu_is_repeatable_without_a_switch_being_touched():
-    set_repeatable(CPU, on=True)
-    assert is_repeatable(CPU)
+    set_deterministic(CPU, on=True)
+    assert is_deterministic(CPU)
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.benchmark
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
@@ -58,5 +57,5 @@ def test_a_record_says_which_mode_it_was_made_in(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
     assert describe(CPU, 0.0, "")["deterministic"] is True
     assert describe(GPU, 0.0, "")["deterministic"] is False
-    set_repeatable(GPU, on=True)
+    set_deterministic(GPU, on=True)
     assert describe(GPU, 0.0, "")["deterministic"] is True

@@ -57,7 +57,7 @@ def test_a_dataset_is_found_where_the_variable_or_an_earlier_run_says(
     command = f"python -m bench run --dataset bp4d --root {tree / 'mine'}"
     ran = record("ks", dataset="bp4d", environment={"command": command})
     assert "2 recordings" in page([], tmp_path, [ran])
-    monkeypatch.setenv(doctor.PLACES, f"{tmp_path / 'nowhere'}:{tree}")
+    monkeypatch.setenv(doctor.DATA_FOLDERS, f"{tmp_path / 'nowhere'}:{tree}")
     assert "2 recordings" in page([], tmp_path)
 
 
@@ -106,7 +106,7 @@ def test_a_folder_that_takes_long_to_read_is_passed_over(
         time.sleep(0.5)
         return []
 
-    monkeypatch.setattr(doctor, "PATIENCE", 0.01)
+    monkeypatch.setattr(doctor, "READ_TIMEOUT", 0.01)
     monkeypatch.setattr(doctor, "_read", slow)
     text = page([tree / "mine" / "AUCoding"], tmp_path)
     assert any("slow to read, not waited for" in line for line in lines_of(text, "datasets"))

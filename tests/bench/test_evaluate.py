@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from bench.augment import normalise
-from bench.evaluate import NonFiniteOutput, predict
-from bench.frames import StoredSequence
-from bench.sampler import clip_rows
+from bench.data.frame_table import clip_rows
+from bench.frame_store.store import StoredSequence
+from bench.training.augment import normalise
+from bench.training.evaluate import NonFiniteOutput, predict
 from methods._base import Needs
 from tests.bench import toys
 

@@ -21,17 +21,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench import runner
-from bench.assembly import assemble
-from bench.claims import read_claim
-from bench.config import UsageError
-from bench.executors import _supervise, local, ray, serial, slurm
-from bench.executors._base import ExecutorError, Stopped
-from bench.executors._work import TRIES, fingerprints, make_orders
-from bench.executors.choice import Means
-from bench.files import RecordError
-from bench.records import read_records
-from bench.study import Cell
+from bench.errors import UsageError
+from bench.executors import local, ray, slurm
+from bench.executors import local as serial
+from bench.executors import supervisor as _supervise
+from bench.executors.base import ExecutorError, RunStopped
+from bench.executors.launch import ExecutorConfig
+from bench.executors.worker import MAX_TRIES, fingerprints, launch_spec
+from bench.results.claims import read_claim
+from bench.results.records import read_records
+from bench.runner import run_cell as runner
+from bench.runner.setup import build_experiment
+from bench.study.cell import Cell
+from bench.system.files import RecordError
 from tests.bench import cells
 from tests.bench.odd_methods import starts, write_plugins
 from tests.bench.test_runner import outcome
@@ -55,9 +57,9 @@ EXECUTORS = [
 
 
 def carry_out(executor, grid, heard, **orders):
-    orders = make_orders(grid, "cpu", **orders)
+    orders = launch_spec(grid, "cpu", **orders)
     if executor == "serial":
-        serial.execute(grid, heard, orders)
+        serial.execute_in_process(grid, heard, orders)
     elif executor == "local":
         local.execute(grid, heard, orders, workers=2)
     elif executor == "ray":
@@ -132,9 +134,9 @@ def test_a_cell_that_kills_every_worker_is_given_up_in_the_end(many):
     (record,) = many.records("dying")
     assert (record.status, record.reason) == (
         "failed",
-        f"its process died {TRIES} times: out of memory? try fewer --workers",
+        f"its process died {MAX_TRIES} times: out of memory? try fewer --workers",
     )
-    assert starts(many.folder / "plugins", "dying") == TRIES
+    assert starts(many.folder / "plugins", "dying") == MAX_TRIES
 
 
 def test_a_cell_that_fails_by_itself_is_not_tried_again(many):
@@ -157,7 +159,7 @@ def test_a_request_to_stop_saves_what_runs_and_the_same_command_goes_on(tmp_path
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=ask_when_training, daemon=True).start()
-    with pytest.raises(Stopped):
+    with pytest.raises(RunStopped):
         carry_out(executor, grid, heard)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     saved = [cell for cell in grid if (cell.folder / "checkpoint.pt").exists()]
@@ -207,18 +209,18 @@ def test_a_failed_cell_is_done_again_once_when_it_is_asked_for(tmp_path):
     grid = cells.grid(cells.study(tmp_path, methods=["raising"], plugins=[plugin]))
     orders = []
     for _ in range(2):
-        orders = [*orders, make_orders(grid, "cpu")]
-        serial.execute(grid, cells.Listening(), orders[-1])
+        orders = [*orders, launch_spec(grid, "cpu")]
+        serial.execute_in_process(grid, cells.Listening(), orders[-1])
     heard = cells.Listening()
-    serial.execute(grid, heard, orders[-1])  # planned before the last one was over
+    serial.execute_in_process(grid, heard, orders[-1])  # planned before the last one was over
     assert len(heard.records) == 1
     assert starts(tmp_path / "plugins", "raising") == 2
 
 
 def test_slots_that_end_at_once_are_not_hired_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(_supervise, "TRIES", 1)
+    monkeypatch.setattr(_supervise, "MAX_TRIES", 1)
     grid = cells.grid(cells.study(tmp_path))
-    orders = replace(make_orders(grid, "cpu"), device="nowhere")
+    orders = replace(launch_spec(grid, "cpu"), device="nowhere")
     with pytest.raises(ExecutorError, match=r"slots end before they take a cell.*--device nowhere"):
         local.execute(grid, cells.Listening(), orders, workers=1)
 
@@ -238,7 +240,7 @@ def test_a_cluster_that_nobody_answers_for_is_named_at_once(tmp_path, monkeypatc
         address = f"{prefix}127.0.0.1:{server.getsockname()[1]}"
     grid = cells.grid(cells.study(tmp_path))
     with pytest.raises(ExecutorError, match=f"no connection to Ray at {address}: .*refused"):
-        ray.execute(grid, cells.Listening(), make_orders(grid, "cpu"), 1, address=address)
+        ray.execute(grid, cells.Listening(), launch_spec(grid, "cpu"), 1, address=address)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +255,7 @@ def test_a_cluster_that_nobody_answers_for_is_named_at_once(tmp_path, monkeypatc
 )
 def test_options_that_do_not_go_together_are_named(asked, said):
     with pytest.raises(UsageError, match=said):
-        Means(**asked)
+        ExecutorConfig(**asked)
 
 
 @pytest.mark.parametrize("option", ["partition", "=gpu", "time=4:00:00"])
@@ -270,7 +272,7 @@ def test_a_missing_extra_says_what_to_install(tmp_path, monkeypatch, missing):
         carry_out(executor, cells.grid(cells.study(tmp_path)), cells.Listening())
 
 
-@pytest.mark.parametrize(("failures", "status"), [(TRIES - 1, "done"), (TRIES, "failed")])
+@pytest.mark.parametrize(("failures", "status"), [(MAX_TRIES - 1, "done"), (MAX_TRIES, "failed")])
 def test_a_disk_that_is_away_for_a_while_is_tried_again(tmp_path, monkeypatch, failures, status):
     grid, heard, tries = cells.grid(cells.study(tmp_path)), cells.Listening(), []
 
@@ -278,9 +280,9 @@ def test_a_disk_that_is_away_for_a_while_is_tried_again(tmp_path, monkeypatch, f
         tries.append(1)
         if len(tries) <= failures:
             raise OSError(errno.ESTALE, "Stale file handle")
-        return assemble(*asked, **how)
+        return build_experiment(*asked, **how)
 
-    monkeypatch.setattr(runner, "assemble", hiccup)
+    monkeypatch.setattr(runner, "build_experiment", hiccup)
     carry_out("serial", grid, heard)
     assert [record.status for record in heard.records] == [status]
-    assert len(tries) == TRIES
+    assert len(tries) == MAX_TRIES

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bench.config import UsageError
-from bench.differences import differences
-from bench.explain import HASHED, explain, find
-from bench.grids import write_grid
-from bench.records import write_record
-from bench.standing import Standing
-from bench.study import make_study
+from bench.errors import UsageError
+from bench.results.compare import differences
+from bench.results.explain import HASHED, explain_cell, find_cell
+from bench.results.records import write_record
+from bench.results.status import CellStatus
+from bench.study.cell import write_request
+from bench.study.study import make_study
 from tests.bench.report_records import record as fabricated
 from tests.bench.report_records import unfinished
 from tests.bench.test_plan import cell
@@ -22,20 +22,20 @@ def keep(results, *records):
 
 
 def standing(record):
-    return Standing(id=record.id, state=record.status, record=record)
+    return CellStatus(id=record.id, state=record.status, record=record)
 
 
 def refusal(results, name):
     with pytest.raises(UsageError) as caught:
-        find(results, name)
+        find_cell(results, name)
     return str(caught.value)
 
 
 def test_a_cell_is_found_by_the_beginning_of_its_id(tmp_path):
     one, other = fabricated(fold=0), fabricated(fold=1)
     keep(tmp_path, one, other)
-    assert find(tmp_path, one.id).record == one
-    assert find(tmp_path, "synthetic-quick-ks-r0.1-f1").record == other
+    assert find_cell(tmp_path, one.id).record == one
+    assert find_cell(tmp_path, "synthetic-quick-ks-r0.1-f1").record == other
 
 
 def test_a_beginning_of_many_names_some_and_counts_the_rest(tmp_path):
@@ -63,7 +63,9 @@ def test_no_records_are_said_to_be_none(tmp_path):
 
 
 def test_a_record_is_spelt_out():
-    lines = explain(standing(fabricated(f1=[0.25, 0.75], warnings=["the sky falls"]))).splitlines()
+    lines = explain_cell(
+        standing(fabricated(f1=[0.25, 0.75], warnings=["the sky falls"]))
+    ).splitlines()
     assert lines[0] == "synthetic-quick-ks-r0.1-f0-s0"
     assert "  method = ks" in lines
     assert "status  done" in lines
@@ -76,7 +78,7 @@ def test_a_record_is_spelt_out():
 
 
 def test_a_failed_record_comes_with_its_reason_and_its_traceback_last():
-    text = explain(
+    text = explain_cell(
         standing(unfinished("failed", "it broke", traceback="Traceback: here\nand there"))
     )
     assert "status  failed\nreason  it broke" in text
@@ -86,8 +88,8 @@ def test_a_failed_record_comes_with_its_reason_and_its_traceback_last():
 
 def test_a_cell_that_was_only_asked_for_is_spelt_out_too(tmp_path):
     planned = cell(tmp_path, "supervised", "0.05")
-    write_grid(make_study(methods=["supervised"], results=tmp_path), [planned], "run")
-    lines = explain(find(tmp_path, planned.id)).splitlines()
+    write_request(make_study(methods=["supervised"], results=tmp_path), [planned], "run")
+    lines = explain_cell(find_cell(tmp_path, planned.id)).splitlines()
     assert "status  missing" in lines
     assert lines[2].startswith("supervised on synthetic: 5 % of the coded frames labelled")
     assert lines[3].startswith("Trained for 800 steps of 16 clips with adamw at 0.006 (one-cycle)")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.report.faces import contact_sheet, time_strip
+from docs.pictures import contact_sheet, time_strip
 
 
 def grey(path: Path) -> np.ndarray:

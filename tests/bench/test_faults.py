@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.claims import claim, read_claim
-from bench.files import CannotRead, RecordError
-from bench.plan import make_plan
-from bench.study import cells as cells_of
-from bench.study import make_study
+from bench.results.claims import claim, read_claim
+from bench.study.cell import plan_cells as cells_of
+from bench.study.plan import make_plan
+from bench.study.study import make_study
+from bench.system.files import CannotRead, RecordError
 from tests.bench import cells
 from tests.bench.test_runner import run
 from tests.datasets.trees import make_bp4d_tree

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.files import RecordError, check_writable, remove_drafts, set_aside, whole_file
+from bench.system.files import (
+    RecordError,
+    atomic_file,
+    check_writable,
+    quarantine,
+    remove_temporary_files,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +31,7 @@ def names(folder):
 
 
 def write(path, text, **more):
-    with whole_file(path, **more) as stream:
+    with atomic_file(path, **more) as stream:
         stream.write(text)
 
 
@@ -98,7 +104,7 @@ def test_a_disk_that_is_full_before_the_first_byte_leaves_nothing(tmp_path, monk
 
 def test_a_writer_that_gives_up_leaves_nothing(tmp_path):
     def give_up():
-        with whole_file(tmp_path / "a") as stream:
+        with atomic_file(tmp_path / "a") as stream:
             stream.write("half")
             raise KeyboardInterrupt
 
@@ -145,7 +151,7 @@ def test_drafts_that_a_killed_process_left_are_removed_and_nothing_else(tmp_path
     kept = ["record.json", "checkpoint.pt", ".claim-12.tmp", ".record.json", "x.tmp"]
     for name in [*kept, ".checkpoint.pt.ab1.tmp", ".record.json.x_2.tmp", ".history.jsonl.1.tmp"]:
         (tmp_path / name).write_text("")
-    remove_drafts(tmp_path)
+    remove_temporary_files(tmp_path)
     assert names(tmp_path) == sorted(kept)
 
 
@@ -154,7 +160,7 @@ def test_what_is_set_aside_replaces_nothing(tmp_path):
     aside = []
     for number in (1, 2, 3):
         path.write_text(str(number))
-        aside.append(set_aside(path))
+        aside.append(quarantine(path))
     assert [file.name for file in aside] == [f"a.pt.bad-{n}" for n in (1, 2, 3)]
     assert [file.read_text() for file in aside] == ["1", "2", "3"]
     assert not path.exists()
@@ -162,7 +168,7 @@ def test_what_is_set_aside_replaces_nothing(tmp_path):
 
 def test_what_cannot_be_set_aside_is_one_sentence(tmp_path):
     with pytest.raises(RecordError, match=r"cannot write .*a\.bad-1: No such file"):
-        set_aside(tmp_path / "a")
+        quarantine(tmp_path / "a")
 
 
 def test_a_really_full_disk_leaves_the_old_file(tmp_path):

@@ -24,12 +24,12 @@ from store_toys import (
     toy,
 )
 
-from bench import _crops
-from bench.files import RecordError
+from bench.frame_store import crop as _crops
+from bench.frame_store.crop import align_transform, canonical_face, transform_points
+from bench.system.files import RecordError
 from datasets._base import DatasetMissing, Sequence
-from datasets._landmarks import align_transform, canonical_face, transform_points
-from datasets._sources import ImageFiles
-from datasets._with_faces import WithFaces
+from datasets._files.images import ImageFiles
+from datasets._landmarks.with_face_file import WithFaces
 from datasets.bp4d import Bp4d
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from store_toys import Arrays, Toy, changed, reads, rows_of, store_of, toy
 
-from bench.frames import FrameStore
+from bench.frame_store.store import FrameStore
 from datasets._base import DatasetMissing
 
 

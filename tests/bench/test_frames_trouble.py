@@ -27,8 +27,8 @@ from store_toys import (
     wait_for,
 )
 
-from bench.files import RecordError
-from bench.frames import FrameStore
+from bench.frame_store.store import FrameStore
+from bench.system.files import RecordError
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -167,7 +167,7 @@ def test_two_builders_on_a_disk_without_locks_do_each_other_no_harm(
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     dataset = toy(tmp_path / "data", names="ABCDEFGH")
-    monkeypatch.setattr("bench._store_files.fcntl.flock", no_locks)
+    monkeypatch.setattr("bench.frame_store.files.fcntl.flock", no_locks)
     stores: list[FrameStore] = []
     first = threading.Thread(target=lambda: stores.append(store_of(dataset, tmp_path)))
     second = threading.Thread(target=lambda: stores.append(store_of(dataset, tmp_path)))

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import identity
-from bench.identity import LOOP, closure, code_hash, digest, file_digest, imported, meaning
+from bench.study import code_hash as identity
+from bench.study.code_hash import LOOP, code_hash, import_closure, imported_modules, meaning
+from bench.system.hashing import digest, file_digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,18 +94,20 @@ def test_what_is_not_imported_does_not_count(package, name):
 def test_a_plugin_is_hashed_with_what_it_imports_of_ours(tmp_path, line):
     plugin = tmp_path / "plugin.py"
     plugin.write_text(f"import torch.nn.functional as F\nimport numpy\n{line}\n")
-    assert imported(plugin) == {ROOT / "methods" / "_losses.py"}
-    assert ROOT / "methods" / "_base.py" in closure([plugin])
+    assert imported_modules(plugin) == {ROOT / "methods" / "_losses.py"}
+    assert ROOT / "methods" / "_base.py" in import_closure([plugin])
 
 
 def test_a_package_elsewhere_is_hashed_with_its_own_modules(package):
     (package / "mine.py").write_text("from pack._deep import DEPTH\nimport pack.other\n")
-    found = {file.name for file in closure([package / "mine.py"])}
+    found = {file.name for file in import_closure([package / "mine.py"])}
     assert found == {"mine.py", "_deep.py", "other.py", "_shared.py"}
 
 
 def test_methods_share_what_they_share_and_no_more():
-    files = {name: closure([ROOT / "methods" / f"{name}.py"]) for name in ("supervised", "ks")}
+    files = {
+        name: import_closure([ROOT / "methods" / f"{name}.py"]) for name in ("supervised", "ks")
+    }
     assert ROOT / "methods" / "_spreader.py" in files["ks"] - files["supervised"]
     assert ROOT / "methods" / "_losses.py" in files["ks"] & files["supervised"]
     names = {file.name for file in set.union(*files.values()) if not file.name.startswith("_")}
@@ -123,7 +126,7 @@ def named(module):
 
 
 def test_everything_that_the_loop_imports_is_hashed_or_left_out_on_purpose():
-    hashed = closure(ROOT / "bench" / f"{name}.py" for name in LOOP)
+    hashed = import_closure(ROOT / "bench" / f"{name}.py" for name in LOOP)
     assert {"train.py", "loader.py", "sampler.py", "augment.py", "evaluate.py"} <= {
         file.name for file in hashed
     }

@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.label_stats import combinations, event_lengths, label_stats, together, with_breaks
-from bench.sampling import held_labels, sampling
+from bench.data.label_budget import label_budgets, nearest_labels
+from bench.data.label_stats import (
+    combinations,
+    cooccurrence,
+    event_lengths,
+    join_with_breaks,
+    label_stats,
+)
 from datasets._base import FoldList
-from datasets._masks import label_mask
+from datasets._splits.masks import label_mask
 
 FOLDS = FoldList("two", (("A",), ("B",)), "")
 
@@ -79,7 +85,7 @@ def test_how_often_a_label_stays_is_what_a_loop_over_neighbours_counts() -> None
 def test_an_event_ends_where_frames_are_missing_and_may_then_be_longer() -> None:
     frames = np.array([1, 2, 5, 6, 7])
     whole = Take("A", frames, np.array([[1], [1], [1], [1], [0]], np.int8))
-    lengths, cut = event_lengths(with_breaks([whole])[:, 0])
+    lengths, cut = event_lengths(join_with_breaks([whole])[:, 0])
     assert lengths.tolist() == [2, 2]
     assert cut.tolist() == [True, True]
 
@@ -101,22 +107,22 @@ def test_combinations_and_co_occurrence_are_what_counting_gives() -> None:
     patterns = Counter(map(tuple, labels.tolist()))
     assert combinations(labels) == sum(-1 not in pattern for pattern in patterns)
     given = [row for row in labels.tolist() if row[0] == 1 and row[2] != -1]
-    assert together(labels)[0][2] == pytest.approx(np.mean([row[2] for row in given]))
-    assert together(labels)[1][1] == 1
+    assert cooccurrence(labels)[0][2] == pytest.approx(np.mean([row[2] for row in given]))
+    assert cooccurrence(labels)[1][1] == 1
 
 
 def test_an_au_that_was_never_coded_has_no_rate_and_breaks_nothing() -> None:
     stats = label_stats("toy", [take("A", ["01", "--"])], (1, 12), 25, FOLDS)
     assert stats.aus[1].rate is None
     assert stats.aus[1].seconds is None
-    assert stats.together[1] == (None, None)
+    assert stats.cooccurrence[1] == (None, None)
     assert (stats.combinations, stats.whole, stats.idle) == (0, 0, None)
 
 
 def test_held_labels_are_those_of_the_nearest_key_frame_that_codes_the_au() -> None:
     r = drawn(5, 80, uncoded=0.4)
     keys = np.array([3, 20, 21, 50, 79])
-    held = held_labels(r.frames, r.labels, keys)
+    held = nearest_labels(r.frames, r.labels, keys)
     for t, frame in enumerate(r.frames):
         for au in range(3):
             known = [k for k in keys if r.labels[k, au] != -1]
@@ -126,12 +132,12 @@ def test_held_labels_are_those_of_the_nearest_key_frame_that_codes_the_au() -> N
 
 def test_an_au_that_no_key_frame_codes_is_held_absent() -> None:
     r = take("A", ["0101", "---1"])
-    assert held_labels(r.frames, r.labels, np.array([1])).tolist() == [[1, 0]] * 4
+    assert nearest_labels(r.frames, r.labels, np.array([1])).tolist() == [[1, 0]] * 4
 
 
 def test_all_labels_keep_everything_and_fewer_keep_less() -> None:
     recordings = [drawn(seed, 200, uncoded=0) for seed in range(4)]
-    kept = sampling("toy", recordings, (0.02, 0.2, 1.0), seeds=(0, 1))
+    kept = label_budgets("toy", recordings, (0.02, 0.2, 1.0), seeds=(0, 1))
     assert len(kept) == 3 * 3 * 2
     for k in kept:
         mask = label_mask(recordings, k.ratio, k.rule, k.seed, dataset="toy")
@@ -145,6 +151,6 @@ def test_of_slowly_changing_labels_sparse_sampling_keeps_more_than_a_block() -> 
     track = np.repeat(np.arange(10) % 2, 30)
     labels = np.stack([track, 1 - track, np.roll(track, 15)], axis=1).astype(np.int8)
     recording = Take("A", np.arange(300), labels)
-    kept = {k.rule: k for k in sampling("toy", [recording], (0.05,))}
+    kept = {k.rule: k for k in label_budgets("toy", [recording], (0.05,))}
     assert kept["sparse"].held_f1 > 0.8 > kept["contiguous"].held_f1
     assert kept["sparse"].combinations > kept["contiguous"].combinations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bench.augment import normalise
+from bench.training.augment import normalise
 from methods._base import Needs
 from tests.bench import toys
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.members import members
-from bench.records import read_records
-from bench.study import make_study
+from bench.results.records import read_records
+from bench.study.study import make_study, members
 from tests.bench import cells
 from tests.bench.person import Person
 from tests.bench.report_records import record as fabricated

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from bench.memory import (
-    RETRIED,
+from bench.runner.out_of_memory import (
+    RETRIED_WARNING,
     OutOfMemory,
-    activations_on_host,
-    advice,
     device_is_full,
-    with_second_try,
+    memory_advice,
+    offload_activations,
+    retry_when_out_of_memory,
 )
 from tests.bench import cells, toys
 from tests.bench.test_runner import outcome, run
@@ -69,7 +69,7 @@ def greedy(folder, tries, **more):
 @pytest.mark.parametrize("error", FULL, ids=str)
 def test_a_full_gpu_is_known_in_all_its_words(error):
     assert device_is_full(error)
-    assert "give the cell a GPU to itself" in advice(error)
+    assert "give the cell a GPU to itself" in memory_advice(error)
 
 
 def test_a_full_host_is_told_apart_and_other_errors_are_none_of_this():
@@ -77,9 +77,9 @@ def test_a_full_host_is_told_apart_and_other_errors_are_none_of_this():
         torch.empty(10**15)
     for error in (caught.value, MemoryError()):
         assert not device_is_full(error)
-        assert advice(error).startswith("out of the host's memory: use fewer --workers")
+        assert memory_advice(error).startswith("out of the host's memory: use fewer --workers")
     for other in (ValueError("CUDA out of memory"), RuntimeError("shapes differ"), OSError(28, "")):
-        assert advice(other) is None
+        assert memory_advice(other) is None
 
 
 def test_what_the_first_try_held_is_gone_before_the_second():
@@ -95,7 +95,7 @@ def test_what_the_first_try_held_is_gone_before_the_second():
 
     gc.disable()
     try:
-        assert with_second_try(attempt) == [None]
+        assert retry_when_out_of_memory(attempt) == [None]
     finally:
         gc.enable()
     assert len(held) == 1
@@ -113,7 +113,7 @@ def test_only_a_full_gpu_is_tried_again_and_only_once(error, raised, tries):
         raise error
 
     with pytest.raises(raised):
-        with_second_try(attempt)
+        retry_when_out_of_memory(attempt)
     assert made == [False, True][:tries]
 
 
@@ -125,7 +125,7 @@ def test_activations_go_to_the_host_and_the_gradients_are_the_same_bits(monkeypa
 
     plain, moved, to_cpu = gradients(), [], torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda x: moved.append(x.shape) or to_cpu(x))
-    with activations_on_host():
+    with offload_activations():
         offloaded = gradients()
     assert moved
     assert all(torch.equal(a, b) for a, b in zip(plain, offloaded, strict=True))
@@ -135,7 +135,7 @@ def test_activations_go_to_the_host_and_the_gradients_are_the_same_bits(monkeypa
 def test_a_cell_that_ran_out_of_gpu_memory_ends_as_one_that_did_not(tmp_path, knobs):
     once, spared = (run(greedy(tmp_path / str(n), n, knobs=knobs)) for n in (0, 1))
     assert (once.status, spared.status) == ("done", "done")
-    assert (once.warnings, spared.warnings) == ([], [RETRIED])
+    assert (once.warnings, spared.warnings) == ([], [RETRIED_WARNING])
     assert spared.final_weights == once.final_weights
     assert outcome(spared)["scores"] == outcome(once)["scores"]
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as oracle
 
 from bench import metrics
-from bench.records import PLACE, Record, from_json, to_json
+from bench.results.records import CELL_FIELDS, Record, from_json, to_json
 
 
 def random_fold(
@@ -49,7 +49,7 @@ def test_counts_by_hand_at_the_threshold_and_without_uncoded_frames() -> None:
 def test_what_an_uncoded_label_stands_for_changes_nothing() -> None:
     labels, probabilities = random_fold(3)
     other = np.where(labels == -1, 1 - probabilities, probabilities)
-    assert metrics.scores(labels, probabilities, ["a"] * 300, 1) == metrics.scores(
+    assert metrics.score_fold(labels, probabilities, ["a"] * 300, 1) == metrics.score_fold(
         labels, other, ["a"] * 300, 1
     )
 
@@ -111,7 +111,7 @@ def test_positive_rates_count_coded_frames_only() -> None:
 def test_counts_per_subject_add_up_to_the_fold() -> None:
     labels, probabilities = random_fold(2)
     subjects = np.random.default_rng(9).choice(["F001", "M002", "F003"], 300)
-    result = metrics.scores(labels, probabilities, list(subjects), step=12)
+    result = metrics.score_fold(labels, probabilities, list(subjects), step=12)
     total = sum(np.array(table) for table in result.counts.values())
     assert result.step == 12
     assert list(result.counts) == ["F001", "F003", "M002"]
@@ -125,9 +125,9 @@ def test_counts_per_subject_add_up_to_the_fold() -> None:
 
 def test_scores_survive_the_way_through_a_record_even_without_an_auc() -> None:
     labels, probabilities = np.array([[1, 0], [0, 0]]), np.array([[0.9, 0.2], [0.3, 0.1]])
-    result = metrics.scores(labels, probabilities, ["F001", "F002"], step=3)
+    result = metrics.score_fold(labels, probabilities, ["F001", "F002"], step=3)
     assert result.auc == [1.0, None]
-    place = dict.fromkeys(PLACE, "")
+    place = dict.fromkeys(CELL_FIELDS, "")
     record = Record(id="a", status="done", cell=place, scores={"last": result})
     assert from_json(to_json(record)).scores["last"] == result
 
@@ -137,7 +137,7 @@ def test_a_probability_that_is_not_finite_is_one_clear_error(bad: float) -> None
     probabilities = np.full((4, 2), 0.5)
     probabilities[2, 1] = bad
     with pytest.raises(ValueError, match=r"frame 2, AU column 1 is (nan|inf)"):
-        metrics.scores(np.zeros((4, 2), dtype=int), probabilities, ["a"] * 4, 0)
+        metrics.score_fold(np.zeros((4, 2), dtype=int), probabilities, ["a"] * 4, 0)
 
 
 @pytest.mark.parametrize(
@@ -159,4 +159,4 @@ def test_what_cannot_be_scored_is_refused(
 
 def test_subjects_must_be_as_many_as_frames() -> None:
     with pytest.raises(ValueError, match="2 frames need as many subjects"):
-        metrics.scores([[1], [0]], [[0.1], [0.2]], ["a"], 0)
+        metrics.score_fold([[1], [0]], [[0.1], [0.2]], ["a"], 0)

@@ -7,11 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from bench.plan import cost, make_plan, outdated, put_aside, read_record, settle
-from bench.records import RecordError, write_record
-from bench.registry import Registry
-from bench.settings import PRESETS
-from bench.study import Cell
+from bench.config.presets import PRESETS
+from bench.config.registry import Registry
+from bench.results.records import write_record
+from bench.study.cell import Cell
+from bench.study.plan import (
+    archive,
+    estimated_cost,
+    load_or_quarantine,
+    make_plan,
+    outdated,
+    record_of,
+)
+from bench.system.files import RecordError
 from tests.bench.report_records import record as fabricated
 from tests.bench.report_records import unfinished
 
@@ -68,7 +76,7 @@ def test_the_longest_cells_come_first(tmp_path):
     ]
     methods = [one.method for one in make_plan(grid).todo]
     assert methods.index("ks") < methods.index("supervised", methods.index("supervised") + 1)
-    costs = [cost(one) for one in make_plan(grid).todo]
+    costs = [estimated_cost(one) for one in make_plan(grid).todo]
     assert costs == sorted(costs, reverse=True)
     train = PRESETS["quick"].settings.train
     assert costs[-1] == train.steps * train.batch_size
@@ -76,13 +84,13 @@ def test_the_longest_cells_come_first(tmp_path):
 
 def test_epochs_cost_by_their_share_of_labels(tmp_path):
     tenth, half = (cell(tmp_path, ratio=ratio, steps=0, epochs=2.0) for ratio in ("0.1", "0.5"))
-    assert cost(half) == pytest.approx(5 * cost(tenth))
+    assert estimated_cost(half) == pytest.approx(5 * estimated_cost(tenth))
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b""])
 def test_a_record_that_cannot_be_read_is_named_and_its_cell_done_again(tmp_path, content):
     one = cell(tmp_path)
-    assert read_record(one) is None
+    assert record_of(one) is None
     one.folder.mkdir(parents=True)
     path = one.folder / "record.json"
     path.write_bytes(content)
@@ -92,11 +100,11 @@ def test_a_record_that_cannot_be_read_is_named_and_its_cell_done_again(tmp_path,
         f"{path} is not a readable record"
     ]
     assert path.read_bytes() == content
-    record, (note,) = settle(one)
+    record, (note,) = load_or_quarantine(one)
     assert record is None
     assert note.endswith("set aside as record.json.bad-1")
     assert (one.folder / "record.json.bad-1").read_bytes() == content
-    assert settle(one) == (None, [])
+    assert load_or_quarantine(one) == (None, [])
 
 
 def test_a_record_of_another_cell_is_none_of_this(tmp_path):
@@ -109,11 +117,11 @@ def test_a_record_of_another_cell_is_none_of_this(tmp_path):
 
 def test_an_old_folder_is_put_aside_whole_and_none_is_replaced(tmp_path):
     one = cell(tmp_path)
-    assert put_aside(one) is None
+    assert archive(one) is None
     for number in (1, 2):
         over(one, fabricated())
         (one.folder / "predictions.npz").write_text(str(number))
-        place = put_aside(one)
+        place = archive(one)
         assert place == tmp_path / "replaced" / f"{one.id}-{number}"
         assert (place / "predictions.npz").read_text() == str(number)
         assert (place / "record.json").is_file()
@@ -125,8 +133,8 @@ def test_a_folder_that_cannot_be_put_aside_is_one_sentence(tmp_path):
     over(one, fabricated())
     (tmp_path / "replaced").write_text("a file in its place")
     with pytest.raises(RecordError, match=r"cannot write .*replaced/synthetic-supervised"):
-        put_aside(one)
-    assert read_record(one) is not None
+        archive(one)
+    assert record_of(one) is not None
 
 
 def done_before(one, **changes):

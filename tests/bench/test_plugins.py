@@ -7,9 +7,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from bench import registry
-from bench.frames import open_store
-from bench.registry import Registry
+from bench.config import registry
+from bench.config.registry import Registry
+from bench.frame_store.store import open_store
 from tests.bench.mistakes import GOOD, MISTAKES
 from tests.bench.person import Person
 

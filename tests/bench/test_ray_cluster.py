@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from bench.claims import read_claim
 from bench.executors import ray as executor
-from bench.executors._work import make_orders
+from bench.executors.worker import launch_spec
+from bench.results.claims import read_claim
 from tests.bench import cells
 from tests.bench.odd_methods import starts, write_plugins
 from tests.bench.test_executors import needs
@@ -47,7 +47,7 @@ def test_the_cells_of_a_node_that_is_removed_are_done_by_the_other(tmp_path, clu
         made.remove_node(nodes[1], allow_graceful=False)
 
     threading.Thread(target=remove_a_node_when_both_work, daemon=True).start()
-    orders = make_orders(grid, "cpu")
+    orders = launch_spec(grid, "cpu")
     executor.execute(grid, heard, orders, workers=0, address=made.address)
     assert [record.status for record in heard.records] == ["done"] * 4
     assert sorted(record.id for record in heard.records) == sorted(cell.id for cell in grid)

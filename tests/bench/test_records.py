@@ -10,12 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.records import (
-    from_json,
-    read_records,
-    to_json,
-    write_record,
-)
+from bench.results.records import from_json, read_records, to_json, write_record
 from tests.bench.report_records import record as fabricated
 from tests.bench.report_records import unfinished
 

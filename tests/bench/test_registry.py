@@ -7,9 +7,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from bench import registry
-from bench.config import UsageError
-from bench.registry import Registry
+from bench.config import registry
+from bench.config.registry import Registry
+from bench.errors import UsageError
 from methods._base import Method
 
 PLUGIN = """

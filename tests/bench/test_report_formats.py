@@ -10,20 +10,10 @@ from pathlib import Path
 import pytest
 from report_records import record, unfinished
 
-from bench.records import Record
-from bench.report import (
-    FORMATS,
-    KINDS,
-    SELECTIONS,
-    Cell,
-    ReportError,
-    Row,
-    Table,
-    render,
-    render_all,
-    tables,
-)
-from bench.report.formats import EMPTY, MARKS, TIE, show
+from bench.report.model import SELECTIONS, Entry, ReportError, Row, Table
+from bench.report.render import EMPTY, FORMATS, MARKS, TIE, format_entry, render, render_all
+from bench.report.tables import KINDS, tables
+from bench.results.records import Record
 
 
 def grid() -> list[Record]:
@@ -33,30 +23,30 @@ def grid() -> list[Record]:
 
 
 def sample(**cell: object) -> Table:
-    one = Cell(**cell)  # type: ignore[arg-type]
+    one = Entry(**cell)  # type: ignore[arg-type]
     return Table(title="t", corner="m", columns=("c",), rows=(Row(label="r", cells=(one,)),))
 
 
 @pytest.mark.parametrize(
     ("cell", "text"),
     [
-        (Cell(value=61.25, spread=0.81, n=3), "61.2 ± 0.8 (3)"),
-        (Cell(value=61.25, n=1), "61.2 (1)"),
-        (Cell(value=1.25, n=3, signed=True, interval=(-0.5, 3.0)), "+1.2 (3) [-0.5, +3.0]"),
-        (Cell(value=-1.26, signed=True, tied=True), "-1.3 ≈"),
-        (Cell(value=59.4, state="check"), "59.4 ?"),
-        (Cell(value=59.4, n=2, state="partial", tied=True), "59.4 (2) †≈"),
-        (Cell(value=59.4, n=2, terse=True), "59.4"),
-        (Cell(state="missing"), "–"),
-        (Cell(state="failed"), "failed"),
-        (Cell(state="skipped"), "skipped"),
-        (Cell(state="unread"), ""),
-        (Cell(state="text", text="CVPR 2021"), "CVPR 2021"),
-        (Cell(value=2.0, digits=2), "2.00"),
+        (Entry(value=61.25, spread=0.81, n=3), "61.2 ± 0.8 (3)"),
+        (Entry(value=61.25, n=1), "61.2 (1)"),
+        (Entry(value=1.25, n=3, signed=True, interval=(-0.5, 3.0)), "+1.2 (3) [-0.5, +3.0]"),
+        (Entry(value=-1.26, signed=True, tied=True), "-1.3 ≈"),
+        (Entry(value=59.4, state="check"), "59.4 ?"),
+        (Entry(value=59.4, n=2, state="partial", tied=True), "59.4 (2) †≈"),
+        (Entry(value=59.4, n=2, terse=True), "59.4"),
+        (Entry(state="missing"), "–"),
+        (Entry(state="failed"), "failed"),
+        (Entry(state="skipped"), "skipped"),
+        (Entry(state="unread"), ""),
+        (Entry(state="text", text="CVPR 2021"), "CVPR 2021"),
+        (Entry(value=2.0, digits=2), "2.00"),
     ],
 )
-def test_a_cell_reads_as_a_person_expects(cell: Cell, text: str) -> None:
-    assert show(cell) == text
+def test_a_cell_reads_as_a_person_expects(cell: Entry, text: str) -> None:
+    assert format_entry(cell) == text
 
 
 def test_markdown_looks_like_this() -> None:
@@ -177,7 +167,7 @@ def test_html_is_a_page_of_its_own_with_the_same_cells() -> None:
     page.feed(render_all([table], "html"))
     expected = [table.corner, *table.columns]
     for row in table.rows:
-        expected += [row.heading, *map(show, row.cells)]
+        expected += [row.heading, *map(format_entry, row.cells)]
     assert page.cells == expected
     assert page.open == []
 

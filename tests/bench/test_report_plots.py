@@ -10,11 +10,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from report_records import record, unfinished
 
-from bench.report import NothingToShow, ReportError
+from bench.data.label_budget import LabelBudget
+from bench.report.model import NothingToShow, ReportError
 from bench.report.plot_style import COLOURS, WIDTH, save
 from bench.report.plots import curves, figures, measured_kept, pseudo_labels, sampling_figure
 from bench.report.plots import sampling_figures as by_preset
-from bench.sampling import Kept
 from tests.bench.person import Person
 
 RATIOS = (0.01, 0.1, 1.0)
@@ -32,7 +32,7 @@ def grid(methods=METHODS, **changes):
 
 def kept(rules=("sparse", "contiguous", "random")):
     return [
-        Kept(
+        LabelBudget(
             rule=rule,
             ratio=ratio,
             seed=seed,

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from report_records import AUS, record
 
-from bench.report import ReportError, Row, Table, tables
-from bench.report.formats import show
+from bench.report.model import ReportError, Row, Table
 from bench.report.published import FOLDER, Published
+from bench.report.render import format_entry
+from bench.report.tables import tables
 
 
 def paper(table: Table) -> dict[str, Row]:
@@ -19,7 +20,7 @@ def paper(table: Table) -> dict[str, Row]:
 
 
 def printed(row: Row) -> list[str]:
-    return [show(cell) for cell in row.cells]
+    return [format_entry(cell) for cell in row.cells]
 
 
 def one(kind: str, *records: object, **options: bool) -> Table:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from report_records import counted, record, sampled, unfinished
 
-from bench.records import Record, Scores
+from bench.report.model import ReportError
 from bench.report.statistics import Difference, holm, paired_difference, subject_bootstrap, tied
-from bench.report.table import ReportError
+from bench.results.records import Record, Scores
 
 
 def population(

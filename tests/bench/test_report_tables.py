@@ -8,24 +8,16 @@ import statistics
 import pytest
 from report_records import counted, record, unfinished
 
-from bench.records import Record
-from bench.report import (
-    Cell,
-    NothingToShow,
-    ReportError,
-    Table,
-    ablation_table,
-    complexity_table,
-    per_au_table,
-    ranks_table,
-    ssl_table,
-    supervised_table,
-    tables,
-)
-from bench.report.formats import show
+from bench.report.complexity import complexity_table
+from bench.report.f1_tables import per_au_table, ssl_table, supervised_table
+from bench.report.model import Entry, NothingToShow, ReportError, Table
+from bench.report.paired_tables import ablation_table, ranks_table
+from bench.report.render import format_entry
+from bench.report.tables import tables
+from bench.results.records import Record
 
 
-def row(table: Table, label: str, source: str = "measured") -> dict[str, Cell]:
+def row(table: Table, label: str, source: str = "measured") -> dict[str, Entry]:
     """The cells of the one row with this label and source, by column."""
     (found,) = [item for item in table.rows if (item.label, item.source) == (label, source)]
     return dict(zip(table.columns, found.cells, strict=True))
@@ -68,7 +60,7 @@ def test_seeds_weigh_the_same_even_if_one_has_fewer_folds() -> None:
 
 def test_one_run_has_no_spread() -> None:
     cell = row(ssl_table([record(f1=0.44)]), "ks")["10 %"]
-    assert (cell.spread, show(cell)) == (None, "44.0 (1)")
+    assert (cell.spread, format_entry(cell)) == (None, "44.0 (1)")
 
 
 def test_columns_are_the_ratios_in_rising_order() -> None:
@@ -116,8 +108,12 @@ def test_failed_skipped_and_missing_cells_read_differently_and_say_why() -> None
     runs += [unfinished("skipped", "no landmarks", method="tcl", ratio=0.05)]
     runs += [record("eac", 0.05)]
     table = ssl_table(runs)
-    assert [show(cell) for cell in row(table, "tcl").values()] == ["50.0 (1)", "failed", "skipped"]
-    assert [show(cell) for cell in row(table, "eac").values()] == ["–", "–", "50.0 (1)"]
+    assert [format_entry(cell) for cell in row(table, "tcl").values()] == [
+        "50.0 (1)",
+        "failed",
+        "skipped",
+    ]
+    assert [format_entry(cell) for cell in row(table, "eac").values()] == ["–", "–", "50.0 (1)"]
     assert note(table, "tcl at 2 %, fold 0, seed 0: the loss is not finite at step 3")
     assert note(table, "skipped: tcl at 5 %")
 
@@ -133,7 +129,7 @@ def test_a_cell_with_fewer_runs_than_its_column_is_partial_and_keeps_its_own_n()
     table = ssl_table(runs)
     cell = row(table, "ks")["10 %"]
     assert (cell.state, cell.n) == ("partial", 1)
-    assert show(cell) == "60.0 (1) †"
+    assert format_entry(cell) == "60.0 (1) †"
     assert row(table, "supervised")["10 %"].state == "done"
     assert note(table, "† partial")
 
@@ -141,13 +137,13 @@ def test_a_cell_with_fewer_runs_than_its_column_is_partial_and_keeps_its_own_n()
 def test_a_run_that_failed_and_later_finished_counts_as_finished() -> None:
     failed = unfinished("failed", "boom", method="ks")
     runs = [failed, record("ks", id="again", f1=0.6)]
-    assert show(row(ssl_table(runs), "ks")["10 %"]) == "60.0 (1)"
+    assert format_entry(row(ssl_table(runs), "ks")["10 %"]) == "60.0 (1)"
 
 
 def test_a_table_of_failures_alone_is_still_a_table() -> None:
     table = per_au_table([unfinished("failed", "boom", method="ks")])
     assert table.columns == ("mean",)
-    assert show(row(table, "ks")["mean"]) == "failed"
+    assert format_entry(row(table, "ks")["mean"]) == "failed"
 
 
 def test_the_title_names_dataset_rule_preset_selection_and_metric() -> None:
@@ -241,13 +237,13 @@ def test_a_failure_under_older_code_stays_visible_where_nothing_finished() -> No
     new = record("ks", fold=0)
     new.hashes["code"] = "fixed"
     table = ssl_table([old, new])
-    assert show(row(table, "ks")["10 %"]) == "50.0 (1) †"
+    assert format_entry(row(table, "ks")["10 %"]) == "50.0 (1) †"
     assert note(table, "boom")
 
 
 def test_a_failure_under_another_config_keeps_a_row_of_its_own() -> None:
     table = ssl_table([record("ks"), variant(unfinished("failed", "boom", method="ks"), alpha=0.9)])
-    assert show(row(table, "ks (alpha=0.9)")["10 %"]) == "failed"
+    assert format_entry(row(table, "ks (alpha=0.9)")["10 %"]) == "failed"
     assert note(table, "boom").startswith("failed: ks (alpha=0.9) at 10 %")
 
 
@@ -323,7 +319,7 @@ def test_complexity_keeps_devices_apart() -> None:
     runs += [record(fold=2, environment={"device": "NVIDIA H100"}, rates=fast)]
     table = complexity_table(runs)
     rows = [item.cells for item in table.rows if item.label == "ks"]
-    assert [[show(cell) for cell in cells[:4]] for cells in rows] == [
+    assert [[format_entry(cell) for cell in cells[:4]] for cells in rows] == [
         ["NVIDIA H100", "2.80 (1)", "900.0 (1)", "4500.0 (1)"],
         ["cpu", "2.80 (2)", "110.0 ± 14.1 (2)", "500.0 (1)"],
     ]
@@ -345,12 +341,12 @@ def test_ablation_gives_the_paired_change_to_the_full_method() -> None:
     assert change.value == pytest.approx(-5)
     assert change.interval == pytest.approx((-5, -5))
     assert (change.n, change.tied) == (3, False)
-    assert show(change) == "-5.0 (3) [-5.0, -5.0]"
+    assert format_entry(change) == "-5.0 (3) [-5.0, -5.0]"
 
 
 def test_an_ablation_without_effect_is_marked_as_tied() -> None:
     table = ablation_table(ablated(change=0.0))
-    assert show(row(table, "ks:no_skd")["change"]).endswith("≈")
+    assert format_entry(row(table, "ks:no_skd")["change"]).endswith("≈")
     assert note(table, "≈ tied")
 
 
@@ -361,7 +357,7 @@ def test_an_ablation_pairs_only_what_both_finished_and_says_so() -> None:
 
 def test_an_ablation_without_its_full_method_has_no_change() -> None:
     table = ablation_table([record("ks:no_skd", ratio=0.5)])
-    assert [show(cell) for cell in row(table, "ks").values()] == ["–", ""]
+    assert [format_entry(cell) for cell in row(table, "ks").values()] == ["–", ""]
     assert row(table, "ks:no_skd")["change"].state == "missing"
 
 
@@ -391,18 +387,18 @@ def test_ranks_show_paired_differences_both_ways_and_mark_ties() -> None:
     runs += [record("b", fold=f, f1=0.5) for f in range(3)]
     runs += [record("c", fold=f, f1=0.5) for f in range(3)]
     table = ranks_table(runs)
-    assert show(row(table, "a")["over b"]) == "+20.0 (3)"
-    assert show(row(table, "b")["over a"]) == "-20.0 (3)"
-    assert show(row(table, "b")["over c"]).endswith("≈")
-    assert show(row(table, "a")["over a"]) == ""
+    assert format_entry(row(table, "a")["over b"]) == "+20.0 (3)"
+    assert format_entry(row(table, "b")["over a"]) == "-20.0 (3)"
+    assert format_entry(row(table, "b")["over c"]).endswith("≈")
+    assert format_entry(row(table, "a")["over a"]) == ""
 
 
 def test_the_interval_of_a_difference_turns_with_it() -> None:
     runs = [record("a", fold=f, f1=0.7) for f in range(2)]
     runs += [record("b", fold=f, f1=0.5 + 0.1 * f) for f in range(2)]
     table = ranks_table(runs, intervals=True)
-    assert show(row(table, "a")["over b"]) == "+15.0 (2) [+15.0, +15.0]"
-    assert show(row(table, "b")["over a"]) == "-15.0 (2) [-15.0, -15.0]"
+    assert format_entry(row(table, "a")["over b"]) == "+15.0 (2) [+15.0, +15.0]"
+    assert format_entry(row(table, "b")["over a"]) == "-15.0 (2) [-15.0, -15.0]"
 
 
 def test_p_values_are_corrected_for_the_number_of_pairs() -> None:
@@ -418,7 +414,7 @@ def test_p_values_are_corrected_for_the_number_of_pairs() -> None:
 def test_ranks_keep_a_method_visible_that_has_no_result() -> None:
     runs = [record("a", f1=0.7), record("b"), unfinished("failed", "boom", method="c")]
     table = ranks_table(runs)
-    assert show(row(table, "c")["mean rank"]) == "failed"
+    assert format_entry(row(table, "c")["mean rank"]) == "failed"
     assert note(table, "boom")
 
 

@@ -15,13 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench import runner
-from bench.checkpoint import load_checkpoint
-from bench.outcome import without_result
-from bench.records import RecordError, from_json, read_record, write_record
-from bench.runner import Interrupted, Slot, run_cell
-from bench.sampler import frame_table
-from bench.selection import Selection
+from bench.data.frame_table import frame_table
+from bench.results.records import from_json, read_record, write_record
+from bench.runner import run_cell as runner
+from bench.runner.checkpoint import load_checkpoint
+from bench.runner.model_selection import ModelSelection
+from bench.runner.record_builder import failure_record
+from bench.runner.run_cell import Interrupted, RunContext, run_cell
+from bench.system.files import RecordError
 from tests.bench import cells
 
 CPU = torch.device("cpu")
@@ -36,7 +37,7 @@ def outcome(record):
 
 
 def run(cell, **slot):
-    return run_cell(cell, Slot(CPU, "test", **slot))
+    return run_cell(cell, RunContext(CPU, "test", **slot))
 
 
 class StopAt:
@@ -140,7 +141,7 @@ def test_stopped_and_gone_on_gives_the_record_of_never_stopped(tmp_path, method)
     assert not (broken.folder / "checkpoint.pt").exists()
 
 
-class Looking(Selection):
+class Looking(ModelSelection):
     """Notes the steps at which it looks."""
 
     steps: ClassVar[list[int]] = []
@@ -152,7 +153,7 @@ class Looking(Selection):
 
 @pytest.mark.parametrize("asked_at", range(1, 7))
 def test_stopped_just_before_a_look_the_look_is_made_afterwards(tmp_path, monkeypatch, asked_at):
-    monkeypatch.setattr(runner, "Selection", Looking)
+    monkeypatch.setattr(runner, "ModelSelection", Looking)
     monkeypatch.setattr(Looking, "steps", [])
     knobs = ["data.val_subjects=2", "train.evaluate_every=16"]
     (cell,) = cells.grid(cells.study(tmp_path, knobs=knobs))
@@ -218,7 +219,7 @@ def test_a_done_cell_is_left_alone(tmp_path):
 
 def test_a_failed_cell_that_is_done_again_keeps_its_old_record_beside(tmp_path):
     (cell,) = cells.grid(cells.study(tmp_path))
-    old = without_result(cell, "failed", "the disk was away")
+    old = failure_record(cell, "failed", "the disk was away")
     write_record(cell.folder, old)
     assert run(cell).status == "done"
     assert read_record(cell.folder / "record.json").status == "done"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.config import UsageError
-from bench.sampler import FrameTable, Pairing, Sampler, clip_rows, window_rows
-from bench.settings import DataConfig
+from bench.config.settings import DataConfig
+from bench.data.frame_table import FrameTable, clip_rows
+from bench.errors import UsageError
+from bench.training.sampler import Sampler, StreamKey, window_rows
 from methods._base import Needs
 
 LENGTHS = (20, 9, 30)
-PAIRING = Pairing(dataset="toy", fold=0, ratio="0.1", rule="sparse", seed=0)
+PAIRING = StreamKey(dataset="toy", fold=0, ratio="0.1", rule="sparse", seed=0)
 IMAGE = Needs()
 FRAMES = Needs(clip_len=5, key="cyclic", views=("weak", "strong"), unlabelled_ratio=4)
 CLIPS = Needs(clip_len=5, key="cyclic", key_view="weak2", clips=True)
@@ -86,7 +87,7 @@ def test_the_order_does_not_depend_on_what_a_method_needs():
 
 
 def test_another_seed_is_another_order():
-    other = Pairing(dataset="toy", fold=0, ratio="0.1", rule="sparse", seed=1)
+    other = StreamKey(dataset="toy", fold=0, ratio="0.1", rule="sparse", seed=1)
     keys = range(0, 48, 2)
     assert (
         sampler(keys).indices(0).keys.tolist()

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bench.executors import slurm
-from bench.executors._work import make_orders
+from bench.executors.worker import launch_spec
 from tests.bench import cells
 from tests.bench.odd_methods import starts, write_plugins
 from tests.bench.test_executors import needs
@@ -52,7 +52,7 @@ def test_an_element_that_is_queued_again_goes_on_from_where_it_saved(tmp_path, d
             time.sleep(1)
 
     threading.Thread(target=disturb_amidst_a_cell, daemon=True).start()
-    slurm.execute(grid, heard, make_orders(grid, "cpu"), 1, options=["time=30"])
+    slurm.execute(grid, heard, launch_spec(grid, "cpu"), 1, options=["time=30"])
     assert [(record.status, record.reason) for record in heard.records] == [("done", None)]
     assert starts(tmp_path / "plugins", "slow") == 2
     assert saved

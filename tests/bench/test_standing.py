@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import claims
 from bench.cli import status
-from bench.grids import read_grids, write_grid
-from bench.records import read_records, write_record
-from bench.standing import survey
-from bench.study import make_study
+from bench.results import claims
+from bench.results.records import read_records, write_record
+from bench.results.requests import read_requests
+from bench.results.status import read_status
+from bench.study.cell import write_request
+from bench.study.study import make_study
 from tests.bench.report_records import record as fabricated
 from tests.bench.report_records import unfinished
 from tests.bench.test_plan import cell
@@ -40,10 +41,10 @@ class Folder:
 
     def asked(self, cells, command="python -m bench run", **knobs):
         study = make_study(methods=["supervised"], results=self.results, **knobs)
-        return write_grid(study, cells, command)
+        return write_request(study, cells, command)
 
     def states(self):
-        return {one.id: one.state for one in survey(self.results).cells}
+        return {one.id: one.state for one in read_status(self.results).cells}
 
 
 @pytest.fixture
@@ -77,9 +78,9 @@ def test_a_claim_without_a_sign_of_life_is_stale(folder):
     held = folder.claimed("silent", step=30, total=120)
     content = json.loads(held.path.read_text())
     content["process"] = "elsewhere 1 2"
-    content["heartbeat"] = time.time() - 10 * claims.PATIENCE
+    content["heartbeat"] = time.time() - 10 * claims.CLAIM_TIMEOUT
     held.path.write_text(json.dumps(content))
-    (one,) = survey(folder.results).cells
+    (one,) = read_status(folder.results).cells
     assert (one.state, one.left) == ("stale", 0.75)
 
 
@@ -96,7 +97,7 @@ def test_what_was_asked_for_and_done_is_not_missing(folder):
     folder.claimed(planned[1].id, step=5, total=10)
     states = [folder.states()[one.id] for one in planned]
     assert states == ["done", "running", "missing"]
-    found = survey(folder.results)
+    found = read_status(folder.results)
     assert {one.planned.id for one in found.cells if one.planned} == {one.id for one in planned}
 
 
@@ -122,7 +123,7 @@ def test_a_larger_question_over_newer_code_outdates_the_smaller_one(folder):
 def test_a_grid_is_read_back_as_it_was_asked_for(folder):
     planned = cell(folder.results)
     path = folder.asked([planned], "python -m bench run --seeds 1")
-    (grid,), problems = read_grids(folder.results)
+    (grid,), problems = read_requests(folder.results)
     assert problems == []
     assert (grid.command, grid.path) == ("python -m bench run --seeds 1", path)
     (one,) = grid.cells
@@ -137,7 +138,7 @@ def test_a_torn_grid_is_named_and_the_rest_is_told(folder, text):
     path = folder.results / "grids" / "a.json"
     path.parent.mkdir()
     path.write_text(text)
-    found = survey(folder.results)
+    found = read_status(folder.results)
     assert [one.state for one in found.cells] == ["done"]
     assert found.problems[0].startswith(f"{path} is not a readable grid (")
 
@@ -146,7 +147,7 @@ def test_a_look_writes_nothing(folder):
     folder.claimed("running")
     folder.asked([cell(folder.results)])
     before = sorted(folder.results.rglob("*"))
-    survey(folder.results)
+    read_status(folder.results)
     assert sorted(folder.results.rglob("*")) == before
 
 
@@ -170,7 +171,7 @@ def test_what_is_left_is_guessed_from_what_is_done(folder):
     for one in planned[1:3]:
         folder.claimed(one.id, step=30, total=40)
     folder.asked(planned)
-    left = survey(folder.results).to_go()
+    left = read_status(folder.results).to_go()
     assert left
     assert left.seconds == pytest.approx(40)  # 10 + 10 + 40 on two slots, none shorter than 40
 

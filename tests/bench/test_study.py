@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.config import UsageError, checked_ratio
-from bench.data import Data
-from bench.files import RecordError
-from bench.frames import FrameStore, StoredSequence
-from bench.knobs import method_config
-from bench.ranges import AT_LEAST, AT_MOST
-from bench.registry import Registry
-from bench.settings import PRESETS
-from bench.study import cells, make_study
+from bench.config.parsing import checked_ratio
+from bench.config.presets import PRESETS
+from bench.config.registry import Registry
+from bench.config.resolve import method_config
+from bench.config.settings import AT_LEAST, AT_MOST
+from bench.data.dataset import OpenedDataset
+from bench.errors import UsageError
+from bench.frame_store.store import FrameStore, StoredSequence
+from bench.study.cell import plan_cells
+from bench.study.study import make_study
+from bench.system.files import RecordError
 from datasets._base import DatasetError, FoldList
 
 AUS = (1, 2, 4)
@@ -34,12 +36,12 @@ def data(content="content"):
     nothing = np.zeros((160, 1, 1, 3), np.uint8)
     store = FrameStore(Path("store"), nothing, sequences, AUS, content, (), "centre", 64, 0)
     folds = FoldList("toy", (("F000", "F001"), ("F002", "F003")), "hash of folds")
-    return Data("synthetic", store, folds, ())
+    return OpenedDataset("synthetic", store, folds, ())
 
 
 def grid(tmp_path, content="content", **asked):
     asked = {"methods": ["supervised"], "ratios": ["0.1"], "results": tmp_path, **asked}
-    return cells(make_study(**asked), data(content))
+    return plan_cells(make_study(**asked), data(content))
 
 
 def only(tmp_path, **asked):
@@ -306,7 +308,7 @@ def test_other_landmarks_make_another_cell_of_a_method_that_sees_them_and_of_no_
         given = replace(given, store=replace(given.store, sequences=tuple(marked)))
         for method in ("eac", "supervised"):
             study = make_study(methods=[method], ratios=["0.1"], results=tmp_path)
-            ids.setdefault(method, set()).add(cells(study, given, save=False)[0].id)
+            ids.setdefault(method, set()).add(plan_cells(study, given, save=False)[0].id)
     assert (len(ids["eac"]), len(ids["supervised"])) == (3, 1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.settings import PRESETS
+from bench.config.presets import PRESETS
 from tests.bench.person import Person
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench.settings import TrainConfig
-from bench.train import NonFiniteLoss, learning_rate, make_optimiser, total_steps, use_amp
+from bench.config.settings import TrainConfig
+from bench.training.trainer import (
+    NonFiniteLoss,
+    learning_rate,
+    make_optimiser,
+    total_steps,
+    use_amp,
+)
 from tests.bench import toys
 
 

@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.augment import AugmentConfig
-from bench.loader import Loader, Pixels
-from bench.sampler import FrameTable, Pairing, Sampler
-from bench.settings import DataConfig, TrainConfig
-from bench.train import Trainer
+from bench.config.settings import AugmentConfig, DataConfig, TrainConfig
+from bench.data.frame_table import FrameTable
+from bench.training.loader import Loader, Pixels
+from bench.training.sampler import Sampler, StreamKey
+from bench.training.trainer import Trainer
 from methods._base import Batch, Method, Needs, Progress, Task, Trunk
 
 SIDE, AUS = 16, 3
 LENGTHS = (20, 9, 30)
 KEYS = np.array([0, 10, 20, 29, 39, 49])
-PAIRING = Pairing(dataset="toy", fold=0, ratio="0.1", rule="sparse", seed=0)
+PAIRING = StreamKey(dataset="toy", fold=0, ratio="0.1", rule="sparse", seed=0)
 CPU = torch.device("cpu")
 TASK = Task(
     aus=(1, 2, 4),

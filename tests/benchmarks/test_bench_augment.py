@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.augment import DRAWS, AugmentConfig, augment, normalise
+from bench.config.settings import AugmentConfig
+from bench.training.augment import DRAWS, augment, normalise
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.frames import FrameStore, open_store
+from bench.frame_store.crop import canonical_face
+from bench.frame_store.store import FrameStore, open_store
 from datasets._base import Dataset, FoldList, Sequence
-from datasets._landmarks import canonical_face
-from datasets._sources import ImageFiles
+from datasets._files.images import ImageFiles
 
 SEQUENCES, FRAMES = 20, 30
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from bench.augment import AugmentConfig
-from bench.loader import Loader, Pixels
-from bench.sampler import FrameTable, Pairing, Sampler
-from bench.settings import PRESETS
-from bench.train import Trainer, make_optimiser
+from bench.config.presets import PRESETS
+from bench.config.settings import AugmentConfig
+from bench.data.frame_table import FrameTable
+from bench.training.loader import Loader, Pixels
+from bench.training.sampler import Sampler, StreamKey
+from bench.training.trainer import Trainer, make_optimiser
 from methods._base import Task
 from methods.fixmatch import FixMatch
 from methods.supervised import Supervised
@@ -34,7 +35,7 @@ def video(frames: int = 2000) -> tuple[FrameTable, Pixels]:
 def make_trainer(cls) -> Trainer:
     table, pixels = video()
     keys = np.arange(0, 2000, 20)
-    pairing = Pairing(dataset="bench", fold=0, ratio="0.05", rule="sparse", seed=0)
+    pairing = StreamKey(dataset="bench", fold=0, ratio="0.05", rule="sparse", seed=0)
     sampler = Sampler(
         table,
         keys,

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import jpeg
 
-from datasets._archives import ZipImages, images_in
 from datasets._base import BrokenFrame, DatasetCorrupt
-from datasets._sources import ImageFiles
+from datasets._files.images import ImageFiles
+from datasets._files.zip_images import ZipImages, images_in
 
 CENTRAL = b"PK\x01\x02"
 """Begins a member's entry in a zip archive's table of contents."""

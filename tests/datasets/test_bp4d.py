@@ -13,7 +13,7 @@ import pytest
 from trees import assert_labels_are_those_of_the_files, jpeg, make_bp4d_tree, write_occurrence
 
 from datasets._base import UNCODED, DatasetCorrupt, DatasetError, DatasetMissing, Sequence
-from datasets._with_faces import WithFaces
+from datasets._landmarks.with_face_file import WithFaces
 from datasets.bp4d import Bp4d
 
 

@@ -12,7 +12,6 @@ import pytest
 from mat_files import track, write_mat5, write_mat73
 from trees import assert_labels_are_those_of_the_files, make_bp4d_tree
 
-from datasets._archives import ZipImages
 from datasets._base import (
     UNCODED,
     BrokenFrame,
@@ -22,7 +21,8 @@ from datasets._base import (
     DatasetMissing,
     Sequence,
 )
-from datasets._sources import ImageFiles
+from datasets._files.images import ImageFiles
+from datasets._files.zip_images import ZipImages
 from datasets.bp4d import Bp4d
 
 

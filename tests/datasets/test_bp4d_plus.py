@@ -12,10 +12,9 @@ from mat_files import track, write_mat5
 from numpy.typing import NDArray
 from trees import assert_labels_are_those_of_the_files, make_bp4d_tree
 
-from datasets._archives import ZipImages
 from datasets._base import DatasetError, Sequence
-from datasets._folds import draw_folds, load_folds
-from datasets._split import make_split
+from datasets._files.zip_images import ZipImages
+from datasets._splits.folds import draw_folds, load_folds, make_split
 from datasets.bp4d_plus import Bp4dPlus
 
 SUBJECTS = [*(f"F{n:03}" for n in range(1, 83)), *(f"M{n:03}" for n in range(1, 59))]

@@ -21,9 +21,9 @@ from disfa_trees import (
 )
 from scipy.io import savemat
 
-from bench.frames import open_store
+from bench.frame_store.store import open_store
 from datasets._base import UNCODED, DatasetCorrupt, DatasetError, DatasetMissing, Sequence
-from datasets._disfa_landmarks import TRACKER_FAILURES
+from datasets._disfa import TRACKER_FAILURES
 from datasets.disfa import Disfa
 
 BENCHMARK = [1, 2, 4, 6, 9, 12, 25, 26]

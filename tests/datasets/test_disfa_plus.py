@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trees import jpeg
 
 from datasets._base import UNCODED, DatasetCorrupt, DatasetMissing, Sequence
-from datasets._folds import draw_folds, load_folds
+from datasets._splits.folds import draw_folds, load_folds
 from datasets.disfa import Disfa
 from datasets.disfa_plus import DisfaPlus
 

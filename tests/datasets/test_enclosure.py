@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets._enclosure import Enclosure, Leaving
+from datasets._files.folders import PathEscape, SafeFolder
 
 PARTS = ["..", ".", "", "a", "b.jpg", "out", "loop", "up", "C:", "~", " ", "..a"]
 PATHS = st.one_of(
@@ -31,10 +31,10 @@ def test_a_name_that_is_let_through_lies_within_its_folder(path: str) -> None:
         (home / "loop").symlink_to("loop")
         (home / "a/b.jpg").symlink_to("../../secret.jpg")
         (Path(folder) / "secret.jpg").write_text("secret")
-        enclosure = Enclosure(home)
+        enclosure = SafeFolder(home)
         try:
             name = enclosure.name(path)
-        except Leaving:
+        except PathEscape:
             return
         real, within = os.path.realpath(home / name), os.path.realpath(home)
         assert real == within or real.startswith(within + os.sep)
@@ -44,7 +44,7 @@ def test_a_name_that_is_let_through_lies_within_its_folder(path: str) -> None:
 def test_plain_names_pass_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b.jpg").write_text("x")
-    enclosure = Enclosure(tmp_path)
+    enclosure = SafeFolder(tmp_path)
     for given_ in ("a/b.jpg", "a\\b.jpg", "./a//b.jpg", str(tmp_path / "a/b.jpg")):
         assert enclosure.name(given_) == "a/b.jpg"
     assert enclosure.holds("a/b.jpg")
@@ -57,9 +57,9 @@ def test_a_file_that_is_exchanged_for_a_link_is_looked_at_each_time(tmp_path: Pa
     (tmp_path / "home").mkdir()
     (tmp_path / "secret.jpg").write_text("secret")
     (tmp_path / "home/b.jpg").write_text("x")
-    enclosure = Enclosure(tmp_path / "home")
+    enclosure = SafeFolder(tmp_path / "home")
     assert enclosure.name("b.jpg") == "b.jpg"
     (tmp_path / "home/b.jpg").unlink()
     (tmp_path / "home/b.jpg").symlink_to("../secret.jpg")
-    with pytest.raises(Leaving, match="is a link that leads out of"):
+    with pytest.raises(PathEscape, match="is a link that leads out of"):
         enclosure.name("b.jpg")

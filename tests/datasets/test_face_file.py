@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from trees import make_bp4d_tree
 
 from datasets._base import DatasetCorrupt, DatasetError, DatasetMissing, Sequence
-from datasets._face_file import read_face_file
-from datasets._with_faces import FACE_OPTIONS, WithFaces
+from datasets._landmarks.face_file import read_face_file
+from datasets._landmarks.with_face_file import FACE_OPTIONS, WithFaces
 from datasets.bp4d import Bp4d
 
 HEADER = "subject,task,frame,x0,y0,x1,y1"

@@ -37,9 +37,10 @@ from mutations import BINARY, TEXT, Edit, edits
 from PIL import Image
 from trees import jpeg, make_bp4d_tree
 
-from bench.frames import FrameStoreError, open_store
+from bench.frame_store.files import FrameStoreError
+from bench.frame_store.store import open_store
 from datasets._base import Dataset, DatasetError
-from datasets._with_faces import WithFaces
+from datasets._landmarks.with_face_file import WithFaces
 from datasets.affwild2 import AffWild2
 from datasets.bp4d import Bp4d
 from datasets.bp4d_plus import Bp4dPlus

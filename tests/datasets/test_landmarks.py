@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datasets import _landmarks as lm
-from datasets._landmarks import Floats
+from bench.frame_store import crop
+from datasets._landmarks import markup as lm
+from datasets._landmarks.markup import Floats
 
 # The 49-point mirror table that AU work publishes (1-based), group by group.
 PUBLISHED_MIRROR_49 = [
@@ -33,7 +34,7 @@ def similarity(
 
 def unit(points: NDArray[Any]) -> Floats:
     """Put points through their own aligned crop."""
-    return lm.transform_points(lm.align_transform(points), points)
+    return crop.transform_points(crop.align_transform(points), points)
 
 
 def test_the_49_points_are_the_68_without_jaw_and_inner_mouth_corners() -> None:
@@ -43,11 +44,11 @@ def test_the_49_points_are_the_68_without_jaw_and_inner_mouth_corners() -> None:
 
 
 def test_disfas_66_points_lack_the_inner_mouth_corners_and_give_the_same_49() -> None:
-    face = lm.canonical_face()
+    face = crop.canonical_face()
     of_66 = np.array([point for k, point in enumerate(face) if k not in (60, 64)])
     assert of_66.shape == (66, 2)
     np.testing.assert_array_equal(lm.to_49(of_66), lm.to_49(face))
-    np.testing.assert_array_equal(lm.align_transform(of_66), lm.align_transform(face))
+    np.testing.assert_array_equal(crop.align_transform(of_66), crop.align_transform(face))
 
 
 @pytest.mark.parametrize("shape", [(67, 2), (49, 3), (2, 68), (98,), (0, 2)])
@@ -62,7 +63,7 @@ def test_a_face_with_an_impossible_point_is_unknown_and_the_others_stay(value: f
     faces = np.random.default_rng(0).uniform(0, 200, (3, 49, 2))
     faces[1, 7, 0] = value
     faces[2] = 0  # no face was found
-    points = lm.believed(faces)
+    points = lm.mask_implausible(faces)
     assert points.dtype == np.float32
     assert np.isnan(points).all(axis=(1, 2)).tolist() == [False, True, True]
     np.testing.assert_array_equal(points[0], faces[0].astype(np.float32))
@@ -79,7 +80,7 @@ def test_mirroring_twice_changes_nothing(mirror: NDArray[np.int64]) -> None:
 
 
 def test_the_mean_face_mirrored_is_itself_and_its_parts_lie_where_a_face_has_them() -> None:
-    face = lm.canonical_face()
+    face = crop.canonical_face()
     flipped = face[lm.MIRROR_68] * (-1, 1) + (1, 0)
     np.testing.assert_allclose(flipped, face, atol=1e-6)
     jaw, brows, nose, eyes, mouth = np.split(face, [17, 27, 36, 48])
@@ -100,17 +101,17 @@ def test_the_mean_face_mirrored_is_itself_and_its_parts_lie_where_a_face_has_the
 def test_alignment_undoes_any_roll_zoom_and_shift(
     angle: float, scale: float, x: float, y: float
 ) -> None:
-    face = lm.canonical_face().astype(np.float64)
+    face = crop.canonical_face().astype(np.float64)
     np.testing.assert_allclose(unit(similarity(angle, scale, (x, y), face)), face, atol=1e-6)
 
 
 def test_the_49_points_of_a_face_give_the_crop_of_its_68() -> None:
-    face = lm.canonical_face() * 200 + 31
-    np.testing.assert_array_equal(lm.align_transform(lm.to_49(face)), lm.align_transform(face))
+    face = crop.canonical_face() * 200 + 31
+    np.testing.assert_array_equal(crop.align_transform(lm.to_49(face)), crop.align_transform(face))
 
 
 def test_alignment_keeps_angles_and_equal_scales() -> None:
-    linear = lm.align_transform(similarity(0.3, 150, (400, 300), lm.canonical_face()))[:, :2]
+    linear = crop.align_transform(similarity(0.3, 150, (400, 300), crop.canonical_face()))[:, :2]
     product = linear @ linear.T
     assert product[0, 0] == pytest.approx(product[1, 1])
     assert product[0, 1] == pytest.approx(0, abs=1e-12)
@@ -118,7 +119,7 @@ def test_alignment_keeps_angles_and_equal_scales() -> None:
 
 
 def test_a_raised_brow_and_a_dropped_jaw_stay_inside_the_crop() -> None:
-    face = lm.canonical_face().astype(np.float64)
+    face = crop.canonical_face().astype(np.float64)
     face[17:27, 1] -= 0.03
     face[4:13, 1] += 0.03
     moved = unit(face * 300)
@@ -127,35 +128,35 @@ def test_a_raised_brow_and_a_dropped_jaw_stay_inside_the_crop() -> None:
 
 
 def test_frames_are_aligned_one_by_one_and_unknown_ones_stay_unknown() -> None:
-    face = lm.canonical_face().astype(np.float64)
+    face = crop.canonical_face().astype(np.float64)
     poses = [(0.1, 90, (10, 20)), (-0.2, 400, (300, 100))]
     clip = np.stack([similarity(*pose, face) for pose in poses] + [np.full((68, 2), np.nan)])
-    together = lm.align_transform(clip)
+    together = crop.align_transform(clip)
     assert together.shape == (3, 2, 3)
     for index in range(2):
-        np.testing.assert_array_equal(together[index], lm.align_transform(clip[index]))
+        np.testing.assert_array_equal(together[index], crop.align_transform(clip[index]))
     assert np.isnan(together[2]).all()
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_a_face_without_extent_has_no_crop(value: float) -> None:
-    assert np.isnan(lm.align_transform(np.full((68, 2), value))).all()
+    assert np.isnan(crop.align_transform(np.full((68, 2), value))).all()
 
 
 def test_a_box_becomes_a_square_around_its_centre_with_a_margin() -> None:
-    transform = lm.box_transform(np.array([[100, 50, 180, 250]], dtype=np.float32))
+    transform = crop.box_transform(np.array([[100, 50, 180, 250]], dtype=np.float32))
     corners = np.array([[[140 - 110, 150 - 110], [140 + 110, 150 + 110]]])
     np.testing.assert_allclose(
-        lm.transform_points(transform, corners), [[[0, 0], [1, 1]]], atol=1e-12
+        crop.transform_points(transform, corners), [[[0, 0], [1, 1]]], atol=1e-12
     )
 
 
 @pytest.mark.parametrize("box", [(np.nan,) * 4, (5, 5, 5, 9), (9, 0, 2, 8)])
 def test_an_unknown_or_empty_box_has_no_crop(box: tuple[float, ...]) -> None:
-    assert np.isnan(lm.box_transform(np.array(box))).all()
+    assert np.isnan(crop.box_transform(np.array(box))).all()
 
 
 def test_the_centre_crop_is_the_largest_square_amid_the_frame() -> None:
     corners = np.array([[(1392 - 1040) / 2, 0], [(1392 + 1040) / 2, 1040]])
-    moved = lm.transform_points(lm.centre_transform((1040, 1392)), corners)
+    moved = crop.transform_points(crop.centre_transform((1040, 1392)), corners)
     np.testing.assert_allclose(moved, [[0, 0], [1, 1]], atol=1e-12)

@@ -14,7 +14,7 @@ from disfa_trees import make_video, position_of
 from trees import jpeg
 
 from datasets._base import UNCODED, DatasetCorrupt, DatasetError, DatasetMissing, Sequence
-from datasets._folds import SplitError
+from datasets._splits.folds import SplitError
 from datasets.manifest import Manifest
 
 AUS = (1, 4, 12)

@@ -14,7 +14,7 @@ from mat_files import track, write_mat5, write_mat73
 from scipy.io import savemat
 
 from datasets._base import DatasetCorrupt, DatasetError
-from datasets._mat_landmarks import read_track
+from datasets._landmarks.landmark_files import read_track
 
 WRITERS = [write_mat73, write_mat5]
 Writer = Callable[..., Path]

@@ -9,7 +9,7 @@ import numpy as np
 from trees import make_bp4d_tree
 
 from datasets._base import UNCODED
-from datasets._folds import draw_folds
+from datasets._splits.folds import draw_folds
 from datasets.mme import Mme
 
 SUBJECTS = [*(f"F{n:03}" for n in range(1, 133)), *(f"M{n:03}" for n in range(1, 102))]

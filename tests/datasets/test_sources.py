@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from datasets._base import BrokenFrame, DatasetCorrupt
-from datasets._sources import ImageFiles
+from datasets._files.images import ImageFiles
 
 
 def smooth(height: int = 96, width: int = 80) -> NDArray[np.uint8]:

@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from datasets import _folds
 from datasets._base import (
     UNCODED,
     BrokenFrame,
@@ -26,14 +25,9 @@ from datasets._base import (
     FrameSource,
     Sequence,
 )
-from datasets._split import (
-    RULES,
-    LabelMask,
-    SplitError,
-    label_mask,
-    load_folds,
-    make_split,
-)
+from datasets._splits import folds as _folds
+from datasets._splits.folds import SplitError, load_folds, make_split
+from datasets._splits.masks import RULES, LabelMask, label_mask
 
 RANGES = Path(__file__).with_name("bp4d_coded_ranges.csv")
 

@@ -11,10 +11,14 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from datasets import _acting, _people, _plan, _render
+from bench.frame_store.crop import align_transform
 from datasets._base import DatasetError, Sequence
-from datasets._faces import AUS
-from datasets._landmarks import MIRROR_68, align_transform
+from datasets._landmarks.markup import MIRROR_68
+from datasets._synthetic import performance as _acting
+from datasets._synthetic import performance as _plan
+from datasets._synthetic import render as _render
+from datasets._synthetic import subjects as _people
+from datasets._synthetic.geometry import AUS
 from datasets.synthetic import Synthetic
 
 BP4D_RATES = dict(
@@ -40,7 +44,7 @@ def runs(column: np.ndarray) -> np.ndarray:
     return edges[1::2] - edges[::2]
 
 
-def still(levels: dict[int, float], who: _people.Person, **extra: float) -> _acting.Take:
+def still(levels: dict[int, float], who: _people.Person, **extra: float) -> _acting.Performance:
     """One frame, facing the camera: the given action units, and the given other shapes."""
     acts = np.array([[levels.get(au, 0.0) for au in AUS]], np.float32)
     others = {name: np.array([weight]) for name, weight in extra.items()}
@@ -120,7 +124,7 @@ def test_coders_miss_an_events_edge_by_a_frame_or_few():
     wrong = []
     for subject in ("F001", "M001", "F008"):
         for task in _plan.TASKS:
-            take = _acting.play(0, subject, task, _people.person(0, subject), 110)
+            take = _acting.perform(0, subject, task, _people.person(0, subject), 110)
             truth = take.intensity >= _acting.LEVEL_B - 1e-4
             wrong.append((truth != take.labels).mean())
             for column in (truth != take.labels).T:
@@ -195,7 +199,7 @@ def test_pixels_follow_the_landmarks():
     """A pupil is dark and an eye's white is bright where the eye corners say they are."""
     who = _people.person(0, "F002")
     take = still({}, who)
-    frame = next(_render.Studio(who, 200).film(take)).mean(-1)
+    frame = next(_render.Renderer(who, 200).film(take)).mean(-1)
     eye = _render.landmarks(who, take, 200)[0][36:42]
     x, y = eye.mean(0)
     pupil = frame[int(y) - 2 : int(y) + 2, int(x) - 2 : int(x) + 2].min()
@@ -206,7 +210,7 @@ def test_pixels_follow_the_landmarks():
 
 def test_an_action_unit_changes_pixels_where_it_acts_and_hardly_elsewhere():
     who = _people.person(0, "M003")
-    studio = _render.Studio(who, 88)
+    studio = _render.Renderer(who, 88)
     rest, brows, mouth = (
         next(studio.film(still(levels, who))).astype(int) for levels in ({}, {1: 1.0}, {15: 1.0})
     )
@@ -251,7 +255,7 @@ def test_a_sequence_is_listed_without_drawing(monkeypatch):
     def refuse(*_: object) -> None:
         raise AssertionError("a pixel was drawn")
 
-    monkeypatch.setattr(_render.Studio, "__init__", refuse)
+    monkeypatch.setattr(_render.Renderer, "__init__", refuse)
     assert len(Synthetic(subjects=3).sequences()) == 24
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from disfa_trees import avi_chunk, make_video, position_of
 
-from datasets import _video
 from datasets._base import BrokenFrame, DatasetCorrupt
-from datasets._video import VideoFrames, frame_count
+from datasets._files import video as _video
+from datasets._files.video import VideoFrames, frame_count
 
 COUNT = 30
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from datasets._landmarks import INNER_49, MIRROR_68, canonical_face
-from methods._attention import au_centres, canonical_landmarks
+from bench.frame_store.crop import canonical_face
+from datasets._landmarks.markup import INNER_49, MIRROR_68
 from methods._base import MethodError
-from methods._losses import eac_attention, eac_loss
+from methods._eac import au_centres, canonical_landmarks, eac_attention, eac_loss
 
 RNG = np.random.default_rng(8)
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.check import CHECKS, Outcome, check_method
-from bench.environment import one_thread
-from bench.registry import Registry
+from bench.config.registry import Registry
+from bench.conformance.suite import CHECKS, CheckResult, check_method
+from bench.system.environment import one_thread
 
 METHODS = [n for n, found in Registry().methods().items() if found.module.startswith("methods.")]
 
-Outcomes = dict[str, Outcome]
+Outcomes = dict[str, CheckResult]
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from methods._contrast import class_vectors
-from methods._losses import group_contrast, nt_xent, temporal_shift
+from methods._tcl import class_vectors, group_contrast, nt_xent, temporal_shift
 
 RNG = np.random.default_rng(5)
 

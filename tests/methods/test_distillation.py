@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from methods._base import MethodError
-from methods._distillation import Reading
-from methods._losses import bernoulli_ensemble_kl, gaussian_ramp, laine_aila_ramp
+from methods._ks import KDVariant, bernoulli_ensemble_kl, gaussian_ramp, laine_aila_ramp
 
 RNG = np.random.default_rng(11)
 A_LOGITS, B_LOGITS = RNG.normal(0, 2, (6, 4)), RNG.normal(0, 2, (6, 4))
@@ -32,7 +31,7 @@ def coin(p: float) -> list[float]:
     return [p, 1 - p]
 
 
-def by_hand(reading: Reading, temperature: float) -> float:
+def by_hand(reading: KDVariant, temperature: float) -> float:
     total = 0.0
     for row_a, row_b in zip(A_LOGITS, B_LOGITS, strict=True):
         if reading == "C":
@@ -54,7 +53,7 @@ def by_hand(reading: Reading, temperature: float) -> float:
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
 @pytest.mark.parametrize("reading", ["A", "B", "C", "D", "F"])
-def test_every_reading_is_what_its_equation_says(reading: Reading, temperature: float) -> None:
+def test_every_reading_is_what_its_equation_says(reading: KDVariant, temperature: float) -> None:
     loss = bernoulli_ensemble_kl(t(A_LOGITS), t(B_LOGITS), temperature, reading)
     assert loss.dtype == torch.float64
     assert loss.item() == pytest.approx(by_hand(reading, temperature), rel=1e-10)
@@ -81,7 +80,7 @@ def test_agreement_costs_nothing_and_disagreement_pulls_both_sides_together() ->
 def test_a_moving_target_matters_except_where_it_is_the_best_target_already() -> None:
     """The mean logit minimises KL(q || p_a) + KL(q || p_b): under A no gradient is left in q."""
 
-    def gradient(reading: Reading, *, fixed: bool) -> float:
+    def gradient(reading: KDVariant, *, fixed: bool) -> float:
         a, b = t([[2.0]]).requires_grad_(), t([[-0.5]])
         bernoulli_ensemble_kl(a, b, 1.0, reading, detach_target=fixed).backward()
         return float(a.grad.item())

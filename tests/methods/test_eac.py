@@ -14,10 +14,10 @@ import torch.nn.functional as F
 import torchvision
 from method_toys import make_batch, make_progress, make_task, predict, train
 
-from datasets._landmarks import INNER_49, canonical_face
-from methods._attention import au_centres
+from bench.frame_store.crop import canonical_face
+from datasets._landmarks.markup import INNER_49
 from methods._base import Batch, MethodError, Trunk
-from methods._eac_nets import CNet, ENet, crop_features, load_vgg
+from methods._eac import CNet, ENet, au_centres, crop_features, load_vgg
 from methods.eac import EAC
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from method_toys import make_batch, make_progress, make_task, predict
 
-from datasets._landmarks import canonical_face
+from bench.frame_store.crop import canonical_face
 from methods._base import Batch, Method
 from methods.eac import EAC
 from methods.fixmatch import FixMatch

@@ -13,8 +13,8 @@ import torch
 from method_toys import make_batch, make_progress, make_task, predict, train
 
 from methods._base import Batch, MethodError, Trunk
-from methods._encoders import ParallelLinear
-from methods._spreader import Outputs
+from methods._ks import KSOutputs
+from methods._layers import ParallelLinear
 from methods.ks import KnowledgeSpreader as KS
 
 SMALL: dict[str, Any] = {"width": 16, "hidden": 16, "heads": 2}
@@ -131,7 +131,7 @@ def paper_losses(
 
 def with_outputs(method: KS, z: dict[str, np.ndarray]) -> KS:
     tensors = {name: torch.as_tensor(value) for name, value in z.items()}
-    method.net.forward = lambda *_: Outputs(**tensors)  # type: ignore[method-assign]
+    method.net.forward = lambda *_: KSOutputs(**tensors)  # type: ignore[method-assign]
     return method
 
 

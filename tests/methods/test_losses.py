@@ -12,19 +12,17 @@ import torch
 from method_toys import make_task
 
 from methods._base import MethodError
-from methods._contrast import class_vectors
+from methods._eac import eac_loss
+from methods._ks import bernoulli_ensemble_kl
 from methods._losses import (
     AuLoss,
     au_weights,
-    bernoulli_ensemble_kl,
-    eac_loss,
     fixmatch_loss,
-    group_contrast,
-    nt_xent,
     pseudo_labels,
     weighted_bce,
     weights_from_rates,
 )
+from methods._tcl import class_vectors, group_contrast, nt_xent
 
 RNG = np.random.default_rng(3)
 LOGITS = RNG.normal(0, 3, (7, 5))

@@ -11,7 +11,7 @@ import torch
 from method_toys import make_batch, make_progress, make_task, predict, train
 
 from methods._base import Batch, MethodError, Trunk
-from methods._contrast import class_vectors, group_contrast, nt_xent
+from methods._tcl import class_vectors, group_contrast, nt_xent
 from methods.tcl import TCL, _equal_pairs
 
 

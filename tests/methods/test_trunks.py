@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from methods._base import MethodError, Trunk
-from methods._nets import build_trunk
+from methods._trunks import build_trunk
 
 
 def parameters(module: torch.nn.Module) -> int:

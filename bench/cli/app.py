@@ -1,0 +1,65 @@
+"""The command line: one module a command, each thin; `main` turns errors into a sentence."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+
+COMMANDS = ("run", "status", "table", "plot", "list", "check", "explain", "diff", "data", "doctor")
+
+
+def make_app() -> typer.Typer:
+    """Build the command line from its modules; none of them imports torch before it is used."""
+    app = typer.Typer(
+        name="python -m bench",
+        help="Benchmark of semi-supervised facial action unit detection from face video.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    for name in COMMANDS:
+        module = import_module(f"bench.cli.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.command)
+    return app
+
+
+def main() -> None:
+    """Run the command line; exit code 0 = done, 1 = something failed, 2 = wrongly asked."""
+    try:
+        make_app()(prog_name="python -m bench")
+    except Exception as error:
+        from bench.errors import UsageError
+
+        if not isinstance(error, expected_errors()):
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+EXPECTED_ERRORS = {
+    "bench.frame_store.files": "FrameStoreError",
+    "bench.errors": "UsageError",
+    "bench.executors.base": "ExecutorError",
+    "bench.system.files": "RecordError",
+    "bench.report.model": "ReportError",
+    "datasets._base": "DatasetError",
+    "methods._base": "MethodError",
+}
+
+
+def expected_errors() -> tuple[type[Exception], ...]:
+    """Return the classes of errors that a person can do something about.
+
+    One whose module was not imported was not raised, and importing it here could take longer (it
+    may want torch) than what went wrong.
+    """
+    return tuple(
+        getattr(sys.modules[module], name)
+        for module, name in EXPECTED_ERRORS.items()
+        if module in sys.modules
+    )

@@ -1,0 +1,183 @@
+"""Conformance checks of what a method's file says: imports, hooks, knobs, how it is built."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.config.parsing import override_fields
+from bench.config.registry import HOOKS
+from bench.config.resolve import method_config
+from bench.errors import UsageError
+from methods._base import Method, Needs
+
+from .harness import (
+    ContractViolation,
+    Harness,
+    differing_entries,
+    generator_states,
+    generators_moved,
+    name_some,
+    perturb_rng,
+)
+
+
+def source_of(bed: Harness) -> tuple[ast.Module, Path]:
+    """Return the syntax tree of the method's file, and the file."""
+    file = sys.modules[bed.cls.__module__].__file__
+    assert file is not None
+    path = Path(file)
+    return ast.parse(path.read_text(encoding="utf-8")), path
+
+
+def imports(bed: Harness) -> None:
+    """Check that the file imports nothing of bench or datasets, and no other method."""
+    tree, file = source_of(bed)
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        for name in _imported(node, bed.cls.__module__):
+            parts = name.split(".")
+            if parts[0] in {"bench", "datasets"}:
+                raise ContractViolation(
+                    f"line {line} of {file.name} imports {name}: a method sees what `Batch` "
+                    "and `Task` hold, and nothing else; import torch and `methods._*`"
+                )
+            if parts[0] == "methods" and not parts[1].startswith("_") and parts[1] != file.stem:
+                raise ContractViolation(
+                    f"line {line} of {file.name} imports method {parts[1]}: a change of it "
+                    "would change this one; share functions through a `methods/_*.py`, or copy"
+                )
+
+
+def _imported(node: Any, module: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if alias.name != "methods")
+    elif isinstance(node, ast.ImportFrom):
+        home = ".".join(module.split(".")[: -node.level]) if node.level else ""
+        base = ".".join(part for part in (home, node.module) if part)
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def hooks(bed: Harness) -> None:
+    """Check that the class defines its hooks, and that its needs can be met."""
+    _, file = source_of(bed)
+    missing = [hook for hook in HOOKS if getattr(bed.cls, hook) is getattr(Method, hook)]
+    if missing:
+        raise ContractViolation(
+            f"{bed.cls.__name__} in {file.name} does not define {name_some(missing)}: the loop calls "
+            "losses(), evaluation calls encode() for each frame and head() for each clip"
+        )
+    needs = bed.cls.needs
+    if not isinstance(needs, Needs):
+        raise ContractViolation(f"needs is a {type(needs).__name__}: write needs = Needs(...)")
+    if needs.clips and needs.unlabelled_ratio:
+        raise ContractViolation(
+            "needs asks for clips and for unlabelled frames: the loader gives one of them"
+        )
+    if needs.unlabelled_ratio and needs.clip_len == 1:
+        raise ContractViolation(
+            f"needs.unlabelled_ratio={needs.unlabelled_ratio} with clip_len=1 gives no unlabelled "
+            "frame: they come from the key frame's clip; write clip_len=5"
+        )
+    if (needs.clips or needs.unlabelled_ratio) and not needs.views:
+        raise ContractViolation(
+            "needs.views is empty: name the draws to see frames in, e.g. ('weak',)"
+        )
+
+
+def knobs(bed: Harness) -> None:
+    """Check that each knob has a default and survives a record, and no other knob is taken."""
+    kind = bed.cls.Config
+    made = vars(kind).get("__dataclass_params__")
+    if made is None or not made.frozen:
+        raise ContractViolation(
+            "Config is not a frozen dataclass: write @dataclass(frozen=True, kw_only=True)"
+        )
+    nothing = (dataclasses.MISSING, dataclasses.MISSING)
+    bare = [f.name for f in dataclasses.fields(kind) if (f.default, f.default_factory) == nothing]
+    if bare:
+        raise ContractViolation(
+            f"Config has no default for {name_some(bare)}: every knob needs one"
+        )
+    config = kind()
+    values = dataclasses.asdict(config)
+    for name, value in values.items():
+        _round_trip(config, name, value, bed.base)
+    if kind(**values) != config:
+        raise ContractViolation(
+            "Config(**asdict(config)) is another config: compare fields, and change none"
+        )
+    if _takes(kind, {**values, "no_such_knob": 1}):
+        raise ContractViolation(
+            "Config takes a knob that it does not have: a misspelt --set would be ignored"
+        )
+    for variant in bed.cls.variants:
+        _variant(bed, variant)
+
+
+def _round_trip(config: Any, name: str, value: Any, section: str) -> None:
+    """Give a knob its own value back, as a typed one and, if it is a scalar, as a text."""
+    ways = [value, str(value)] if isinstance(value, str | int | float | None) else [value]
+    for way in ways:
+        try:
+            again = override_fields(config, {name: way}, section)
+        except UsageError as error:
+            raise ContractViolation(
+                f"--set cannot give knob {name} its own default {way!r}: {error}"
+            ) from error
+        if again != config:
+            raise ContractViolation(
+                f"knob {name} is {value!r}, and --set {section}.{name}={way} makes "
+                f"{getattr(again, name)!r} of it: the annotation does not fit the default"
+            )
+
+
+def _takes(kind: type, values: dict[str, Any]) -> bool:
+    try:
+        kind(**values)
+    except TypeError:
+        return False
+    return True
+
+
+def _variant(bed: Harness, variant: str) -> None:
+    try:
+        method_config(bed.cls, f"{bed.base}:{variant}", {})
+    except UsageError as error:
+        raise ContractViolation(
+            f"variant {variant} sets what Config does not take: {error}"
+        ) from error
+
+
+def construction(bed: Harness) -> None:
+    """Check that it is built by its seed alone, with numbers from torch's generator."""
+    given = bed.assembly().method
+    before, states, following = generator_states(), [], []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(bed.cls(given.config, given.task).state_dict())
+        following.append(float(torch.rand(())))
+        moved = generators_moved(before)
+        if moved:
+            raise ContractViolation(
+                f"the constructor draws from {moved}: draw from torch's, which is seeded"
+            )
+        perturb_rng(len(states))
+        before = generator_states()
+    unlike = differing_entries(states[0], states[1])
+    if unlike:
+        raise ContractViolation(
+            f"two constructions under one seed differ in {name_some(unlike)}: draw every random "
+            "number from torch's global generator, and none from a generator of your own"
+        )
+    if following[0] == following[2]:
+        raise ContractViolation(
+            "the constructor seeds torch's generator: every seed of a study would then give the "
+            "same weights; leave the seed to the runner"
+        )

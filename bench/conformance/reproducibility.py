@@ -1,0 +1,121 @@
+"""Conformance checks to the bit: one seed, hidden and uncoded labels, stop and go."""
+
+from __future__ import annotations
+
+import copy
+import io
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.training.trainer import Trainer
+from datasets._base import UNCODED
+
+from .harness import (
+    STEPS,
+    ContractViolation,
+    Harness,
+    generator_states,
+    generators_moved,
+    name_some,
+    perturb_rng,
+)
+
+
+def same_seed(bed: Harness) -> None:
+    """Check that two runs of one seed give the same weights and losses, bit for bit."""
+    perturb_rng(1)
+    again = bed.assembly()
+    before = generator_states()
+    again.trainer.run(STEPS)
+    unlike = bed.reference.differing(again.trainer)
+    if unlike:
+        culprit = (
+            generators_moved(before) or "numpy, random, the time, the order of a set or an id()"
+        )
+        raise ContractViolation(
+            f"two runs of one seed differ in {name_some(unlike)}: it depends on {culprit}; draw "
+            "random numbers from torch's global generator, which is seeded and saved"
+        )
+
+
+def hidden_labels(bed: Harness) -> None:
+    """Check that turning round every label but the key frames' changes no bit of the training."""
+    assembly = bed.assembly()
+    sampler = assembly.trainer.loader.sampler
+    labels = sampler.table.labels.copy()
+    hidden = labels != UNCODED
+    hidden[sampler.keys] = False
+    labels[hidden] = 1 - labels[hidden]
+    sampler.table = replace(sampler.table, labels=labels)
+    assembly.trainer.run(STEPS)
+    unlike = bed.reference.differing(assembly.trainer)
+    if unlike:
+        raise ContractViolation(
+            f"labels that the budget did not pay for change {name_some(unlike)}: learn from "
+            "Batch.labels alone; what Progress.audit is given must stay behind it"
+        )
+
+
+def uncoded_labels(bed: Harness) -> None:
+    """Check that a label of -1 counts neither as present nor as absent nor as a number."""
+    trainer = bed.run(until=STEPS // 2).trainer
+    batch, hidden = trainer.loader.batch(trainer.step)
+    trainer.audit.expect(hidden)
+    state, random = copy.deepcopy(trainer.method.state_dict()), torch.get_rng_state()
+
+    def total(label: float) -> float:
+        trainer.method.load_state_dict(state)
+        torch.set_rng_state(random)
+        labels = batch.labels.clone()
+        labels[:, 0] = label
+        found = trainer.method.losses(replace(batch, labels=labels), trainer.progress())
+        return float(torch.stack(list(found.values())).sum().detach())
+
+    absent, present, uncoded = total(0), total(1), total(UNCODED)
+    if not np.isfinite(uncoded):
+        raise ContractViolation(
+            "an AU that no frame of a batch codes makes the loss infinite: divide by max(1, n)"
+        )
+    linear = 2 * absent - present  # what a BCE makes of a target of -1
+    for value, taken in ((absent, "0"), (present, "1"), (linear, "the number -1")):
+        if absent != present and np.isclose(uncoded, value, rtol=1e-6, atol=0):
+            raise ContractViolation(
+                f"a label of -1 is learnt as {taken}: it means not coded; leave those elements out "
+                "of the sum and of the count, as methods._losses.weighted_bce does"
+            )
+
+
+def stop_and_go(bed: Harness) -> None:
+    """Check that a run saved half-way, loaded and continued gives the bits of one that was not."""
+    stream = io.BytesIO()
+    torch.save(bed.run(until=STEPS // 2).trainer.state_dict(), stream)
+    stream.seek(0)
+    again = bed.assembly().trainer
+    torch.manual_seed(0)
+    again.load_state_dict(torch.load(stream, weights_only=True))
+    again.run(STEPS)
+    unlike = bed.reference.differing(again)
+    if unlike:
+        suspects = _plain_state(bed.reference.trainer, again)
+        raise ContractViolation(
+            f"a run that was stopped and continued differs in {name_some(unlike)}"
+            f"{f' (look at {name_some(suspects)})' if suspects else ''}: what is kept from step to "
+            "step must be in state_dict(); use register_buffer, or follow it from progress.step"
+        )
+
+
+def _plain_state(first: Trainer, second: Trainer) -> list[str]:
+    """Name the attributes outside the state dicts in which two methods differ, as `self.name`."""
+    ours = {*vars(nn.Module()), "metrics", "warnings", "config", "task"}
+    pairs = zip(first.method.named_modules(), second.method.modules(), strict=False)
+    return [
+        ".".join(part for part in ("self", prefix, name) if part)
+        for (prefix, one), other in pairs
+        for name, value in vars(one).items()
+        if name not in ours
+        and repr(value) != repr(vars(other).get(name))
+        and " at 0x" not in repr(value)
+    ]

@@ -1,0 +1,99 @@
+"""What a table is: rows of cells that know their value, their spread, and why they may have none.
+
+Tables are built from records and rendered by `bench/report/formats.py`; a cell keeps raw numbers,
+so that a format only decides how they look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+State = Literal["done", "partial", "missing", "failed", "skipped", "check", "unread", "text"]
+"""`partial`: fewer runs than its neighbours. `check`, `unread`: a paper's number that was hard, or
+impossible, to read. `text`: words, no number."""
+
+Source = Literal["measured", "baseline", "paper"]
+
+SELECTIONS: Mapping[str, str] = {
+    "last": "last step",
+    "val": "validation-selected step",
+    "test-peek": "test-peek (literature mode: the step is chosen on the test fold)",
+}
+"""Selection rule in a record -> what a title calls it."""
+
+
+class ReportError(Exception):
+    """Records cannot be put into one table: one sentence that says what to do."""
+
+
+class NothingToShow(ReportError):
+    """The records are in order, and none of them belongs into the table asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One entry of a table; numbers are in the unit of the table, at full precision."""
+
+    state: State = "done"
+    value: float | None = None
+    spread: float | None = None
+    """Standard deviation over the runs behind `value`; None where there is only one."""
+    n: int | None = None
+    """Runs behind `value`."""
+    terse: bool = False
+    """Whether another cell of the row tells `n` already."""
+    interval: tuple[float, float] | None = None
+    """95 % interval of `value`."""
+    p: float | None = None
+    """Holm-corrected p-value of a paired difference."""
+    tied: bool = False
+    """Whether a difference is not told apart from none."""
+    text: str = ""
+    digits: int = 1
+    signed: bool = False
+    source: Source | None = None
+    """None: as the row says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row: its label as the records or the paper spell it, and a cell for each column."""
+
+    label: str
+    cells: tuple[Entry, ...]
+    source: Source = "measured"
+
+    @property
+    def heading(self) -> str:
+        """Name the row and, where it was not measured as a method here, what it is."""
+        return self.label if self.source == "measured" else f"{self.label} ({self.source})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A titled table; `context` (dataset, rule, preset, ...) goes into every line of a CSV."""
+
+    title: str
+    corner: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    context: Mapping[str, str] = field(default_factory=dict)
+    column_context: tuple[Mapping[str, str], ...] = ()
+    """The same for the cells of each column, if any."""
+
+    def __post_init__(self) -> None:
+        assert len(self.column_context) in (0, len(self.columns)), self.title
+        for row in self.rows:
+            assert len(row.cells) == len(self.columns), f"{self.title}: {row.label} has a gap"
+
+
+MISSING = Entry(state="missing")
+UNREAD = Entry(state="unread", source="paper")
+
+
+def text_entry(text: str) -> Entry:
+    """Make a cell of words."""
+    return Entry(state="text", text=text)

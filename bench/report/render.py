@@ -1,0 +1,238 @@
+"""Tables -> markdown, LaTeX (booktabs), CSV and HTML: how numbers look is decided here alone.
+
+CSV is for machines: one line a cell, raw numbers, a column for each of value, spread, n, interval
+and state, so that lines of several tables go into one file.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+
+import jinja2
+from tabulate import tabulate
+
+from .model import Entry, ReportError, Row, Table
+
+FORMATS = ("markdown", "latex", "csv", "html")
+MARKS: Mapping[str, str] = {"partial": "†", "check": "?"}
+TIE = "≈"
+EMPTY: Mapping[str, str] = {"missing": "–", "failed": "failed", "skipped": "skipped", "unread": ""}
+CSV_CONTEXT = ("table", "dataset", "rule", "preset", "data", "folds", "select", "ratio")
+CSV_NUMBERS = ("value", "spread", "n", "low", "high", "p")
+CSV_COLUMNS = (*CSV_CONTEXT, "row", "column", "source", "state", *CSV_NUMBERS, "tied", "text")
+
+
+def render(table: Table, style: str = "markdown") -> str:
+    """Render one table, HTML as a fragment; raises ReportError if there is no such format."""
+    return _html(table) if style == "html" else render_all([table], style)
+
+
+def render_all(tables: Iterable[Table], style: str = "markdown") -> str:
+    """Render tables one after another: CSV under a single header, HTML as a page of its own."""
+    if style not in FORMATS:
+        raise ReportError(f"no table format {style!r}: choose one of {', '.join(FORMATS)}")
+    if style == "csv":
+        return _csv(tables)
+    if style == "html":
+        return PAGE.render(tables=[_html(table) for table in tables])
+    draw = {"markdown": _markdown, "latex": _latex}[style]
+    return "\n".join(draw(table) for table in tables)
+
+
+def format_entry(cell: Entry) -> str:
+    """Write a cell as a person reads it, e.g. `61.2 ± 0.8 (3) [58.0, 64.1] †`."""
+    if cell.state == "text":
+        return cell.text
+    if cell.value is None:
+        return EMPTY[cell.state]
+    sign = "+" if cell.signed else ""
+    parts = [f"{cell.value:{sign}.{cell.digits}f}"]
+    if cell.spread is not None:
+        parts.append(f"± {cell.spread:.{cell.digits}f}")
+    if cell.n is not None and not cell.terse:
+        parts.append(f"({cell.n})")
+    if cell.interval is not None:
+        low, high = (f"{bound:{sign}.{cell.digits}f}" for bound in cell.interval)
+        parts.append(f"[{low}, {high}]")
+    marks = MARKS.get(cell.state, "") + (TIE if cell.tied else "")
+    return " ".join(parts) + (f" {marks}" if marks else "")
+
+
+def _markdown(table: Table) -> str:
+    grid = [[_piped(text) for text in line] for line in _texts(table)]
+    header = [_piped(text) for text in (table.corner, *table.columns)]
+    body = tabulate(
+        grid,
+        header,
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=("left", *("right" for _ in table.columns)),
+    )
+    notes = "".join(f"- {' '.join(note.split())}\n" for note in table.notes)
+    return f"**{table.title}**\n\n{body}\n" + (f"\n{notes}" if notes else "")
+
+
+def _texts(table: Table) -> Iterator[list[str]]:
+    for row in table.rows:
+        yield [row.heading, *map(format_entry, row.cells)]
+
+
+def _piped(text: str) -> str:
+    return text.replace("|", r"\|").replace("\n", " ")
+
+
+def _latex(table: Table) -> str:
+    r"""Draw a booktabs table, a rule between measured, trivial and published rows.
+
+    It needs `\usepackage{booktabs}` and nothing else.
+    """
+    lines = zip(table.rows, _texts(table), strict=True)
+    blocks = [
+        "\n".join(_latex_line(texts) for _, texts in block)
+        for _, block in groupby(lines, key=lambda line: line[0].source)
+    ]
+    notes = "".join(f"{_tex(note)}\\par\n" for note in table.notes)
+    return LATEX.format(
+        caption=_tex(table.title),
+        columns="l" + "r" * len(table.columns),
+        header=_latex_line([table.corner, *table.columns]),
+        body="\n\\midrule\n".join(blocks),
+        notes=notes,
+    )
+
+
+def _latex_line(texts: Iterable[str]) -> str:
+    return " & ".join(map(_tex, texts)) + r" \\"
+
+
+def _tex(text: str) -> str:
+    return " ".join(text.split()).translate(TEX)
+
+
+def _csv(tables: Iterable[Table]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, CSV_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        for row in table.rows:
+            for place, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
+                more = table.column_context[place] if table.column_context else {}
+                if cell.state != "text" or cell.text:
+                    writer.writerow({**table.context, **more, **_csv_line(row, column, cell)})
+    return stream.getvalue()
+
+
+def _csv_line(row: Row, column: str, cell: Entry) -> dict[str, object]:
+    low, high = cell.interval or (None, None)
+    return {
+        "row": row.label,
+        "column": column,
+        "source": cell.source or row.source,
+        "state": cell.state,
+        "value": cell.value,
+        "spread": cell.spread,
+        "n": cell.n,
+        "low": low,
+        "high": high,
+        "p": cell.p,
+        "tied": "tied" if cell.tied else "",
+        "text": cell.text,
+    }
+
+
+def _html(table: Table) -> str:
+    lines = [(row.source, texts) for row, texts in zip(table.rows, _texts(table), strict=True)]
+    return FRAGMENT.render(table=table, lines=lines)
+
+
+LATEX = r"""\begin{{table}}[t]
+\centering
+\caption{{{caption}}}
+\begin{{tabular}}{{{columns}}}
+\toprule
+{header}
+\midrule
+{body}
+\bottomrule
+\end{{tabular}}
+\par\smallskip
+\begin{{minipage}}{{\linewidth}}\footnotesize
+{notes}\end{{minipage}}
+\end{{table}}
+"""
+
+# an opening bracket after a line's \\ would be read as its argument
+TEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "[": "{[}",
+        "<": r"$<$",
+        ">": r"$>$",
+        "|": r"$|$",
+        "±": r"$\pm$",
+        "≈": r"$\approx$",
+        "†": r"$^\dagger$",
+        "×": r"$\times$",
+        "–": "--",
+    }
+)
+
+_JINJA = jinja2.Environment(
+    autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+)
+
+FRAGMENT = _JINJA.from_string(
+    """\
+<table class="results">
+<caption>{{ table.title }}</caption>
+<thead><tr><th scope="col">{{ table.corner }}</th>
+{%- for column in table.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for source, texts in lines %}
+<tr class="{{ source }}"><th scope="row">{{ texts[0] }}</th>
+{%- for text in texts[1:] %}<td>{{ text }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody>
+</table>
+{% if table.notes %}
+<ul class="notes">
+{% for note in table.notes %}
+<li>{{ note }}</li>
+{% endfor %}
+</ul>
+{% endif %}
+"""
+)
+
+PAGE = _JINJA.from_string(
+    """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Results</title>
+<style>
+body { font: 15px/1.4 sans-serif; margin: 2em; }
+table { border-collapse: collapse; margin: 1em 0; }
+caption { text-align: left; font-weight: bold; padding: .5em 0; }
+th, td { padding: .2em .8em; text-align: right; white-space: nowrap; }
+tr > :first-child { text-align: left; font-weight: normal; }
+thead, tbody { border-top: 1px solid; border-bottom: 1px solid; }
+.baseline, .paper { color: #666; }
+.notes { font-size: .85em; }
+</style>
+</head>
+<body>
+{% for table in tables %}
+{{ table | safe }}
+{% endfor %}
+</body>
+</html>
+"""
+)

@@ -1,0 +1,218 @@
+"""Records: what a finished, failed or skipped cell leaves on disk, written whole or not at all.
+
+A cell's folder `RESULTS/runs/<id>/` holds `record.json` (its existence means: over),
+`predictions.npz`, `history.jsonl`, and `checkpoint.pt` while it runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from bench.system.files import RecordError, atomic_file, cannot_read, quarantine
+
+Status = Literal["done", "failed", "skipped"]
+SCHEMA = 1
+
+CELL_FIELDS = frozenset({"dataset", "method", "ratio", "rule", "fold", "seed", "preset"})
+"""What a record's `cell` tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Test scores of one chosen step; lists are per AU, in the record's AU order."""
+
+    step: int
+    f1: list[float]
+    """At threshold 0.5, TP/FP/FN pooled over the fold; 0 for an AU absent and never predicted."""
+    auc: list[float | None]
+    """Area under the ROC curve; None where the fold holds one class only."""
+    accuracy: list[float]
+    counts: dict[str, list[list[int]]]
+    """subject -> [tp, fp, fn, tn], each per AU: enough to pool, and to bootstrap over subjects."""
+
+    @property
+    def mean_f1(self) -> float:
+        """Mean F1 over the AUs, the field's headline figure (0..1)."""
+        return sum(self.f1) / len(self.f1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One cell's outcome. Durations are seconds, sizes mebibytes, scores shares of one."""
+
+    id: str
+    status: Status
+    cell: dict[str, Any]
+    """dataset, method (with its variant: `ks:no_skd`), ratio, rule, fold, seed, preset."""
+    reason: str | None = None
+    """Why a cell failed or was skipped: one sentence (a failed one's `traceback` is beside it)."""
+    traceback: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    """Every resolved knob: `method`, `trunk`, `train`, `data`."""
+    hashes: dict[str, str] = field(default_factory=dict)
+    """data, folds, split, mask, code, config, cell. Cells compare only if their `mask` agree."""
+    code: dict[str, str] = field(default_factory=dict)
+    """The files behind the code's hash, each with a hash of what it does."""
+    aus: list[int] = field(default_factory=list)
+    scores: dict[str, Scores] = field(default_factory=dict)
+    """Selection rule -> scores: `last` always; `val` and `test-peek` only when asked for."""
+    baselines: dict[str, list[float]] = field(default_factory=dict)
+    """Trivial predictors' per-AU test F1: `always_positive`, `training_prior`."""
+    frames: dict[str, int] = field(default_factory=dict)
+    """labelled (validation's included), unlabelled (the pool); coded: train, validation, test."""
+    audit: dict[str, Any] = field(default_factory=dict)
+    """Pseudo labels held against the hidden labels, and means of the method's own metrics."""
+    parameters: int = 0
+    final_weights: str | None = None
+    """SHA-256 of the trained weights: runs that agree in it ended with the same bits."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """data, train, evaluate, total."""
+    rates: dict[str, float] = field(default_factory=dict)
+    """Of the training loop, data included, a second: samples (clips) and frames (in the batch)."""
+    peak_memory_mib: float = 0.0
+    environment: dict[str, Any] = field(default_factory=dict)
+    """device, versions, host, command, deterministic, started, finished."""
+    warnings: list[str] = field(default_factory=list)
+    schema: int = SCHEMA
+
+
+def to_json(record: Record) -> str:
+    """Serialise a record; keys in a fixed order, so that equal records are equal bytes."""
+    return json.dumps(asdict(record), indent=1, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Record:
+    """Read a record back; raises ValueError, KeyError or TypeError if it is not one."""
+    values = json.loads(text)
+    if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+        raise ValueError(f"it is not a record of schema {SCHEMA}")
+    values = {key: value for key, value in values.items() if key in _KNOWN}
+    _check(values)
+    scores = values.get("scores", {})
+    values["scores"] = {rule: Scores(**each) for rule, each in scores.items()}
+    return Record(**values)
+
+
+_KINDS = {"str": str, "dict": dict, "list": list}
+
+_PARTS = [
+    (item.name, kind, item.default_factory is not MISSING)
+    for item in fields(Record)
+    if (kind := _KINDS.get(str(item.type).partition("[")[0]))
+]
+"""Parts that every reader counts on: name, type, and whether an earlier version may lack it."""
+
+_KNOWN = {item.name for item in fields(Record)}
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Raise ValueError if a part that every reader of records counts on is missing or foreign."""
+    for name, kind, optional in _PARTS:
+        if not ((optional and name not in values) or isinstance(values.get(name), kind)):
+            raise ValueError(f"its {name} is no {kind.__name__}")
+    if values["status"] not in get_args(Status):
+        raise ValueError(f"its status is {values['status']!r}")
+    done = values["status"] == "done"
+    if not values["cell"].keys() >= CELL_FIELDS or (
+        done and "last" not in values.get("scores", {})
+    ):
+        raise ValueError("it lacks its place in the grid or its scores")
+
+
+def write_record(folder: Path, record: Record) -> Path:
+    """Write `record.json` into a cell's folder; from then on the cell is over.
+
+    The record of a done cell is never replaced, that of a failed one is kept beside the new one.
+    """
+    path = folder / "record.json"
+    text = to_json(record)
+    _make_way(path)
+    with atomic_file(path, replace=False) as stream:
+        stream.write(text)
+    return path
+
+
+def _make_way(path: Path) -> None:
+    if not path.exists():
+        return
+    try:
+        status = read_record(path).status
+    except RecordError:
+        status = "failed"
+    if status == "failed":
+        quarantine(path, "old")
+    elif status == "skipped":  # there is nothing in it to keep
+        path.unlink(missing_ok=True)
+
+
+def read_record(path: Path) -> Record:
+    """Read a `record.json`; raises RecordError if it is not a whole record.
+
+    Where the disk does not hand it out, that is a CannotRead.
+    """
+    try:
+        return from_json(_read_text(path))
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path} is not a readable record ({error})") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        # on a network disk the file was replaced between its opening and its reading
+        return path.read_text(encoding="utf-8")
+
+
+def read_records(results: Path) -> tuple[list[Record], list[str]]:
+    """Read every record in `results/runs`, sorted by id.
+
+    Returns the records and one sentence for each file that is not a readable record.
+    """
+    records, problems = [], []
+    with _collector_paused():
+        for path in sorted(results.glob("runs/*/record.json")):
+            try:
+                records.append(read_record(path))
+            except RecordError as error:
+                problems.append(f"{error}: left out")
+    return sorted(records, key=lambda record: record.id), problems
+
+
+def select_records(
+    records: Iterable[Record],
+    named: Mapping[str, str],
+    methods: Collection[str] = (),
+    ratios: Collection[float] = (),
+) -> list[Record]:
+    """Keep the records of what is named (a cell's `dataset`, ...); nothing named keeps all."""
+    return [
+        record
+        for record in records
+        if named.items() <= record.cell.items()
+        and (not methods or record.cell["method"] in methods)
+        and (not ratios or record.cell["ratio"] in ratios)
+    ]
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Hold the collector off: to look for cycles among new lists takes longer than to read them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

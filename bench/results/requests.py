@@ -1,0 +1,78 @@
+"""Which cells were asked for: a file a grid, so that any machine can tell what is still missing.
+
+`RESULTS/grids/<hash of what was asked>.json` is rewritten whenever the same grid is asked for
+again: after a change of code the cells under the same command are others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.system.hashing import digest
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestedCell:
+    """A cell that somebody asked for, whatever has become of it."""
+
+    id: str
+    cell: Mapping[str, Any]
+    """Its place in the grid, as a record keeps it."""
+    hashes: Mapping[str, str]
+    config: Mapping[str, Any]
+    code: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridRequest:
+    """A grid that somebody asked for."""
+
+    command: str
+    host: str
+    asked: float
+    """When, in epoch seconds by that host's clock."""
+    cells: tuple[RequestedCell, ...]
+    path: Path
+
+
+def read_requests(results: Path) -> tuple[list[GridRequest], list[str]]:
+    """Read every grid that was asked for, the latest first, and a sentence on each torn file."""
+    grids, problems = [], []
+    for path in sorted(results.glob("grids/*.json")):
+        try:
+            grids.append(_read(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            problems.append(f"{path} is not a readable grid ({error}): left out")
+    return sorted(grids, key=lambda grid: -grid.asked), problems
+
+
+def _read(path: Path) -> GridRequest:
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if values["schema"] != SCHEMA:
+        raise ValueError(f"it is not a grid of schema {SCHEMA}")
+    cells = tuple(
+        RequestedCell(**cell, **values["methods"][cell["cell"]["method"]])
+        for cell in values["cells"]
+    )
+    told = {name: values[name] for name in ("command", "host", "asked")}
+    return GridRequest(**told, cells=cells, path=path)
+
+
+def requested_cells(grids: Sequence[GridRequest]) -> Iterator[tuple[RequestedCell, GridRequest]]:
+    """Yield each cell that still stands as asked for, with the latest grid that asked for it.
+
+    A cell whose place was asked for again later, under other code or data, no longer stands.
+    """
+    seen: set[str] = set()
+    for grid in grids:
+        for cell in grid.cells:
+            place = digest([cell.cell, cell.hashes.get("config")])
+            if place not in seen:
+                seen.add(place)
+                yield cell, grid

@@ -1,0 +1,133 @@
+"""A cell's outcome: its predictions, its history, and the record made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from bench.metrics import always_positive_f1, training_prior_f1
+from bench.results.records import Record, Scores, Status
+from bench.study.cell import Cell
+from bench.system.environment import peak_memory_mib
+from bench.system.files import atomic_file
+from bench.training.evaluate import Predictions
+from bench.training.trainer import Trainer
+from methods._base import Method
+from methods._nets import WeightAverage
+
+from .setup import Experiment
+
+
+def failure_record(cell: Cell, status: Status, reason: str, trace: str | None = None) -> Record:
+    """Build the record of a cell that failed or was skipped, for one sentence of a reason."""
+    return Record(
+        id=cell.id,
+        status=status,
+        cell=cell.coordinates,
+        reason=" ".join(reason.split()),
+        traceback=trace,
+        config=cell.config(),
+        hashes=dict(cell.hashes),
+        code=dict(cell.code),
+    )
+
+
+def write_predictions(cell: Cell, assembly: Experiment, predictions: Predictions) -> None:
+    """Write `predictions.npz`: a probability per test frame and AU, and which frames they are."""
+    with atomic_file(cell.folder / "predictions.npz", "wb") as stream:
+        np.savez_compressed(
+            stream,
+            probabilities=predictions.probabilities,
+            subject=predictions.subjects,
+            task=predictions.tasks,
+            frame=predictions.frames,
+            aus=np.array(assembly.method.task.aus),
+        )
+
+
+def write_history(cell: Cell, trainer: Trainer) -> None:
+    """Write `history.jsonl`: mean losses, metrics and learning rate, a line every few steps.
+
+    Where pseudo labels were used since the line before, `audit` says how right they were.
+    """
+    audits = {row["step"]: row for row in trainer.audit.rows}
+    with atomic_file(cell.folder / "history.jsonl") as stream:
+        for row in trainer.history:
+            found = {k: v for k, v in audits.get(row["step"], {}).items() if k != "step"}
+            stream.write(json.dumps(row | ({"audit": found} if found else {})) + "\n")
+
+
+def success_record(
+    cell: Cell,
+    device: torch.device,
+    assembly: Experiment,
+    scores: Mapping[str, Scores],
+    seconds: Mapping[str, float],
+    warnings: list[str],
+) -> Record:
+    """Build the record of a finished cell."""
+    trainer, task = assembly.trainer, assembly.method.task
+    sampler = trainer.loader.sampler
+    rate = trainer.total / max(trainer.seconds, 1e-9)
+    return Record(
+        id=cell.id,
+        status="done",
+        cell=cell.coordinates,
+        config=cell.config(),
+        hashes=dict(cell.hashes),
+        code=dict(cell.code),
+        aus=list(task.aus),
+        scores=dict(scores),
+        baselines=_baselines(assembly),
+        frames=_frame_counts(assembly),
+        audit=trainer.audit.summary(),
+        parameters=_parameters(assembly.method),
+        final_weights=weights_hash(assembly.method),
+        seconds={name: round(value, 3) for name, value in seconds.items()},
+        rates={
+            "samples_per_second": round(rate * sampler.batch_size, 2),
+            "frames_per_second": round(rate * sampler.frames_per_step, 2),
+        },
+        peak_memory_mib=round(peak_memory_mib(device), 1),
+        warnings=[*warnings, *assembly.warnings, *assembly.method.warnings],
+    )
+
+
+def _parameters(method: Method) -> int:
+    """Count the network's parameters; a running average of them is no second network."""
+    averages = [m for m in method.modules() if isinstance(m, WeightAverage)]
+    averaged = {id(p) for average in averages for p in average.parameters()}
+    return sum(p.numel() for p in method.parameters() if id(p) not in averaged)
+
+
+def weights_hash(method: Method) -> str:
+    """Hash every parameter and buffer, bit by bit."""
+    whole = hashlib.sha256()
+    for name, value in method.state_dict().items():
+        whole.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        whole.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()
+
+
+def _baselines(assembly: Experiment) -> dict[str, list[float]]:
+    rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in assembly.test])
+    labels = assembly.table.labels[rows]
+    rates = np.nan_to_num(assembly.method.task.positive_rates)
+    return {
+        "always_positive": always_positive_f1(labels).tolist(),
+        "training_prior": training_prior_f1(labels, rates).tolist(),
+    }
+
+
+def _frame_counts(assembly: Experiment) -> dict[str, int]:
+    return {
+        "labelled": len(assembly.train_keys) + len(assembly.validation_keys),
+        "unlabelled": assembly.method.task.unlabelled_frames,
+        "train": assembly.train_frames,
+        "validation": sum(int(s.coded.sum()) for s in assembly.validation),
+        "test": sum(int(s.coded.sum()) for s in assembly.test),
+    }

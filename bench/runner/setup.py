@@ -1,0 +1,166 @@
+"""The parts of a cell put together: data, split, mask, method, trainer; each seeded by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.config.registry import Registry
+from bench.config.settings import DataConfig
+from bench.data.dataset import OpenedDataset, make_dataset, open_data
+from bench.data.frame_table import FrameTable, RowNumbers, frame_table, key_rows, positive_rates
+from bench.errors import UsageError
+from bench.frame_store.store import StoredSequence
+from bench.study.cell import Cell
+from bench.system.seeds import stream_seed
+from bench.training.evaluate import FRAMES_AT_ONCE, Predictions, predict
+from bench.training.loader import Loader, Pixels
+from bench.training.sampler import Sampler, StreamKey
+from bench.training.trainer import Trainer
+from datasets._splits.folds import make_split
+from datasets._splits.masks import LabelMask
+from methods._base import Method, Task
+
+_FRAMES_AT_ONCE_LOW_MEMORY = 32
+"""Test frames encoded at once where memory is short."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A cell ready to train: its trainer, and the frames that it is judged on."""
+
+    trainer: Trainer
+    table: FrameTable
+    pixels: Pixels
+    train_keys: RowNumbers
+    """Rows of the key frames that are trained on."""
+    validation_keys: RowNumbers
+    """Rows of the key frames of the validation subjects; empty without validation."""
+    validation: Sequence[StoredSequence]
+    test: Sequence[StoredSequence]
+    train_frames: int
+    """Coded frames of the training subjects, labelled or not."""
+    warnings: tuple[str, ...] = ()
+    """What the frame store wants every result to be read with."""
+    frames_at_once: int = FRAMES_AT_ONCE
+    """Test frames that are encoded at once."""
+
+    @property
+    def method(self) -> Method:
+        """The method under training."""
+        return self.trainer.method
+
+    def predict(self, sequences: Sequence[StoredSequence]) -> Predictions:
+        """Predict every coded frame of `sequences` with the weights as they are."""
+        stride = self.trainer.loader.sampler.data.stride
+        return predict(self.method, self.pixels, self.table, sequences, stride, self.frames_at_once)
+
+
+def build_experiment(cell: Cell, device: torch.device, *, sparing: bool = False) -> Experiment:
+    """Open the data and build the method and its trainer, each from a random stream of its own.
+
+    `sparing` the device's memory, frames stay in the host's, and fewer are tested at once.
+    """
+    data, table, pixels = _opened(_Source.of(cell), device, resident=not sparing)
+    if data.store.content_hash != cell.hashes["data"]:
+        raise UsageError(f"the frames of {cell.dataset} have changed since this run was planned")
+    held_out = cell.settings.data.val_subjects
+    split = make_split(data.store.sequences, data.folds, cell.fold, held_out, cell.seed)
+    mask = LabelMask.load(cell.mask_file)
+    train, validation = data.of(split.train), data.of(split.validation)
+    keys = key_rows(train, mask)
+    sampler = _sampler(cell, table, keys, train)
+    trainer = _trainer(cell, data, sampler, pixels, device)
+    return Experiment(
+        trainer=trainer,
+        table=table,
+        pixels=pixels,
+        train_keys=keys,
+        validation_keys=key_rows(validation, mask),
+        validation=validation,
+        test=data.of(split.test),
+        train_frames=sum(int(s.coded.sum()) for s in train),
+        warnings=data.store.warnings,
+        frames_at_once=_FRAMES_AT_ONCE_LOW_MEMORY if sparing else FRAMES_AT_ONCE,
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What decides which frames are opened: cells that agree on it share them in a process."""
+
+    dataset: str
+    root: Path | None
+    options: tuple[tuple[str, str], ...]
+    config: DataConfig
+    cache: Path
+    registry: Registry
+
+    @classmethod
+    def of(cls, cell: Cell) -> _Source:
+        options = tuple(sorted(cell.dataset_options.items()))
+        return cls(cell.dataset, cell.root, options, cell.settings.data, cell.cache, cell.registry)
+
+
+@lru_cache(maxsize=1)
+def _opened(
+    source: _Source, device: torch.device, *, resident: bool
+) -> tuple[OpenedDataset, FrameTable, Pixels]:
+    cls = source.registry.dataset(source.dataset)
+    dataset = make_dataset(cls, source.dataset, source.root, dict(source.options))
+    data = open_data(dataset, source.dataset, source.config, source.cache)
+    pixels = Pixels(data.store.images, device, resident=resident)
+    return data, frame_table(data.store), pixels
+
+
+def _sampler(
+    cell: Cell, table: FrameTable, keys: RowNumbers, train: Sequence[StoredSequence]
+) -> Sampler:
+    rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in train])
+    return Sampler(
+        table,
+        keys,
+        rows,
+        needs=cell.method_class.needs,
+        data=cell.settings.data,
+        batch_size=cell.settings.train.batch_size,
+        pairing=_pairing(cell),
+    )
+
+
+def _pairing(cell: Cell) -> StreamKey:
+    return StreamKey(
+        dataset=cell.dataset, fold=cell.fold, ratio=cell.ratio, rule=cell.rule, seed=cell.seed
+    )
+
+
+def _trainer(
+    cell: Cell, data: OpenedDataset, sampler: Sampler, pixels: Pixels, device: torch.device
+) -> Trainer:
+    cls = cell.method_class
+    task = _task(cell, data, sampler)
+    pairing = _pairing(cell)
+    torch.manual_seed(stream_seed(*pairing.stream("init")))
+    method = cls(cls.Config(**cell.method_config), task).to(device)
+    method = method.to(memory_format=torch.channels_last)
+    # dropout and the like: a stream of its own, whatever the construction drew
+    torch.manual_seed(stream_seed(*pairing.stream("train")))
+    loader = Loader(sampler, pixels, cell.settings.augment)
+    return Trainer(method, loader, cell.settings.train, device)
+
+
+def _task(cell: Cell, data: OpenedDataset, sampler: Sampler) -> Task:
+    return Task(
+        aus=tuple(data.store.aus),
+        image_size=cell.settings.data.size,
+        trunk=cell.settings.trunk,
+        positive_rates=positive_rates(sampler.table.labels[sampler.keys]),
+        labelled_frames=len(sampler.keys),
+        unlabelled_frames=sampler.unlabelled_frames(),
+        clip_len=sampler.needs.clip_len,
+    )

@@ -1,0 +1,139 @@
+"""What a run ran on: device, versions, command; and how a process is set up to run on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.errors import UsageError
+
+THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""One thread a process: cells run side by side, and spinning threads cost half the machine."""
+
+
+def one_thread() -> None:
+    """Hold this process to one thread of arithmetic (`THREADS` does it for the ones it starts)."""
+    torch.set_num_threads(1)
+
+
+def pick_device(name: str, slot: int = 0) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda` or `cuda:1` into a device; slot k gets the k-th GPU.
+
+    Raises UsageError if it is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: it is one of auto, cpu, cuda, cuda:0, ...") from None
+    if device.type == "cuda":
+        return _pick_gpu(device, slot)
+    if device.type != "cpu":
+        raise UsageError(f"--device {name}: this suite runs on cpu and cuda")
+    return device
+
+
+def _pick_gpu(device: torch.device, slot: int) -> torch.device:
+    count = torch.cuda.device_count()
+    index = device.index if device.index is not None else slot % max(1, count)
+    if index >= count:
+        raise UsageError(f"--device {device}: {count} CUDA devices are visible; use --device cpu")
+    return torch.device("cuda", index)
+
+
+def describe(device: torch.device, started: float, command: str) -> dict[str, Any]:
+    """Return what a record says of where and how it was made; `started` is in epoch seconds."""
+    return {
+        "device": device_name(device),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "versions": versions(),
+        "commit": commit(),
+        "command": command,
+        "deterministic": is_deterministic(device),
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Name a device as a person would: the GPU's or the processor's own name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{_cpu_name()}, {torch.get_num_threads()} thread"
+
+
+@lru_cache
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+@lru_cache
+def versions() -> dict[str, str]:
+    """Return the versions that a figure may depend on."""
+    names = ("torch", "torchvision", "timm", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+@lru_cache
+def commit() -> str | None:
+    """Return the checkout's commit, with `+` if files differ from it; None outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changes = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True)
+    except OSError:
+        return None
+    return head.stdout.strip() + "+" * changes.returncode if head.returncode == 0 else None
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """Return the peak so far: of the GPU's allocator, or of this process (all its cells)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    # kibibytes on Linux, bytes on macOS
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def cpu_count() -> int:
+    """Return the processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+def set_deterministic(device: torch.device, *, on: bool) -> None:
+    """Make what is computed on a GPU from now on repeatable, or let it be fast; a CPU always is.
+
+    An operation that has no repeatable kernel then raises RuntimeError, naming itself. Is to be
+    called before the process multiplies its first matrices on the GPU.
+    """
+    on = on and device.type == "cuda"
+    if on:
+        os.environ.setdefault(*_WORKSPACE)
+        # the fastest kernel of a trial run is not the same one every time
+        torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = on
+    torch.use_deterministic_algorithms(on)
+
+
+def is_deterministic(device: torch.device) -> bool:
+    """Tell whether a cell that is done again on this device ends with the same bits."""
+    return device.type == "cpu" or torch.are_deterministic_algorithms_enabled()

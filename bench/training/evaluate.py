@@ -1,0 +1,138 @@
+"""Evaluation: encode each test frame once, build clips from the features, keep probabilities.
+
+Clips are windows around the frame, clamped to its sequence. Encoding clip by clip would cost T
+times as much, and evaluation is otherwise the largest hidden cost of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.data.frame_table import FrameTable, RowNumbers, clip_rows
+from bench.frame_store.store import StoredSequence
+from bench.metrics import score_fold
+from bench.results.records import Scores
+from methods._base import Method
+
+from .augment import normalise
+from .loader import Pixels, batch_landmarks
+
+FRAMES_AT_ONCE = 256
+"""Frames encoded at once; the grouping is fixed, so that the same frames give the same bits."""
+
+
+class NonFiniteOutput(Exception):
+    """A method's prediction is infinite or NaN."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities (N, A) float32 of test frames, and which frames they are."""
+
+    probabilities: NDArray[np.float32]
+    rows: RowNumbers
+    """(N,) rows of the frame store."""
+    subjects: NDArray[np.str_]
+    tasks: NDArray[np.str_]
+    frames: NDArray[np.int64]
+    """(N,) the dataset's own frame numbers."""
+
+    def only(self, chosen: NDArray[np.bool_]) -> Predictions:
+        """Return the predictions where `chosen` (N,) is true."""
+        return Predictions(*(getattr(self, item.name)[chosen] for item in fields(self)))
+
+    def score(self, table: FrameTable, step: int) -> Scores:
+        """Score them against the labels, per AU, at threshold 0.5."""
+        subjects: Sequence[str] = self.subjects.tolist()
+        return score_fold(table.labels[self.rows], self.probabilities, subjects, step)
+
+
+@torch.inference_mode()
+def predict(
+    method: Method,
+    pixels: Pixels,
+    table: FrameTable,
+    sequences: Sequence[StoredSequence],
+    stride: int = 1,
+    at_once: int = FRAMES_AT_ONCE,
+) -> Predictions:
+    """Predict every coded frame of `sequences` from clips of every `stride`-th frame around it.
+
+    Encodes `at_once` frames at once. Raises NonFiniteOutput.
+    """
+    training = method.training
+    method.eval()
+    groups = _groups(sequences, 4 * at_once)
+    parts = [_predict_group(method, pixels, table, group, stride, at_once) for group in groups]
+    method.train(training)
+    rows = np.concatenate([rows for rows, _ in parts])
+    probabilities = np.concatenate([values for _, values in parts])
+    if not np.isfinite(probabilities).all():
+        raise NonFiniteOutput(
+            "the method predicts values that are not finite: try a lower train.lr"
+        )
+    return Predictions(probabilities, rows, *_frame_names(sequences))
+
+
+def _frame_names(
+    sequences: Sequence[StoredSequence],
+) -> tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.int64]]:
+    counts = [int(s.coded.sum()) for s in sequences]
+    return (
+        np.repeat([s.subject for s in sequences], counts),
+        np.repeat([s.task for s in sequences], counts),
+        np.concatenate([s.frames[s.coded] for s in sequences]),
+    )
+
+
+def _groups(sequences: Sequence[StoredSequence], full: int) -> Iterator[list[StoredSequence]]:
+    """Group whole sequences until there are `full` frames, so that features can be let go."""
+    group: list[StoredSequence] = []
+    for sequence in sequences:
+        group.append(sequence)
+        if sum(len(s.frames) for s in group) >= full:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _predict_group(
+    method: Method,
+    pixels: Pixels,
+    table: FrameTable,
+    group: list[StoredSequence],
+    stride: int,
+    at_once: int,
+) -> tuple[RowNumbers, NDArray[np.float32]]:
+    rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in group])
+    coded = rows[np.concatenate([s.coded for s in group])]
+    features = _encode(method, pixels, table, rows, at_once)
+    length = method.test_clip_len
+    clips = np.searchsorted(rows, clip_rows(table, coded, length // 2, length, stride))
+    logits = [
+        method.head(features[torch.from_numpy(part).to(features.device)])
+        for part in np.array_split(clips, max(1, len(clips) // at_once))
+    ]
+    probabilities: NDArray[np.float32] = torch.cat(logits).float().sigmoid().cpu().numpy()
+    return coded, probabilities
+
+
+def _encode(
+    method: Method, pixels: Pixels, table: FrameTable, rows: RowNumbers, at_once: int
+) -> Tensor:
+    parts = np.array_split(rows, max(1, -(-len(rows) // at_once)))
+    return torch.cat([_encode_batch(method, pixels, table, part) for part in parts])
+
+
+def _encode_batch(method: Method, pixels: Pixels, table: FrameTable, rows: RowNumbers) -> Tensor:
+    frames = normalise(pixels.gather(rows))
+    if not method.needs.landmarks:
+        return method.encode(frames)
+    return method.encode(frames, batch_landmarks(table, rows, frames.device))

@@ -1,0 +1,141 @@
+"""From row numbers to batches: gather pixels, augment on the device, hand over what `Needs` asks.
+
+Labels of frames that are not key frames stay on this side (`HiddenLabels`): no method is given one.
+
+Shapes: B clips, T frames in a clip, U unlabelled frames, A action units, S pixels a side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.config.settings import AugmentConfig
+from bench.data.frame_table import FrameTable, RowNumbers
+from bench.system.seeds import stream_seed
+from datasets._base import UNCODED
+from datasets._landmarks.markup import MIRROR_49, MIRROR_68
+from methods._base import Batch, View
+
+from .augment import DRAWS, Draw, augment, move_landmarks
+from .sampler import Indices, Sampler
+
+
+class Pixels:
+    """The frame store's pixels, gathered by row on the device that trains.
+
+    A GPU holds them all if they fit and `resident` allows it.
+    """
+
+    resident_share = 0.4
+    """Share of a GPU's memory that the frames may take to live there for good."""
+
+    def __init__(self, images: NDArray[np.uint8], device: torch.device, *, resident: bool = True):
+        self.images, self.device = images, device
+        self.resident: Tensor | None = None
+        on_gpu = resident and device.type == "cuda"
+        if on_gpu and images.nbytes < self.resident_share * _memory(device):
+            self.resident = torch.from_numpy(np.array(images)).to(device)
+
+    def gather(self, rows: RowNumbers) -> Tensor:
+        """Return frames `rows` as (N, S, S, 3) uint8 on the device."""
+        if self.resident is not None:
+            return self.resident[torch.from_numpy(rows).to(self.device)]
+        frames = torch.from_numpy(self.images[rows])
+        if self.device.type == "cuda":
+            return frames.pin_memory().to(self.device, non_blocking=True)
+        return frames
+
+
+def _memory(device: torch.device) -> int:
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
+@dataclass(frozen=True)
+class HiddenLabels:
+    """True labels of the frames beside the key frames, kept back to score pseudo labels with."""
+
+    labels: NDArray[np.int8]
+    """(N, A) in the order of `Batch.unlabelled` or of the clips flattened; key frames `UNCODED`."""
+
+
+def batch_landmarks(table: FrameTable, rows: RowNumbers, device: torch.device) -> Tensor | None:
+    """Return the landmarks (N, L, 2) of `rows` in crop pixels, if the dataset has them."""
+    if table.landmarks is None:
+        return None
+    return torch.from_numpy(table.landmarks[rows]).to(device)
+
+
+class Loader:
+    """Batches of one cell, by step number."""
+
+    def __init__(self, sampler: Sampler, pixels: Pixels, augment: AugmentConfig):
+        self.sampler, self.pixels, self.config = sampler, pixels, augment
+
+    def batch(self, step: int) -> tuple[Batch, HiddenLabels]:
+        """Return the batch of `step` on the device, and the labels that no method may see."""
+        needs, where = self.sampler.needs, self.sampler.indices(step)
+        draws = self._draws(step, len(where.keys))
+        count = len(where.keys)
+        frames = self.pixels.gather(np.concatenate([where.keys, where.extra]))
+        key_draw = draws[needs.key_view]
+        beside = {
+            view: augment(frames[count:], where.clip_of_extra, draws[view]) for view in needs.views
+        }
+        batch = Batch(
+            key=_channels_last(augment(frames[:count], np.arange(count), key_draw)),
+            labels=self._labels(where.keys),
+            slot=where.slot,
+            clips=_as_clips(beside, count) if needs.clips else {},
+            unlabelled=dict(beside.items()) if needs.unlabelled_ratio else {},
+            known=self._known(where) if needs.known_labels else None,
+            landmarks=self._landmarks(where.keys, key_draw) if needs.landmarks else None,
+        )
+        return batch, self._hidden(where)
+
+    def _draws(self, step: int, clips: int) -> dict[View, Draw]:
+        needs, stream = self.sampler.needs, self.sampler.pairing.stream
+        return {
+            view: DRAWS[view](self.config, clips, stream_seed(*stream("augment", view, step)))
+            for view in {needs.key_view, *needs.views}
+        }
+
+    def _labels(self, rows: RowNumbers) -> Tensor:
+        labels = self.sampler.table.labels[rows].astype(np.float32)
+        return torch.from_numpy(labels).to(self.pixels.device, non_blocking=True)
+
+    def _known(self, where: Indices) -> Tensor:
+        """Return the labels (B, T, A) of the clips' frames that the budget pays for."""
+        labels = self.sampler.table.labels[where.extra].astype(np.float32)
+        labels[~self.sampler.labelled[where.extra]] = UNCODED
+        clips = labels.reshape(len(where.keys), -1, labels.shape[1])
+        return torch.from_numpy(clips).to(self.pixels.device, non_blocking=True)
+
+    def _landmarks(self, rows: RowNumbers, draw: Draw) -> Tensor | None:
+        landmarks = self.sampler.table.landmarks
+        if landmarks is None:
+            return None
+        mirror = MIRROR_49 if landmarks.shape[1] == len(MIRROR_49) else MIRROR_68
+        side = self.pixels.images.shape[1]
+        moved = move_landmarks(
+            landmarks[rows], np.arange(len(rows)), draw, mirror=mirror, side=side
+        )
+        return torch.from_numpy(moved).to(self.pixels.device)
+
+    def _hidden(self, where: Indices) -> HiddenLabels:
+        labels = self.sampler.table.labels[where.extra].copy()
+        labels[~self.sampler.pool[where.extra]] = UNCODED
+        return HiddenLabels(labels)
+
+
+def _as_clips(views: Mapping[View, Tensor], clips: int) -> dict[str, Tensor]:
+    return {view: frames.reshape(clips, -1, *frames.shape[1:]) for view, frames in views.items()}
+
+
+def _channels_last(frames: Tensor) -> Tensor:
+    return frames.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,209 @@
+"""Which frames a training step sees: pure indices, a function of (pairing, step) alone.
+
+No state is carried from step to step, so a resumed run sees what it would have seen; nothing
+depends on the method but through its `Needs`, so two methods see the same key frames in the same
+order.
+
+Shapes: R rows of the frame store, K key frames, B clips, T frames in a clip, U frames beside them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.config.settings import DataConfig
+from bench.data.frame_table import FrameTable, RowNumbers, clip_rows
+from bench.errors import UsageError
+from bench.system.seeds import generator
+from methods._base import Needs
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamKey:
+    """What the random streams of a cell depend on. Never the method: comparisons are paired."""
+
+    dataset: str
+    fold: int
+    ratio: str
+    rule: str
+    seed: int
+
+    def stream(self, name: str, *more: object) -> tuple[object, ...]:
+        """Spell a stream of this pairing for `bench.seeds`."""
+        return (name, self.dataset, self.fold, self.ratio, self.rule, self.seed, *more)
+
+
+def window_rows(
+    table: FrameTable, keys: RowNumbers, slot: int, length: int, half: int, rng: np.random.Generator
+) -> RowNumbers:
+    """Return clips (B, T) of distinct frames drawn within `half` of the key frame, sorted in time.
+
+    `slot` frames come from before the key frame and the rest from after it; where the sequence's
+    end leaves too few, the nearest frame is repeated (methods.md 0.4, reading `window`).
+    """
+    reach = max(half, length - 1)
+    offsets = np.stack([_offsets(slot, length, reach, rng) for _ in keys])
+    clamped: RowNumbers = np.clip(
+        keys[:, None] + offsets, table.first[keys, None], table.last[keys, None]
+    )
+    return clamped
+
+
+def _offsets(slot: int, length: int, reach: int, rng: np.random.Generator) -> RowNumbers:
+    before = np.sort(rng.choice(reach, size=slot, replace=False)) - reach
+    after = np.sort(rng.choice(reach, size=length - 1 - slot, replace=False)) + 1
+    return np.concatenate([before, [0], after])
+
+
+@dataclass(frozen=True)
+class Indices:
+    """The frames of one step, as rows of the store."""
+
+    keys: RowNumbers
+    """(B,) key frames."""
+    slot: int
+    """Where the key frames stand in their clips."""
+    extra: RowNumbers
+    """(U,) frames beside them: the clips flattened, or the unlabelled frames."""
+    clip_of_extra: RowNumbers
+    """(U,) the clip whose augmentation draw each of them shares."""
+
+
+class Sampler:
+    """The steps of one cell as row numbers."""
+
+    def __init__(
+        self,
+        table: FrameTable,
+        keys: RowNumbers,
+        train_rows: RowNumbers,
+        *,
+        needs: Needs,
+        data: DataConfig,
+        batch_size: int,
+        pairing: StreamKey,
+    ):
+        self.table, self.keys, self.needs = table, keys, needs
+        self.data, self.batch_size, self.pairing = data, batch_size, pairing
+        self.labelled = np.zeros(len(table.labels), dtype=bool)
+        """(R,) whether the budget pays for a frame's label."""
+        self.labelled[keys] = True
+        # Frames of the coded range whose label was not bought; what nobody coded stays out, so that
+        # no unlabelled frame is left at 100 % labels, as in the datasets of the paper.
+        self.pool = np.zeros(len(table.labels), dtype=bool)
+        self.pool[train_rows] = True
+        self.pool &= table.coded & ~self.labelled
+        self._batches: Iterator[RowNumbers] = iter(())
+        self._next_step = -1
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps in one pass over the key frames (fractional: batches run on across epochs)."""
+        return len(self.keys) / self.batch_size
+
+    @property
+    def frames_per_step(self) -> int:
+        """Frames in a full batch, every view counted: what frames/s counts."""
+        return self.batch_size * self.needs.frames_per_clip
+
+    def unlabelled_frames(self) -> int:
+        """Count the distinct frames that the unlabelled pool can hand out."""
+        if not self.needs.unlabelled_ratio:
+            return 0
+        if self.data.pool == "all" or self.data.neighbours == "window":
+            return int(self.pool.sum())
+        slots = range(self.needs.clip_len) if self.needs.key == "cyclic" else [self._slot(0)]
+        clips = [self._contiguous(self.keys, slot) for slot in slots]
+        return int(self.pool[np.unique(np.concatenate(clips))].sum())
+
+    def indices(self, step: int) -> Indices:
+        """Return the rows of `step`, 0-based."""
+        keys, slot = self.keys[self._key_indices(step)], self._slot(step)
+        clips = self._clips(keys, slot, step)
+        extra, clip_of_extra = self._beside(clips, step)
+        return Indices(keys, slot, extra, clip_of_extra)
+
+    def _slot(self, step: int) -> int:
+        length = self.needs.clip_len
+        return step % length if self.needs.key == "cyclic" else length // 2
+
+    def _contiguous(self, keys: RowNumbers, slot: int) -> RowNumbers:
+        return clip_rows(self.table, keys, slot, self.needs.clip_len, self.data.stride)
+
+    def _clips(self, keys: RowNumbers, slot: int, step: int) -> RowNumbers:
+        if self.data.neighbours == "contiguous":
+            return self._contiguous(keys, slot)
+        half = math.floor(1 / float(self.pairing.ratio)) // 2
+        rng = generator(*self.pairing.stream("neighbours", step))
+        return window_rows(self.table, keys, slot, self.needs.clip_len, half, rng)
+
+    def _beside(self, clips: RowNumbers, step: int) -> tuple[RowNumbers, RowNumbers]:
+        clip_of = np.repeat(np.arange(len(clips)), clips.shape[1])
+        if self.needs.clips:
+            return clips.ravel(), clip_of
+        if self.data.pool == "all":
+            return self._from_everywhere(len(clips), step)
+        chosen = self.pool[clips]
+        chosen[:, 1:] &= clips[:, 1:] != clips[:, :-1]  # a clamped clip repeats its end frame
+        chosen &= chosen.cumsum(axis=1) <= self.needs.unlabelled_ratio
+        return clips[chosen], clip_of[chosen.ravel()]
+
+    def _from_everywhere(self, clips: int, step: int) -> tuple[RowNumbers, RowNumbers]:
+        pool = np.flatnonzero(self.pool)
+        each = self.needs.unlabelled_ratio if len(pool) else 0
+        rng = generator(*self.pairing.stream("pool", step))
+        rows = pool[rng.integers(max(1, len(pool)), size=clips * each)] if each else pool[:0]
+        return rows, np.repeat(np.arange(clips), each)
+
+    def _key_indices(self, step: int) -> RowNumbers:
+        """Return positions in `keys` (B,), replayed from the start unless this is the next step."""
+        if step != self._next_step:
+            self._batches = self._distinct() if self.needs.one_clip_per_sequence else self._plain()
+            for _ in range(step):
+                next(self._batches)
+        self._next_step = step + 1
+        return next(self._batches)
+
+    def _epochs(self) -> Iterator[int]:
+        epoch = 0
+        while True:
+            rng = generator(*self.pairing.stream("order", epoch))
+            yield from rng.permutation(len(self.keys))
+            epoch += 1
+
+    def _plain(self) -> Iterator[RowNumbers]:
+        order = self._epochs()
+        while True:
+            yield np.fromiter(order, dtype=np.int64, count=self.batch_size)
+
+    def _distinct(self) -> Iterator[RowNumbers]:
+        """Yield batches with at most one clip of a sequence; what does not fit waits its turn."""
+        sequences = self.table.first[self.keys]
+        if len(np.unique(sequences)) < self.batch_size:
+            raise UsageError(
+                f"{self.batch_size} clips of different sequences need as many sequences, and "
+                f"{len(np.unique(sequences))} have key frames: set train.batch_size lower"
+            )
+        order, waiting = self._epochs(), deque[int]()
+        while True:
+            yield _take_distinct(order, waiting, sequences, self.batch_size)
+
+
+def _take_distinct(
+    order: Iterator[int], waiting: deque[int], sequences: RowNumbers, size: int
+) -> RowNumbers:
+    batch: list[int] = []
+    seen: set[int] = set()
+    passed: list[int] = []
+    while len(batch) < size:
+        index = int(waiting.popleft() if waiting else next(order))
+        sequence = int(sequences[index])
+        (passed if sequence in seen else batch).append(index)
+        seen.add(sequence)
+    waiting.extendleft(reversed(passed))
+    return np.array(batch, dtype=np.int64)

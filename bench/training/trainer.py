@@ -1,0 +1,227 @@
+"""THE training loop: sum a method's losses, backpropagate, step, log; stop and go on exactly.
+
+`Trainer` holds everything that changes during a run; `state_dict` is all of it, so that a run that
+is stopped and continued gives the same bits on the CPU as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.config.settings import TrainConfig
+from methods._base import Batch, Method, Progress
+
+from .loader import Loader
+from .pseudo_label_audit import PseudoLabelAudit
+
+NOMINAL_EPOCHS = 50.0
+"""What a budget in steps counts as where schedules are written in epochs: the paper's 50."""
+
+_LOG_EVERY = 20
+"""Steps between looks at the losses: each look waits for the device."""
+
+
+class NonFiniteLoss(Exception):
+    """A loss became infinite or NaN."""
+
+    def __init__(self, step: int, losses: dict[str, float]):
+        named = ", ".join(f"{name} {value}" for name, value in losses.items())
+        super().__init__(
+            f"the loss is not finite at step {step} ({named}): try a lower "
+            "train.lr, and look for a mean of nothing in the method"
+        )
+
+
+def learning_rate(config: TrainConfig, fraction: float) -> float:
+    """Return the learning rate at `fraction` of the run: a function of time alone, no state."""
+    if config.schedule == "cosine":
+        return config.lr * 0.5 * (1 + math.cos(math.pi * fraction))
+    if config.schedule == "one-cycle":
+        warm = 0.3
+        if fraction < warm:
+            return config.lr * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * fraction / warm)))
+        return config.lr * 0.5 * (1 + math.cos(math.pi * (fraction - warm) / (1 - warm)))
+    return config.lr
+
+
+def make_optimiser(method: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Build the optimiser; biases, norms and other vectors are not decayed."""
+    trainable = [p for p in method.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if config.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+
+
+def total_steps(config: TrainConfig, steps_per_epoch: float) -> int:
+    """Return the run's length: `steps` if given, else `epochs` passes over the key frames."""
+    return config.steps or max(1, round(config.epochs * steps_per_epoch))
+
+
+class Trainer:
+    """One cell's training: a method, its batches, its optimiser, and where it stands."""
+
+    def __init__(self, method: Method, loader: Loader, config: TrainConfig, device: torch.device):
+        self.method, self.loader, self.config, self.device = method, loader, config, device
+        self.optimiser = make_optimiser(method, config)
+        self.total = total_steps(config, loader.sampler.steps_per_epoch)
+        self.audit = PseudoLabelAudit(len(method.task.aus))
+        self.step = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, float]] = []
+        self.last_loss: float | None = None
+        """Mean sum of the losses at the last look."""
+        self._pending: list[tuple[int, dict[str, Tensor], dict[str, Tensor]]] = []
+
+    def run(self, until: int, after_step: Callable[[Trainer], None] = lambda _: None) -> None:
+        """Train up to step `until`; calls `after_step` between steps.
+
+        Raises NonFiniteLoss; whatever `after_step` raises leaves a state that can be saved.
+        """
+        self.method.train()
+        started, before = time.perf_counter(), self.seconds
+        while self.step < until:
+            self._one_step()
+            if self.step % _LOG_EVERY == 0 or self.step == self.total:
+                self._look()
+            self.seconds = before + time.perf_counter() - started
+            after_step(self)
+
+    def progress(self) -> Progress:
+        """Say where training stands, in the units schedules are written in."""
+        if self.config.steps:
+            epochs = NOMINAL_EPOCHS
+            epoch = epochs * self.step / self.total
+        else:
+            epochs = self.config.epochs
+            epoch = self.step / self.loader.sampler.steps_per_epoch
+        return Progress(
+            step=self.step,
+            total_steps=self.total,
+            epoch=epoch,
+            total_epochs=epochs,
+            audit=self.audit.take,
+        )
+
+    def _one_step(self) -> None:
+        batch, hidden = self.loader.batch(self.step)
+        self.audit.expect(hidden)
+        progress = self.progress()
+        losses = self._backward(batch, progress)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.config, progress.fraction)
+        self.optimiser.step()
+        self.method.after_step(progress)
+        self._pending.append((self.step, losses, dict(self.method.metrics)))
+        self.step += 1
+
+    def _backward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
+        self.optimiser.zero_grad(set_to_none=True)
+        with self._autocast():
+            losses = self.method.losses(batch, progress)
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        if self.config.clip_norm:
+            nn.utils.clip_grad_norm_(self.method.parameters(), self.config.clip_norm)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        if use_amp(self.config, self.device):
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _look(self) -> None:
+        """Bring the losses over from the device, check them, and keep their means."""
+        losses, metrics = [], []
+        for step, step_losses, step_metrics in self._pending:
+            losses.append(_to_host(step_losses))
+            metrics.append(_to_host(step_metrics))
+            if not all(map(math.isfinite, losses[-1].values())):
+                raise NonFiniteLoss(step, losses[-1])
+        self._pending.clear()
+        self.audit.look(self.step, metrics)
+        self.last_loss = sum(_means(losses).values())
+        self.history.append(
+            {
+                "step": self.step,
+                "epoch": round(self.progress().epoch, 4),
+                "lr": self.optimiser.param_groups[0]["lr"],
+                **_means(losses),
+                **_means(metrics),
+            }
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that the rest of the run depends on; only whole steps are in it."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "method": self.method.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "history": list(self.history),
+            "pending": list(self._pending),
+            "audit": self.audit.state_dict(),
+            "random": _random_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` returned."""
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.method.load_state_dict(state["method"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.history = list(state["history"])
+        self._pending = list(state["pending"])
+        self.audit.load_state_dict(state["audit"])
+        _set_random_state(state["random"])
+
+
+def use_amp(config: TrainConfig, device: torch.device) -> bool:
+    """Tell whether bfloat16 autocast is on: `auto` means on a GPU (CPUs without AMX lose by it)."""
+    return config.amp == "on" or (config.amp == "auto" and device.type == "cuda")
+
+
+def _to_host(scalars: dict[str, Tensor]) -> dict[str, float]:
+    if not scalars:
+        return {}
+    values = torch.stack([value.detach().float() for value in scalars.values()]).tolist()
+    return dict(zip(scalars, values, strict=True))
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {n: float(np.mean([row[n] for row in rows if n in row])) for n in names}
+
+
+def _random_state() -> dict[str, Any]:
+    return {
+        "python": random.getstate(),
+        "numpy": _numpy_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _numpy_state() -> list[Any]:
+    # plain lists, so that a checkpoint holds nothing that must be unpickled by running code
+    kind, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  libraries may draw from it
+    return [kind, np.asarray(keys).tolist(), *rest]
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,214 @@
+"""Pixels from a video file, decoded by PyAV (FFmpeg) once from its beginning, a frame at a time.
+
+There is no seeking: what a decoder lands on after a seek depends on codec and container, and a
+frame that is one off carries its neighbour's label. A packet that cannot be decoded keeps its
+place, so that no later frame moves up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from datasets._base import BrokenFrame, DatasetCorrupt
+
+from .images import MAX_PIXELS
+
+CONTAINERS = "avi,mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpeg,mpegts,asf"
+"""FFmpeg's formats of video files, without its playlists, which may name any other file."""
+
+
+@dataclass(frozen=True)
+class VideoFrames:
+    """Some or all frames of a video, in order (a `FrameSource`)."""
+
+    root: Path
+    """Folder of the dataset; it may move, the name below it identifies the video."""
+    name: str
+    """The file relative to `root`, with forward slashes."""
+    positions: tuple[int, ...]
+    """Which frames: 0-based, counted as they are decoded, strictly increasing."""
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def fingerprint(self) -> str:
+        """Hash the file's name, size and time of change, and the positions."""
+        digest = hashlib.sha256(np.asarray(self.positions, "<i8").tobytes())
+        try:
+            stat = (self.root / self.name).stat()
+            digest.update(f"{self.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(f"{self.name}\0missing\n".encode())
+        return digest.hexdigest()
+
+    def size(self) -> tuple[int, int]:
+        """Return the video's (height, width); DatasetCorrupt if it cannot be opened."""
+        with _opened(self.root / self.name) as (_, stream):
+            return stream.height, stream.width
+
+    def read(self, min_side: int | None = None) -> Iterator[NDArray[np.uint8] | BrokenFrame]:
+        """Yield each wanted frame as (height, width, 3) RGB uint8, or why it cannot be read.
+
+        Frames come whole whatever `min_side`: a video decoder has no reduced size. A rotation that
+        the file asks for is not applied: landmarks are measured in the stored picture.
+        """
+        del min_side
+        wanted, seen = list(reversed(self.positions)), 0
+        try:
+            for seen, frame in enumerate(_frames(self.root / self.name), start=1):
+                if not wanted:
+                    return
+                if wanted[-1] == seen - 1:
+                    wanted.pop()
+                    yield _picture(frame, f"{self.name}, frame {seen}")
+            why = f"the video ends after {seen} frames"
+        except DatasetCorrupt as error:
+            why = error.what
+        for _ in wanted:
+            yield BrokenFrame(self.name, why)
+
+
+def frame_count(file: Path) -> int | None:
+    """Return how many frames a video's header promises, None if it does not say; decodes nothing.
+
+    Raises DatasetCorrupt if the file is no video that can be read.
+    """
+    with _opened(file) as (_, stream):
+        return stream.frames or None
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a video and its first picture stream; DatasetCorrupt if there is none of a sane size."""
+    whitelists = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(str(file), "r", options=whitelists)
+    except (FFmpegError, OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise DatasetCorrupt(file, None, f"this video cannot be opened ({why})") from error
+    with container:
+        if not container.streams.video:
+            raise DatasetCorrupt(file, None, "there is no video in this file")
+        stream = container.streams.video[0]
+        if getattr(stream, "codec_context", None) is None:
+            raise DatasetCorrupt(file, None, "this video is coded in a way that no decoder knows")
+        if not 0 < stream.height * stream.width <= MAX_PIXELS:
+            what = f"a video of {stream.width}x{stream.height} pixels cannot be read"
+            raise DatasetCorrupt(file, None, what)
+        # Recordings are decoded side by side, each in a process of its own.
+        stream.codec_context.thread_count = 1
+        yield container, stream
+
+
+def _frames(file: Path) -> Iterator[VideoFrame | None]:
+    """Yield every frame in order, and None in the place of one that cannot be decoded.
+
+    A decoder may hand out frames some packets late; time stamps tell where a lost one belongs.
+    """
+    lost: list[int] = []
+    with _opened(file) as (container, stream):
+        for packet in _packets(container, stream, file):
+            try:
+                frames = stream.decode(packet)
+            except FFmpegError:
+                lost.append(_time(packet, -1))
+                continue
+            for frame in frames:
+                while lost and lost[0] < _time(frame, sys.maxsize):
+                    del lost[0]
+                    yield None
+                yield None if frame.is_corrupt else frame
+    for _ in lost:
+        yield None
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, file: Path
+) -> Iterator[Packet[VideoStream] | None]:
+    """Yield the stream's packets, and None at their end: the decoder is to hand out its rest.
+
+    Empty packets stand for pictures that were dropped when filming; to a decoder they mean the end.
+    """
+    try:
+        expected, strict = _expected(container, stream, file)
+        packets = (packet for packet in container.demux(stream) if packet.size)
+        for place, packet in enumerate(packets):
+            if (
+                packet.pos is not None
+                and expected.get(packet.pos, -1 if strict else place) != place
+            ):
+                what = f"the video is damaged at frame {place + 1}: the rest has lost its place"
+                raise DatasetCorrupt(file, None, what)
+            yield packet
+    except (FFmpegError, OSError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise DatasetCorrupt(file, None, f"the rest of the video is unreadable ({why})") from error
+    yield None
+
+
+def _expected(
+    container: InputContainer, stream: VideoStream, file: Path
+) -> tuple[dict[int, int], bool]:
+    """Map where packets begin in the file to their places, and tell whether there are no others.
+
+    FFmpeg passes over packets in damaged files, and tells nobody. Files that are odd and whole
+    must not suffer: what the structure of an AVI does not show, its index may.
+    """
+    avi = container.format.name == "avi"
+    chunks = picture_chunks(file, stream.index) if avi else []
+    entries = [(e.pos + 8 * avi, e.size) for e in stream.index_entries]
+    strict = avi and not len(chunks) < stream.frames <= len(entries)
+    places = [at for at, size in (chunks if strict else entries) if size]
+    return {at: place for place, at in enumerate(places)}, strict
+
+
+def _time(item: Packet[VideoStream] | VideoFrame | None, unknown: int) -> int:
+    """Return an item's place in time, in the stream's units."""
+    times = (item.pts, item.dts) if item is not None else ()
+    return next((time for time in times if time is not None), unknown)
+
+
+def _picture(frame: VideoFrame | None, name: str) -> NDArray[np.uint8] | BrokenFrame:
+    if frame is None:
+        return BrokenFrame(name, "it cannot be decoded")
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+
+
+ENTERED = (b"AVI ", b"AVIX", b"movi", b"rec ")
+"""Kinds of lists that pictures lie in; other chunks are stepped over."""
+
+
+def picture_chunks(file: Path, stream: int) -> list[tuple[int, int]]:
+    """Return where the pictures of a stream begin and how long they are, as far as the walk gets.
+
+    Raises OSError if the file cannot be read.
+    """
+    found = []
+    picture = re.compile(b"%02dd[bc]" % stream)
+    with file.open("rb") as opened:
+        at = 0
+        while len(header := opened.read(12)) >= 8 and re.fullmatch(b"[ -~]{4}", header[:4]):
+            kind, length = header[:4], int.from_bytes(header[4:8], "little")
+            if kind in (b"RIFF", b"LIST") and header[8:] in ENTERED:
+                at += 12
+            else:
+                if picture.fullmatch(kind):
+                    found.append((at + 8, length))
+                at += 8 + length + length % 2
+            opened.seek(at)
+    return found

@@ -1,0 +1,139 @@
+"""Contrast between two views of a batch of clips, and the temporal shift that tells frames apart.
+
+Shapes: N clips, T frames of a clip, A action units, D features, C channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from ._base import check_choice
+
+Representation = Literal["bern", "sigma", "signed", "softmax"]
+"""Class vector of many labels: [s, 1 - s], s, 2 s - 1 (s = sigma(z)), or a softmax over AUs."""
+
+Grouping = Literal["au", "pattern", "argmax"]
+"""Who forms a group: clips with an AU present, with equal AU patterns, or with the same top AU."""
+
+
+def class_vectors(logits: Tensor, representation: Representation = "bern") -> Tensor:
+    """Turn logits (N, A) into the vectors that are contrasted, (N, 2A) or (N, A).
+
+    "bern" holds every AU's two-class softmax, so that a face at rest has a direction too. A softmax
+    over AUs forces them to exclude each other; it is here to be compared with. Raises MethodError
+    for another representation.
+    """
+    check_choice("representation", representation, Representation)
+    if representation == "softmax":
+        return logits.softmax(1)
+    present = logits.sigmoid()
+    if representation == "sigma":
+        return present
+    if representation == "signed":
+        return 2 * present - 1
+    return torch.cat([present, 1 - present], dim=1)
+
+
+def nt_xent(
+    fast: Tensor, slow: Tensor, temperature: float, present: Tensor | None = None
+) -> Tensor:
+    """Return the normalised-temperature cross-entropy between rows of fast and slow (N, D).
+
+    L = -1/2N sum_i log exp(c(i, i') / T) / sum_{k != i} exp(c(i, k) / T) over all 2N rows, c the
+    cosine and i' the other pathway's row (Chen et al., ICML 2020, eq. 1). `present` (N,) bool takes
+    pairs out of sums, denominators and count; no pair at all gives 0. Detach what must not learn.
+    """
+    count = len(fast)
+    rows = F.normalize(torch.cat([fast, slow]), dim=1)
+    similarity = rows @ rows.T / temperature
+    # Half the most negative number: it cannot overflow, and an absent row stays free of nan.
+    never = torch.finfo(similarity.dtype).min / 2
+    hidden = torch.eye(2 * count, dtype=torch.bool, device=rows.device)
+    if present is not None:
+        present = torch.cat([present, present])
+        hidden = hidden | ~present
+    index = torch.arange(2 * count, device=rows.device)
+    losses = F.cross_entropy(
+        similarity.masked_fill(hidden, never), (index + count) % (2 * count), reduction="none"
+    )
+    if present is None:
+        return losses.mean() if count else losses.sum()
+    return torch.where(present, losses, 0.0).sum() / present.sum().clamp(min=1)
+
+
+def group_contrast(
+    fast_logits: Tensor,
+    slow_logits: Tensor,
+    temperature: float,
+    *,
+    representation: Representation = "bern",
+    groups: Grouping = "au",
+) -> Tensor:
+    """Return the contrast between mean class vectors of groups of clips (TCL eq. 5), at least 0.
+
+    By default group j of a pathway holds the clips that this pathway predicts AU j present in; a
+    clip may be in many. `nt_xent` runs over the groups that exist in both pathways, 0 if none.
+    Raises MethodError for another grouping.
+    """
+    check_choice("groups", groups, Grouping)
+    fast_members, slow_members = _memberships(fast_logits.detach(), slow_logits.detach(), groups)
+    counts = fast_members.sum(1), slow_members.sum(1)
+    centres = [
+        members @ class_vectors(logits, representation) / count.clamp(min=1)[:, None]
+        for members, logits, count in (
+            (fast_members, fast_logits, counts[0]),
+            (slow_members, slow_logits, counts[1]),
+        )
+    ]
+    present = (counts[0] > 0) & (counts[1] > 0)
+    return nt_xent(centres[0], centres[1], temperature, present).clamp(min=0)
+
+
+def _memberships(fast: Tensor, slow: Tensor, groups: Grouping) -> tuple[Tensor, Tensor]:
+    """Return who belongs to which group, 1 or 0, as (G, N) of the fast and of the slow pathway."""
+    if groups == "argmax":
+        both = [F.one_hot(z.argmax(1), z.shape[1]).T for z in (fast, slow)]
+        return both[0].to(fast), both[1].to(slow)
+    bits = [(z.sigmoid() >= 0.5).to(z) for z in (fast, slow)]
+    if groups == "au":
+        return bits[0].T, bits[1].T
+    # One group for each fast clip whose pattern no earlier clip has.
+    same = [(bits[0][:, None] == other[None]).all(2) for other in bits]
+    first = ~same[0].tril(-1).any(1, keepdim=True)
+    return (same[0] & first).to(fast), (same[1] & first).to(slow)
+
+
+def temporal_shift(x: Tensor, frames: int, divisor: int = 8) -> Tensor:
+    """Exchange channels between neighbouring frames of clips x (N T, C, H, W), T = `frames`.
+
+    The first C/divisor channels come from the next frame, the second from the previous one, the
+    rest stay; beyond a clip's ends lie zeros (Lin et al., ICCV 2019). The memory format is kept.
+    """
+    fold = x.shape[1] // divisor
+    shifted: Tensor = _Shift.apply(x, frames, slice(0, fold), slice(fold, 2 * fold))
+    return shifted
+
+
+class _Shift(torch.autograd.Function):
+    """`earlier` channels move one frame towards a clip's start, `later` ones towards its end.
+
+    Its gradient is the same with the two exchanged. Left to autograd, the writes into slices would
+    copy the whole tensor once each and lose channels_last: a third of a small trunk's step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, frames: int, earlier: slice, later: slice) -> Tensor:
+        ctx.shift = (frames, later, earlier)
+        shifted = x.clone()
+        source, target = (y.unflatten(0, (-1, frames)) for y in (x, shifted))  # type: ignore[no-untyped-call]
+        target[:, :-1, earlier], target[:, -1, earlier] = source[:, 1:, earlier], 0
+        target[:, 1:, later], target[:, 0, later] = source[:, :-1, later], 0
+        return shifted
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        return _Shift.apply(gradient, *ctx.shift), None, None, None
