@@ -24,13 +24,13 @@ test: $(READY)  ## the test suite
 	$(BIN)/python -m pytest
 
 kill-test: $(READY)  ## 200 kills of running grids, none of which may show; some minutes
-	$(BIN)/python tests/kills.py --kills 200
+	$(BIN)/python tests/helpers/kills.py --kills 200
 
 executors-test: $(READY)  ## every executor for real: Ray on two nodes, SLURM on this machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray,slurm]"
-	AU_BENCH_EXECUTORS=ray $(BIN)/python -m pytest -v tests/bench/test_executors.py tests/bench/test_ray_cluster.py
+	AU_BENCH_EXECUTORS=ray $(BIN)/python -m pytest -v tests/bench/executors/test_executors.py tests/bench/executors/test_ray_cluster.py
 	# submitit does not wait for the processes that it starts on this machine
-	AU_BENCH_EXECUTORS=slurm sh tests/slurm/with_slurm.sh $(BIN)/python -m pytest -v -W ignore:subprocess:ResourceWarning tests/bench/test_executors.py tests/bench/test_slurm.py
+	AU_BENCH_EXECUTORS=slurm sh tests/slurm/with_slurm.sh $(BIN)/python -m pytest -v -W ignore:subprocess:ResourceWarning tests/bench/executors/test_executors.py tests/bench/executors/test_slurm.py
 
 check: $(READY)  ## format, lint, types, tests, docs in step
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""TODO: bench/errors.py."""
+"""Errors that a person can act upon, and did-you-mean: used by every wing, imports none of them."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-ConfigT = TypeVar("ConfigT")
+ValueT = TypeVar("ValueT")
 
 
 class UsageError(Exception):
     """What was asked for does not exist or cannot be: one sentence, with the way out."""
+
+
+def closest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return `did you mean NAME? `, of the known name closest to `name`; nothing if none is near.
+
+    `prefix` is put before the name, as it would be typed.
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {prefix}{close[0]}? " if close else ""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], section: str = "") -> UsageError:
@@ -20,14 +29,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str], section: str = "") 
     """
     names = sorted(known)
     prefix = f"{section}." if section else ""
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {prefix}{close[0]}? " if close else ""
     listed = ", ".join(names) if names else "none"
-    return UsageError(f"unknown {kind} '{prefix}{name}': {hint}known: {listed}")
+    return UsageError(
+        f"unknown {kind} '{prefix}{name}': {closest(name, names, prefix)}known: {listed}"
+    )
 
 
-def pick(kind: str, name: str, known: Mapping[str, ConfigT]) -> ConfigT:
-    """Return `known[name]`, or raise the error that names the closest key."""
+def pick(kind: str, name: str, known: Mapping[str, ValueT]) -> ValueT:
+    """Return `known[name]`, or raise the UsageError that names the closest key."""
     if name not in known:
         raise unknown_name(kind, name, known)
     return known[name]

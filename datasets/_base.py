@@ -1,7 +1,7 @@
 """The dataset contract: cheap sequences of labelled frames, and the errors a reader may raise.
 
 A dataset lists what lies on disk (names and label files only) and never decodes a pixel; pixels are
-read through a sequence's `FrameSource` in one place, the frame store (`bench/frames.py`).
+read through a sequence's `FrameSource` in one place, the frame store (`bench/frame_store/`).
 
 Shapes: T frames of a sequence, A action units, L landmarks (68, or 49 without the jaw line).
 """

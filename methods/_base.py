@@ -1,7 +1,7 @@
 """The method contract: what a method declares, what it is given, what it returns.
 
 A method owns its networks and its losses, and nothing else: no optimiser, no epoch loop, no file,
-no device, no label but those of key frames. The loop (`bench/train.py`) sums its losses,
+no device, no label but those of key frames. The loop (`bench/training/trainer.py`) sums its losses,
 backpropagates, steps, and logs each one by name.
 
 Shapes: B clips in a batch, T frames in a clip, U unlabelled frames, A action units, H x W pixels,
@@ -10,13 +10,26 @@ F features of whatever shape the method's own encoder gives.
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
+
+Share = Annotated[float, Interval(ge=0, le=1)]
+"""A knob's type: a number from 0 to 1. Any constraint of the package `annotated_types` will do."""
+Confidence = Annotated[float, Interval(ge=0.5, le=1)]
+"""Least confidence max(s, 1 - s) of a pseudo label."""
+NonNegative = Annotated[float, Ge(0)]
+"""A number that is not below 0: a weight, a rate."""
+Temperature = Annotated[float, Interval(ge=1e-3, le=1e3)]
+"""A divisor of logits or similarities, or another number that must stay away from 0."""
+Count = Annotated[int, Ge(1)]
+"""A whole number from 1 on."""
+
+Variants = Mapping[str, Mapping[str, Any]]
+"""Named settings of a method's knobs: variant -> {knob: value}."""
 
 View = Literal["weak", "weak2", "strong"]
 """An augmentation: ONE geometric and photometric draw a clip; `weak2` is a second weak draw."""
@@ -100,7 +113,7 @@ class Trunk:
     """The image encoder, by its timm name."""
 
     name: str = "resnet18"
-    width: float = 1.0
+    width: Annotated[float, Ge(0.01)] = 1.0
     """Factor on the channel counts (ResNets only); 1 = the published network."""
     weights: str = "none"
     """`imagenet`, `none` (random), or the path of a state dict."""
@@ -135,10 +148,15 @@ class Method(nn.Module):
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
-        """A method's knobs: every one with a default, a unit and one line of meaning."""
+        """A method's knobs: every one with a default, a unit and one line of meaning.
+
+        What a knob takes is said by its annotation (`Literal`, `Share`, any of `annotated_types`)
+        and, for what knobs must be together, by `__post_init__`, which raises MethodError. All of
+        it is checked when a study is planned.
+        """
 
     needs: ClassVar[Needs] = Needs()
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    variants: ClassVar[Variants] = {}
     """Named settings of Config (`ks:no_skd`): variant -> {knob: value}."""
 
     def __init__(self, config: Any, task: Task):
@@ -185,34 +203,8 @@ class Method(nn.Module):
         """Run after each optimiser step (EMA teachers); does nothing by default."""
 
 
-Variants = Mapping[str, Mapping[str, Any]]
-"""Named settings of a method's knobs: variant -> {knob: value}."""
-
-
-def closest(name: str, known: list[str]) -> str:
-    """Return the names in `known` that are closest to `name`, or else its first eight, listed."""
-    return ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:8])
-
-
-def check_choices(config: Any) -> None:
-    """Raise MethodError if a knob that names one of several readings names none of them."""
-    hints = get_type_hints(type(config))
-    for knob in fields(config):
-        if get_origin(hints[knob.name]) is Literal:
-            check_choice(knob.name, getattr(config, knob.name), hints[knob.name])
-
-
 def check_choice(name: str, value: Any, choices: Any) -> None:
     """Raise MethodError unless `value` is one of a Literal's `choices`."""
     known = get_args(choices)
     if value not in known:
         raise MethodError(f"{name}={value!r} is not a choice: it takes {', '.join(known)}")
-
-
-def check_range(config: Any, low: float, high: float, *names: str) -> None:
-    """Raise MethodError if a knob lies outside [low, high]; None, where allowed, passes."""
-    takes = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and not low <= value <= high:
-            raise MethodError(f"{name}={value} is out of range: it takes {takes}")

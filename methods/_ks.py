@@ -9,17 +9,21 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from annotated_types import Interval
 from torch import Tensor, nn
 
-from ._base import MethodError, check_choice, check_range
+from ._base import Count, MethodError, Share, check_choice
 from ._layers import ParallelLinear, parallel_mlp, token_encoder
 
 Branch = Literal["transformer", "mlp", "none"]
 """What mixes a branch's tokens; `none` leaves the branch's teacher out."""
+
+
+Layers = Annotated[int, Interval(ge=1, le=8)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,24 +34,28 @@ class KSNetworkConfig:
     """S_a over the AU tokens; `none`: the AU heads' own logits take its place."""
     temporal: Branch = "transformer"
     """T_b over the frame tokens; `none`: the spatial branch predicts alone."""
-    width: int = 256
+    width: Count = 256
     """Features of a token, D."""
-    layers: int = 2
+    layers: Layers = 2
     """Layers of S_a and of T_b."""
-    heads: int = 8
+    heads: Count = 8
     """Attention heads; they divide `width`."""
-    hidden: int = 512
+    hidden: Count = 512
     """Hidden units of an encoder layer's MLP."""
-    head_layers: int = 1
+    head_layers: Layers = 1
     """Linear maps in each AU head (the paper says one)."""
-    student_layers: int = 1
+    student_layers: Layers = 1
     """Hidden layers of each student."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """Of S_a and T_b, 0..1."""
     order_input: Literal["tokens", "features"] = "tokens"
     """What tells shuffled clips: the mean of T_b's tokens, or its input D_b, flattened."""
     readout: Literal["slot", "mean"] = "slot"
     """T_b's prediction: of the key frame's token, or of the mean of all tokens."""
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise MethodError(f"heads={self.heads} does not divide width={self.width}")
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,6 @@ class KSNetwork(nn.Module):
 
     def __init__(self, config: KSNetworkConfig, features: int, aus: int, slots: int):
         super().__init__()
-        check_range(config, 0, 1, "dropout")
-        check_range(config, 1, 8, "layers", "head_layers", "student_layers")
-        check_range(config, 1, math.inf, "width", "heads", "hidden")
-        if config.width % config.heads:
-            raise MethodError(f"heads={config.heads} does not divide width={config.width}")
         width = config.width
         self.config = config
         self.heads = parallel_mlp(aus, features, width, config.head_layers, last=False)

@@ -16,7 +16,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ._base import Task
 from ._trunks import ImageTrunk, build_trunk
 
-__all__ = ["ImageClassifier", "ImageTrunk", "WeightAverage", "build_trunk", "fixed_statistics"]
+__all__ = [
+    "EMA",
+    "ImageClassifier",
+    "ImageTrunk",
+    "WeightAverage",
+    "build_trunk",
+    "fixed_statistics",
+    "frozen_bn_stats",
+]
 
 
 class ImageClassifier(nn.Module):
@@ -46,7 +54,7 @@ class ImageClassifier(nn.Module):
         return self.head(self.encode(frames).unsqueeze(1))
 
 
-class WeightAverage(nn.Module):
+class EMA(nn.Module):
     """A network whose weights are the exponential moving average of another's; always in eval mode.
 
     v <- d v + (1 - d) w after step t, d = min(decay, (1 + t)/(10 + t)): a plain mean at first, so
@@ -60,7 +68,7 @@ class WeightAverage(nn.Module):
         self.network = copy.deepcopy(network).requires_grad_(requires_grad=False)
         self.train()
 
-    def train(self, mode: bool = True) -> WeightAverage:  # noqa: ARG002, FBT001, FBT002 (nn.Module's)
+    def train(self, mode: bool = True) -> EMA:  # noqa: ARG002, FBT001, FBT002 (nn.Module's)
         """Stay in eval mode: an average is looked at, never trained."""
         return super().train(mode=False)
 
@@ -75,7 +83,7 @@ class WeightAverage(nn.Module):
 
 
 @contextmanager
-def fixed_statistics(network: nn.Module) -> Iterator[None]:
+def frozen_bn_stats(network: nn.Module) -> Iterator[None]:
     """Leave BatchNorm's running statistics alone inside; batches still normalise by their own."""
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -86,3 +94,8 @@ def fixed_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+
+
+# What plugins written before these had their usual names import.
+WeightAverage = EMA
+fixed_statistics = frozen_bn_stats

@@ -5,6 +5,7 @@ Shapes: N images of H x W pixels, ImageNet-normalised; F features of the trunk.
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from timm.models import ResNet, model_entrypoint
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ._base import MethodError, Trunk, closest
+from ._base import MethodError, Trunk
 
 STAGES = (64, 128, 256, 512)
 """Channels of a ResNet's four stages at width 1, before a bottleneck's expansion."""
@@ -90,10 +91,15 @@ def build_trunk(trunk: Trunk, image_size: int = 224) -> ImageTrunk:
 def _check_name(name: str) -> None:
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
-        near = closest(architecture, timm.list_models())
+        near = _closest(architecture, timm.list_models())
         raise MethodError(f"timm has no trunk {architecture!r}; the closest are {near}")
     if name != architecture and name not in (known := timm.list_pretrained(f"{architecture}.*")):
-        raise MethodError(f"timm has no weights {name!r}; it has {closest(name, known)}")
+        raise MethodError(f"timm has no weights {name!r}; it has {_closest(name, known)}")
+
+
+def _closest(name: str, known: list[str]) -> str:
+    """Return the names in `known` that are closest to `name`, or else its first eight, listed."""
+    return ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.5) or known[:8])
 
 
 def create_body(trunk: Trunk, image_size: int) -> nn.Module:

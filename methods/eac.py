@@ -8,23 +8,14 @@ as they are. Documentation: docs/methods/eac.md
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from annotated_types import Interval
 from torch import Tensor
 
-from ._base import (
-    Batch,
-    Method,
-    MethodError,
-    Needs,
-    Progress,
-    Task,
-    Variants,
-    check_choices,
-    check_range,
-)
+from ._base import Batch, Method, MethodError, Needs, Progress, Share, Task, Variants
 from ._eac import (
     CNet,
     ENet,
@@ -48,7 +39,7 @@ class EAC(Method):
     class Config(Method.Config):
         """Knobs of EAC-Net."""
 
-        stage_two_from: float = 0.5
+        stage_two_from: Share = 0.5
         """Share of the training after which C-Net learns, 0..1; 1 = E-Net alone."""
         attention: Form = "paper"
         """Attention map: of the paper's text, or of the `released` code."""
@@ -56,7 +47,7 @@ class EAC(Method):
         """Whether every face has the mean face's landmarks, as it has where a dataset has none."""
         weights: str | None = None
         """VGG-19 weights: `imagenet`, `none` or a path; None = what `trunk.weights` says."""
-        width: float | None = None
+        width: Annotated[float, Interval(ge=0.01, le=1)] | None = None
         """Share of VGG-19's channels, above 0 and up to 1; None = what `trunk.width` says."""
         norm: Literal["auto", "batch", "none"] = "auto"
         """Batch normalisation in VGG-19; `auto`: only where it starts from random weights."""
@@ -70,9 +61,6 @@ class EAC(Method):
 
     def __init__(self, config: Config, task: Task):
         super().__init__(config, task)
-        check_choices(config)
-        check_range(config, 0, 1, "stage_two_from")
-        check_range(config, 0.01, 1, "width")
         weights, width = config.weights or task.trunk.weights, config.width or task.trunk.width
         random = weights == "none"
         batch_norm = random if config.norm == "auto" else config.norm == "batch"

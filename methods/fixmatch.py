@@ -6,16 +6,15 @@ AUs of a frame are used whether or not its others are. Documentation: docs/metho
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ._base import Batch, Method, Needs, Progress, Task, Variants, check_choices, check_range
+from ._base import Batch, Confidence, Method, Needs, NonNegative, Progress, Share, Task, Variants
 from ._losses import AuLoss, Threshold, Weighting, fixmatch_loss, pseudo_labels
-from ._nets import ImageClassifier, WeightAverage
+from ._nets import EMA, ImageClassifier
 
 
 class FixMatch(Method):
@@ -27,13 +26,13 @@ class FixMatch(Method):
 
         weighting: Weighting = "au"
         """Class balance of the labelled term: `au`, `none` or `pos_weight`."""
-        dropout: float = 0.0
+        dropout: Share = 0.0
         """Share of pooled features dropped before the linear layer, 0..1."""
-        tau: float = 0.95
+        tau: Confidence = 0.95
         """Least confidence max(s, 1 - s) of a pseudo label, 0.5..1."""
-        tau_positive: float | None = None
+        tau_positive: Confidence | None = None
         """Another one for labels that say "present"; None = tau. Rare AUs seldom reach tau."""
-        lambda_u: float = 1.0
+        lambda_u: NonNegative = 1.0
         """Weight of the unlabelled term."""
         mask: Literal["element", "frame"] = "element"
         """What is accepted: each (frame, AU), or a frame only when all its AUs are confident."""
@@ -46,7 +45,7 @@ class FixMatch(Method):
         `no_grad`: the weak view by itself without gradient, cheaper, with its own statistics."""
         inference: Literal["ema", "last"] = "ema"
         """Weights that predict: their moving average, or those of the last step."""
-        ema_decay: float = 0.999
+        ema_decay: Share = 0.999
         """Decay of the moving average a step, 0..1; min(decay, (1 + t)/(10 + t)) at step t."""
 
     needs = Needs(clip_len=5, key="cyclic", views=("weak", "strong"), unlabelled_ratio=4)
@@ -60,15 +59,11 @@ class FixMatch(Method):
 
     def __init__(self, config: Config, task: Task):
         super().__init__(config, task)
-        check_choices(config)
-        check_range(config, 0, 1, "dropout", "ema_decay")
-        check_range(config, 0.5, 1, "tau", "tau_positive")
-        check_range(config, 0, math.inf, "lambda_u")
         self.net = ImageClassifier(task, config.dropout)
         self.au_loss = AuLoss(task, config.weighting)
         # With nothing unlabelled this is the supervised control, which has no average.
         averaged = config.inference == "ema" and task.unlabelled_frames > 0
-        self.average = WeightAverage(self.net, config.ema_decay) if averaged else None
+        self.average = EMA(self.net, config.ema_decay) if averaged else None
 
     @property
     def threshold(self) -> Threshold:

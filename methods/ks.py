@@ -20,14 +20,15 @@ from torch import Tensor
 
 from ._base import (
     Batch,
+    Confidence,
     Method,
     MethodError,
     Needs,
+    NonNegative,
     Progress,
     Task,
+    Temperature,
     Variants,
-    check_choices,
-    check_range,
 )
 from ._ks import (
     KDVariant,
@@ -53,11 +54,11 @@ class KnowledgeSpreader(Method):
         """Class balance of every BCE: `au`, `none` or `pos_weight`."""
         reduction: Literal["mean", "au_sum"] = "mean"
         """Mean over AUs, or the printed sum, A times it."""
-        alpha: float = 0.5
+        alpha: NonNegative = 0.5
         """Weight of both distillations."""
-        lambda_: float = 0.5
+        lambda_: NonNegative = 0.5
         """Weight of all that the ramp lets in: L_t, L_self, L_semi."""
-        temperature: float = 1.0
+        temperature: Temperature = 1.0
         """Of the distillations, T > 0."""
         kd: KDVariant = "A"
         """Reading of the distillation, A, B, C, D or F [1, 2]."""
@@ -71,11 +72,11 @@ class KnowledgeSpreader(Method):
         """Whether T_b and S_a distil."""
         ramp: Literal["gaussian", "laine_aila"] = "gaussian"
         """The printed ramp, clamped, or the one it cites [17]."""
-        ramp_omega: float = 2.0
+        ramp_omega: NonNegative = 2.0
         """Steepness of the ramp."""
-        ramp_epochs: float = 5.0
+        ramp_epochs: Temperature = 5.0
         """Length of the ramp, epochs of `schedule`."""
-        pseudo_epoch: float = 2.0
+        pseudo_epoch: NonNegative = 2.0
         """0-based epoch of `schedule` from which pseudo labels count [12]."""
         schedule: Literal["share", "epochs"] = "share"
         """What an epoch is: a fiftieth of the training, or a pass over the key frames."""
@@ -83,7 +84,7 @@ class KnowledgeSpreader(Method):
         """Whether inactive students learn from pseudo labels."""
         gate: Literal["order", "threshold", "open"] = "order"
         """Pseudo labels of: clips that look in order; confident elements; everything."""
-        threshold: float = 0.95
+        threshold: Confidence = 0.95
         """Least confidence under `gate: threshold`, 0.5..1."""
         labeller: Literal["self", "ensemble", "teacher", "temporal"] = "self"
         """Who makes pseudo labels: the student, all students' mean, S_a, or T_b's token [7]."""
@@ -99,6 +100,18 @@ class KnowledgeSpreader(Method):
         """Windows of T_b that predict a frame: one, or the frame at each slot in turn."""
         batch_norm: Literal["joint", "separate"] = "joint"
         """Key frames and clips in one forward, or in two."""
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.temporal != "none":
+                return
+            needed = {"tkd": False, "order_input": "features", "temporal_pseudo": False}
+            wrong = [k for k, value in needed.items() if getattr(self, k) != value]
+            if wrong or self.labeller == "temporal":
+                knobs = ", ".join(wrong) or "labeller"
+                raise MethodError(
+                    f"temporal=none leaves nothing for {knobs}: use no_temporal_teacher"
+                )
 
     needs = Needs(
         clip_len=5, key="cyclic", key_view="weak2", views=("weak",), clips=True, known_labels=True
@@ -122,28 +135,12 @@ class KnowledgeSpreader(Method):
 
     def __init__(self, config: Config, task: Task):
         super().__init__(config, task)
-        self._check(config, task)
+        if not 2 <= task.clip_len <= 7:
+            raise MethodError(f"ks takes clips of 2 to 7 frames, not clip_len={task.clip_len}")
         self.trunk = build_trunk(task.trunk, task.image_size)
         features = self.trunk.num_features
         self.net = KSNetwork(config, features, len(task.aus), task.clip_len)
         self.au_loss = AuLoss(task, config.weighting)
-
-    @staticmethod
-    def _check(config: Config, task: Task) -> None:
-        check_choices(config)
-        check_range(config, 0.5, 1, "threshold")
-        check_range(config, 1e-3, 1e3, "temperature", "ramp_epochs")
-        check_range(config, 0, math.inf, "alpha", "lambda_", "ramp_omega", "pseudo_epoch")
-        if not 2 <= task.clip_len <= 7:
-            raise MethodError(f"ks takes clips of 2 to 7 frames, not clip_len={task.clip_len}")
-        if config.temporal == "none":
-            needed = {"tkd": False, "order_input": "features", "temporal_pseudo": False}
-            wrong = [k for k, value in needed.items() if getattr(config, k) != value]
-            if wrong or config.labeller == "temporal":
-                knobs = ", ".join(wrong) or "labeller"
-                raise MethodError(
-                    f"temporal=none leaves nothing for {knobs}: use no_temporal_teacher"
-                )
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return the terms of KS eq. 8, weighted; those that a variant leaves out are not in it.

@@ -6,7 +6,6 @@ labels made anew at every step and without gradient. Documentation: docs/methods
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,17 +14,18 @@ from torch import Tensor
 
 from ._base import (
     Batch,
+    Confidence,
     Method,
     MethodError,
     Needs,
+    NonNegative,
     Progress,
+    Share,
     Task,
     Variants,
-    check_choices,
-    check_range,
 )
 from ._losses import AuLoss, Weighting, pseudo_labels
-from ._nets import ImageClassifier, fixed_statistics
+from ._nets import ImageClassifier, frozen_bn_stats
 
 
 class PseudoLabel(Method):
@@ -37,19 +37,23 @@ class PseudoLabel(Method):
 
         weighting: Weighting = "au"
         """Class balance of both terms: `au`, `none` or `pos_weight`."""
-        dropout: float = 0.0
+        dropout: Share = 0.0
         """Share of pooled features dropped before the linear layer, 0..1."""
-        a_f: float = 1.0
+        a_f: NonNegative = 1.0
         """Final weight of the pseudo-label term (Lee's alpha_f; Lee takes 3)."""
-        t1: float = 0.1
+        t1: Share = 0.1
         """Share of the training before the term sets in, 0..1 (Lee's T1)."""
-        t2: float = 0.5
+        t2: Share = 0.5
         """Share of the training at which it has its full weight, t1..1 (Lee's T2)."""
-        threshold: float | None = None
+        threshold: Confidence | None = None
         """Least confidence max(s, 1 - s) of a pseudo label, 0.5..1; None = all are used."""
         batch_norm: Literal["joint", "separate"] = "joint"
         """`joint`: one forward over labelled and unlabelled frames; `separate`: the unlabelled
         ones by themselves, without moving BatchNorm's running statistics."""
+
+        def __post_init__(self) -> None:
+            if self.t1 > self.t2:
+                raise MethodError(f"t1={self.t1} lies after t2={self.t2}: the ramp must end later")
 
     needs = Needs(clip_len=5, key="cyclic", unlabelled_ratio=4)
     variants: ClassVar[Variants] = {
@@ -59,12 +63,6 @@ class PseudoLabel(Method):
 
     def __init__(self, config: Config, task: Task):
         super().__init__(config, task)
-        check_choices(config)
-        check_range(config, 0, 1, "dropout", "t1", "t2")
-        check_range(config, 0.5, 1, "threshold")
-        check_range(config, 0, math.inf, "a_f")
-        if config.t1 > config.t2:
-            raise MethodError(f"t1={config.t1} lies after t2={config.t2}: the ramp must end later")
         self.net = ImageClassifier(task, config.dropout)
         self.au_loss = AuLoss(task, config.weighting)
 
@@ -99,7 +97,7 @@ class PseudoLabel(Method):
             logits = self.net(torch.cat([key, unlabelled]))
             return logits[: len(key)], logits[len(key) :]
         labelled = self.net(key)
-        with fixed_statistics(self.net):
+        with frozen_bn_stats(self.net):
             return labelled, self.net(unlabelled)
 
     def encode(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:  # noqa: ARG002

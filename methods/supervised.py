@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ._base import Batch, Method, Needs, Progress, Task, Variants, check_choices, check_range
+from ._base import Batch, Method, Needs, Progress, Share, Task, Variants
 from ._losses import AuLoss, Weighting
 from ._nets import ImageClassifier
 
@@ -25,7 +25,7 @@ class Supervised(Method):
 
         weighting: Weighting = "au"
         """Class balance: `au` (inverse positive rate, both terms), `none`, or `pos_weight`."""
-        dropout: float = 0.0
+        dropout: Share = 0.0
         """Share of pooled features dropped before the linear layer, 0..1."""
 
     needs = Needs(clip_len=1)
@@ -36,8 +36,6 @@ class Supervised(Method):
 
     def __init__(self, config: Config, task: Task):
         super().__init__(config, task)
-        check_choices(config)
-        check_range(config, 0, 1, "dropout")
         self.net = ImageClassifier(task, config.dropout)
         self.au_loss = AuLoss(task, config.weighting)
 

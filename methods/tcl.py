@@ -9,24 +9,26 @@ Shapes: B clips, T frames of a clip, A action units.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from timm.models import ResNet
 from torch import Tensor, nn
 
 from ._base import (
     Batch,
+    Confidence,
     Method,
     MethodError,
     Needs,
+    NonNegative,
     Progress,
+    Share,
     Task,
+    Temperature,
     Variants,
-    check_choices,
-    check_range,
 )
 from ._losses import AuLoss, Weighting, pseudo_labels
 from ._tcl import Grouping, Representation, class_vectors, group_contrast, nt_xent, temporal_shift
@@ -45,20 +47,20 @@ class TCL(Method):
 
         weighting: Weighting = "au"
         """Class balance of the labelled and the fine-tuning term: `au`, `none` or `pos_weight`."""
-        gamma: float = 9.0
+        gamma: NonNegative = 9.0
         """Weight of the instance contrast."""
-        beta: float = 1.0
+        beta: NonNegative = 1.0
         """Weight of the group contrast."""
         scale: Literal["per_au", "literal"] = "per_au"
         """`per_au`: contrasts are divided by the number of AUs, as the labelled term is, so that
         gamma and beta keep their published proportion to it; `literal`: they are not."""
-        temperature: float = 0.5
+        temperature: Temperature = 0.5
         """Of both contrasts, T > 0."""
-        contrast_from: float = 0.12
+        contrast_from: Share = 0.12
         """Share of the training before the contrasts start, 0..1 (6 of 50 epochs)."""
-        contrast_until: float = 0.88
+        contrast_until: Share = 0.88
         """Share after which pseudo labels take their place, 0..1 (44 of 50 epochs)."""
-        threshold: float = 0.8
+        threshold: Confidence = 0.8
         """Least confidence of a pseudo label in fine-tuning, 0.5..1."""
         representation: Representation = "bern"
         """Class vector: `bern` [s, 1 - s], `sigma`, `signed`, or a `softmax` over AUs."""
@@ -68,10 +70,17 @@ class TCL(Method):
         """Frames of the slow pathway: every second one, or as many drawn at random, in order."""
         readout: Literal["average", "centre"] = "average"
         """Prediction in testing: mean logits of the clip, or those of its middle frame."""
-        shift_divisor: int = 8
+        shift_divisor: Annotated[int, Ge(2)] = 8
         """One in how many channels is shifted each way."""
-        dropout: float = 0.5
+        dropout: Share = 0.5
         """Share of pooled features dropped before the linear layer, 0..1."""
+
+        def __post_init__(self) -> None:
+            if self.contrast_until < self.contrast_from:
+                raise MethodError(
+                    f"contrast_until={self.contrast_until} lies before "
+                    f"contrast_from={self.contrast_from}: it takes {self.contrast_from:g} to 1"
+                )
 
     needs = Needs(clip_len=5, views=("weak", "weak2"), clips=True, one_clip_per_sequence=True)
     variants: ClassVar[Variants] = {
@@ -86,13 +95,6 @@ class TCL(Method):
 
     def __init__(self, config: Config, task: Task):
         super().__init__(config, task)
-        check_choices(config)
-        check_range(config, 0, 1, "dropout", "contrast_from", "contrast_until")
-        check_range(config, 0.5, 1, "threshold")
-        check_range(config, 1e-3, 1e3, "temperature")
-        check_range(config, 0, math.inf, "gamma", "beta")
-        check_range(config, 2, math.inf, "shift_divisor")
-        check_range(config, config.contrast_from, 1, "contrast_until")
         if task.clip_len < 3:
             raise MethodError(f"tcl takes clips of 3 frames or more, not clip_len={task.clip_len}")
         self.trunk = build_trunk(task.trunk, task.image_size)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_a_few_kills_leave_no_trace():
-    command = [sys.executable, "tests/kills.py", "--kills", "6", "--seed", "3"]
+    command = [sys.executable, "tests/helpers/kills.py", "--kills", "6", "--seed", "3"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,7 @@
-"""Live progress on a terminal, plain lines elsewhere."""
+"""The console of long commands: live progress on a terminal, plain lines elsewhere.
+
+Used by `run`, `data prepare` and `data audit`.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bench.data.dataset import OpenedDataset, make_dataset, open_data
+from bench.data.dataset import OpenedDataset
 from bench.results.records import Record
-from bench.runner.run_cell import ProgressEvent
+from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
 from bench.study.study import Study
 
@@ -62,14 +65,15 @@ class RunDisplay:
         self._tasks[cell.id] = self._bars.add_task(_short(cell.id), total=None, note="")
         self._last_line[cell.id] = time.monotonic()
 
-    def tick(self, tick: ProgressEvent) -> None:
+    def progress(self, event: ProgressEvent) -> None:
         """Move the cell's bar, or print a line from time to time."""
-        loss = "" if tick.loss is None else f"loss {tick.loss:.3f}  "
-        note = f"{loss}{tick.frames_per_second:,.0f} frames/s"
-        self._bars.update(self._tasks[tick.cell], completed=tick.step, total=tick.total, note=note)
-        if not self.live and time.monotonic() - self._last_line[tick.cell] > _LINE_INTERVAL:
-            self._last_line[tick.cell] = time.monotonic()
-            self.console.print(f"  {tick.cell}: step {tick.step}/{tick.total}  {note}")
+        loss = "" if event.loss is None else f"loss {event.loss:.3f}  "
+        note = f"{loss}{event.frames_per_second:,.0f} frames/s"
+        task = self._tasks[event.cell]
+        self._bars.update(task, completed=event.step, total=event.total, note=note)
+        if not self.live and time.monotonic() - self._last_line[event.cell] > _LINE_INTERVAL:
+            self._last_line[event.cell] = time.monotonic()
+            self.console.print(f"  {event.cell}: step {event.step}/{event.total}  {note}")
 
     def finished(self, record: Record) -> None:
         """Print the cell's outcome and take its bar away."""
@@ -156,20 +160,14 @@ def open_study_data(
 
     `retry` gives images that could not be read before another chance.
     """
-    cls = study.registry.dataset(study.dataset)
-    dataset = make_dataset(cls, study.dataset, study.root, study.dataset_options)
+    context = study.context
+    folds = context.dataset.reader().folds()
     for fold in study.folds:
-        dataset.folds().test_subjects(fold)  # a wrong one is said before hours of decoding
+        folds.test_subjects(fold)  # a wrong one is said before hours of decoding
     bar = DecodeBar(console)
     try:
-        data = open_data(
-            dataset,
-            study.dataset,
-            study.settings.data,
-            study.cache,
-            workers=workers,
-            progress=bar,
-            retry=retry,
+        data = context.dataset.open(
+            context.settings.data, context.cache, workers=workers, progress=bar, retry=retry
         )
     except KeyboardInterrupt:
         console.print("stopped: decoded frames are kept, and the same command goes on from here")

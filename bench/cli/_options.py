@@ -1,4 +1,4 @@
-"""Options that several commands share, and the commas in them."""
+"""Options that several commands share, how their commas are split, and a study of one dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from bench.study.study import Study
-    from datasets._base import Dataset, Sequence
 
 DatasetName = Annotated[str, typer.Option(help="A dataset's name (`list datasets`).")]
 Root = Annotated[Path | None, typer.Option(help="Folder that the dataset lies in.")]
@@ -46,9 +45,9 @@ def split_commas(text: str) -> list[str]:
 
 def label_ratios(text: str) -> list[float]:
     """Split a comma-separated option of label ratios; raises UsageError outside (0, 1]."""
-    from bench.config.parsing import checked_ratio
+    from bench.config.names import parse_ratio
 
-    return [float(checked_ratio(word)) for word in split_commas(text)]
+    return [parse_ratio(word) for word in split_commas(text)]
 
 
 def whole_numbers(option: str, text: str) -> list[int]:
@@ -88,16 +87,3 @@ def study_of(
     if landmarks is not None:
         knobs.append(f"{dataset}.landmarks={landmarks}")
     return make_study(dataset=dataset, root=root, knobs=knobs, cache=cache, plugins=plugins or [])
-
-
-def read_labels(study: Study) -> tuple[Dataset, list[Sequence]]:
-    """Read the study's recordings, labels only; raises DatasetMissing if there is none."""
-    from bench.data.dataset import make_dataset
-    from datasets._base import DatasetMissing
-
-    cls = study.registry.dataset(study.dataset)
-    reader = make_dataset(cls, study.dataset, study.root, study.dataset_options)
-    recordings = [sequence for sequence in reader.sequences() if len(sequence.frames)]
-    if not recordings:
-        raise DatasetMissing(study.root or study.dataset, "no recording was found in it")
-    return reader, recordings

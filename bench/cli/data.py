@@ -94,7 +94,7 @@ def stats(
     shares = opt.label_ratios(ratios)
     draws = opt.whole_numbers("--seeds", seeds) or [0]
     study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
-    reader, recordings = opt.read_labels(study)
+    reader, recordings = study.context.dataset.read_labels()
     print_problems(stderr_console(), [*reader.notes, *reader.problems], None)
     found = label_stats(dataset, recordings, reader.aus, reader.fps, reader.folds())
     kept = label_budgets(dataset, recordings, shares, seeds=draws)
@@ -137,7 +137,7 @@ def audit(
     with _kill_like_ctrl_c():
         data = open_study_data(study, stderr_console(), workers or cpu_count())
     found = []
-    for finding in audit_dataset(data, results, stride=study.settings.data.stride):
+    for finding in audit_dataset(data, results, stride=study.context.settings.data.stride):
         found.append(finding)
         for line in finding_lines(finding) if style == "text" else ():
             typer.echo(line)

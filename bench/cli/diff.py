@@ -18,7 +18,7 @@ def command(
     from bench.results.compare import differences
     from bench.results.explain import find_cell
 
-    one, other = (find_cell(results, name).told for name in (first, second))
+    one, other = (find_cell(results, name).source for name in (first, second))
     assert one
     assert other
     typer.echo("\n".join(differences(one, other)) or "no difference")

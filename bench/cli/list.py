@@ -58,10 +58,12 @@ def _datasets(registry: Registry) -> Iterator[tuple[str, str]]:
 
 
 def _presets(_: Registry) -> Iterator[tuple[str, str]]:
+    from bench.config.names import spell_ratio
     from bench.config.presets import PRESETS
 
     for name, preset in PRESETS.items():
-        grid = f"ratios {','.join(preset.ratios)}; folds {','.join(map(str, preset.folds))}"
+        ratios = ",".join(map(spell_ratio, preset.ratios))
+        grid = f"ratios {ratios}; folds {','.join(map(str, preset.folds))}"
         yield name, f"{preset.summary} ({grid})"
 
 

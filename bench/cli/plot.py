@@ -12,14 +12,14 @@ from . import _options as opt
 
 def command(
     kind: Annotated[str, typer.Argument(help="curves, sampling or pseudo-labels.")] = "curves",
-    dataset: Annotated[str, typer.Option(help="Of `label_budgets`: whose labels.")] = "synthetic",
+    dataset: Annotated[str, typer.Option(help="Of `sampling`: whose labels.")] = "synthetic",
     root: opt.Root = None,
     landmarks: opt.Landmarks = None,
     methods: Annotated[
         str, typer.Option(help="Of records: only these methods, comma-separated.")
     ] = "",
-    ratios: Annotated[str, typer.Option(help="Of `label_budgets`: label ratios.")] = opt.RATIOS,
-    seeds: Annotated[str, typer.Option(help="Of `label_budgets`: seeds, averaged.")] = "0,1,2",
+    ratios: Annotated[str, typer.Option(help="Of `sampling`: label ratios.")] = opt.RATIOS,
+    seeds: Annotated[str, typer.Option(help="Of `sampling`: seeds, averaged.")] = "0,1,2",
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",
     style: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     out: Annotated[
@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Draw a figure for each dataset, rule and preset among the records; prints the files' names.
 
-    `curves`: F1 by share of labels. `pseudo-labels`: how many were used and right. `label_budgets`: the
+    `curves`: F1 by share of labels. `pseudo-labels`: how many were used and right. `sampling`: the
     AU combinations and the F1 that key-frame rules keep, from a dataset's labels and the records.
     """
     from bench.data.label_budget import label_budgets
@@ -49,7 +49,7 @@ def command(
         shares = opt.label_ratios(ratios)
         draws = opt.whole_numbers("--seeds", seeds) or [0]
         study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
-        _, recordings = opt.read_labels(study)
+        _, recordings = study.context.dataset.read_labels()
         kept = label_budgets(dataset, recordings, shares, seeds=draws)
         found = sampling_figures(dataset, kept, records)
     else:

@@ -31,7 +31,7 @@ def command(results: opt.Results = opt.RESULTS) -> None:
     typer.echo(_counts(found) or f"no records in {results / 'runs'}")
     for line in _lines(found):
         typer.echo(line)
-    raise typer.Exit(1 if found.problems or found.of("failed") else 0)
+    raise typer.Exit(1 if found.problems or found.in_state("failed") else 0)
 
 
 def _counts(found: StatusReport) -> str:
@@ -43,11 +43,11 @@ def _counts(found: StatusReport) -> str:
 
 def _lines(found: StatusReport) -> Iterator[str]:
     for state in ("running", "stale", "unfinished", "failed", "skipped"):
-        cells = found.of(state)
+        cells = found.in_state(state)
         yield from (f"{state}  {cell.id}{_about(cell)}" for cell in cells[:_LISTED])
         if len(cells) > _LISTED:
             yield f"{state}  ... and {len(cells) - _LISTED} more"
-    yield from _missing(found.of("missing"))
+    yield from _missing(found.in_state("missing"))
     yield from _to_go(found)
 
 
@@ -57,7 +57,9 @@ def _about(cell: CellStatus) -> str:
     if cell.claim is None:
         return ": the command that began it goes on from here"
     claim = cell.claim
-    step = f"step {claim.step}/{claim.total} ({1 - cell.left:.0%})" if claim.total else "starting"
+    step = (
+        f"step {claim.step}/{claim.total} ({1 - cell.remaining:.0%})" if claim.total else "starting"
+    )
     rate = f", {claim.rate:,.0f} frames/s" if claim.rate else ""
     heard = f"heard of {_ago(time.time() - claim.heartbeat)}"
     line = f"  {step}{rate}, {claim.host} {claim.slot}, {heard}"
@@ -72,15 +74,15 @@ def _ago(seconds: float) -> str:
 
 def _missing(cells: Sequence[CellStatus]) -> Iterator[str]:
     """Name the missing cells by the command that asked for them; the file is what to forget."""
-    grids = {cell.grid.path: cell.grid for cell in cells if cell.grid}
+    grids = {cell.request.path: cell.request for cell in cells if cell.request}
     for path, grid in grids.items():
-        count = sum(cell.grid is not None and cell.grid.path == path for cell in cells)
+        count = sum(cell.request is not None and cell.request.path == path for cell in cells)
         asked = time.strftime("%Y-%m-%d %H:%M", time.localtime(grid.asked))
         yield f"missing  {count} of `{grid.command}`, asked for {asked} ({path})"
 
 
 def _to_go(found: StatusReport) -> Iterator[str]:
-    left = found.to_go()
+    left = found.remaining_time()
     if left:
-        slots = max(1, len(found.of("running")))
-        yield f"to go: {left.said(slots)}"
+        slots = max(1, len(found.in_state("running")))
+        yield f"to go: {left.describe(slots)}"

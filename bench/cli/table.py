@@ -53,9 +53,7 @@ def command(
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
     chosen = select_records(records, named, opt.split_commas(methods), opt.label_ratios(ratios))
     if config:  # only then is torch imported, which takes longer than a small table
-        from bench.study.study import members
-
-        chosen = members(study_of_file(ctx, config, **named), chosen)
+        chosen = study_of_file(ctx, config, **named).select(chosen)
     if records and not chosen:
         parts = [*([config] if config else []), *named.values(), methods, ratios]
         of = " ".join(str(part) for part in parts if part)

@@ -1,61 +1,83 @@
-"""Typed knobs: frozen dataclasses, overridden by `KEY=VALUE` texts; an unknown key is an error.
+"""Values of knobs, typed or as texts, checked against the fields of a dataclass (by pydantic).
 
-The names a person may set are the dataclasses' own fields, so there is one list of them.
+The names that a person may set are the dataclass's own fields, and what a field takes is said by
+its annotation: `int`, `Literal["sgd", "adamw"]`, `Annotated[float, Interval(ge=0, le=1)]`. So there
+is one list of names and one place for a range. Used wherever a study is planned.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar
 
-from bench.errors import ConfigT, UsageError, pick, unknown_name
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from bench.errors import UsageError, pick, unknown_name
 
-def checked_ratio(text: str) -> str:
-    """Return a ratio in its one spelling (`0.10` -> `0.1`); raises UsageError outside (0, 1]."""
-    try:
-        ratio = float(text)
-    except ValueError:
-        ratio = 0.0
-    if not 0 < ratio <= 1:
-        raise UsageError(
-            f"label ratio '{text}' is outside (0, 1]: 0.05 means 5 % of the coded frames"
-        )
-    return f"{ratio:.15g}"
+ConfigT = TypeVar("ConfigT")
 
 
 def override_fields(config: ConfigT, changes: Mapping[str, Any], section: str) -> ConfigT:
     """Return a copy of dataclass `config` with `changes` (texts or typed values) put in.
 
-    Raises UsageError for an unknown field or a value that does not fit the field's type.
+    Raises UsageError for an unknown field, a value that its annotation does not take, and values
+    that the class refuses together (in its `__post_init__`).
     """
-    every = typing.get_type_hints(type(config))
-    hints = {item.name: every[item.name] for item in dataclasses.fields(config)}  # type: ignore[arg-type]
-    values = {}
-    for key, value in changes.items():
+    return replace_fields(config, parse_fields(type(config), changes, section), section)
+
+
+def parse_fields(kind: type, changes: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """Turn `changes` into values of a dataclass's fields; raises UsageError, naming the key."""
+    hints = field_hints(kind)
+    for key in changes:
         if key not in hints:
             raise unknown_name("key", key, hints, section)
-        values[key] = parse(value, hints[key], f"{section}.{key}")
-    return dataclasses.replace(config, **values)  # type: ignore[type-var]
+    return {
+        key: parse_value(value, hints[key], f"{section}.{key}") for key, value in changes.items()
+    }
 
 
-def parse(value: Any, hint: Any, key: str) -> Any:
-    """Turn a text, or a typed value, into what the field's annotation asks for."""
-    origin = typing.get_origin(hint)
+def replace_fields(config: ConfigT, values: Mapping[str, Any], section: str) -> ConfigT:
+    """Return a copy with parsed `values`; UsageError if the class refuses them together."""
+    try:
+        return dataclasses.replace(config, **values)  # type: ignore[type-var]
+    except Exception as error:  # a plugin's class may raise anything
+        raise UsageError(f"{section}: {error}") from error
+
+
+def field_hints(kind: type) -> dict[str, Any]:
+    """Map the fields of a dataclass to their annotations, constraints included."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def parse_value(value: Any, hint: Any, key: str) -> Any:
+    """Turn a value into what an annotation asks for; raises UsageError naming key, value, range.
+
+    A text is read as it is typed: `none` for None, `1+4+12` for a tuple.
+    """
+    bare = _bare(hint)
+    origin = typing.get_origin(bare)
     if origin in (typing.Union, types.UnionType):
-        return _parse_union(value, typing.get_args(hint), key)
-    if origin is Literal:
-        choices = {str(choice): choice for choice in typing.get_args(hint)}
-        return pick(f"value of {key}", str(value), choices)
+        return _parse_union(value, typing.get_args(bare), key)
+    if origin is Literal or bare is bool:
+        choices = (True, False) if bare is bool else typing.get_args(bare)
+        known = {str(choice).lower() if bare is bool else str(choice): choice for choice in choices}
+        return pick(f"value of {key}", str(value).lower() if bare is bool else str(value), known)
     if origin is tuple:
         items = value.split("+") if isinstance(value, str) else list(value)
-        return tuple(parse(item, typing.get_args(hint)[0], key) for item in items)
+        return tuple(parse_value(item, typing.get_args(bare)[0], key) for item in items)
     return _parse_scalar(value, hint, key)
+
+
+def _bare(hint: Any) -> Any:
+    """Return an annotation without its constraints."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
 
 
 def _parse_union(value: Any, hints: tuple[Any, ...], key: str) -> Any:
@@ -64,31 +86,48 @@ def _parse_union(value: Any, hints: tuple[Any, ...], key: str) -> Any:
     *first, last = (hint for hint in hints if hint is not type(None))
     for hint in first:
         with contextlib.suppress(UsageError):
-            return parse(value, hint, key)
-    return parse(value, last, key)
+            return parse_value(value, hint, key)
+    return parse_value(value, last, key)
 
 
-def _parse_scalar(value: Any, hint: type, key: str) -> Any:
-    if hint is bool:
-        return pick(f"value of {key}", str(value).lower(), {"true": True, "false": False})
-    readers: dict[type, Callable[[Any], Any]] = {int: _whole, float: _finite}
+def _parse_scalar(value: Any, hint: Any, key: str) -> Any:
+    # through text: as a number, pydantic would take a truth value for 1
+    plain = str(value) if isinstance(value, bool) else value
     try:
-        return readers.get(hint, hint)(value)
-    except (TypeError, ValueError):
-        wanted = {int: "a whole number", float: "a number"}.get(hint, f"a {hint.__name__}")
-        raise UsageError(f"{key}={value}: it takes {wanted}") from None
+        return _adapter(hint).validate_python(plain)
+    except ValidationError as error:
+        raise UsageError(f"{key}={value}: it takes {_wanted(hint, error)}") from None
 
 
-def _whole(value: Any) -> int:
-    # through text, for int() would cut a typed 2.5 down to 2
-    return int(str(value))
+@lru_cache(maxsize=512)
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False, coerce_numbers_to_str=True))
 
 
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
+_NOUNS: Mapping[Any, str] = {int: "a whole number", float: "a number", str: "a text"}
+_OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+
+
+def _wanted(hint: Any, error: ValidationError) -> str:
+    """Say what an annotation takes: its range, if only that was missed, else its kind."""
+    bare = _bare(hint)
+    if all(detail["type"] in _OUT_OF_RANGE for detail in error.errors()):
+        return _range(hint)
+    return _NOUNS.get(bare, f"a {getattr(bare, '__name__', bare)}")
+
+
+def _range(hint: Any) -> str:
+    """Spell the bounds of an annotation: `0 to 1`, `1 or more`, `more than 0 and 5 or less`."""
+    bounds = {
+        name: f"{limit:g}"
+        for constraint in typing.get_args(hint)[1:]
+        for name in ("gt", "ge", "lt", "le")
+        if (limit := getattr(constraint, name, None)) is not None
+    }
+    if set(bounds) == {"ge", "le"}:
+        return f"{bounds['ge']} to {bounds['le']}"
+    words = {"gt": "more than {}", "ge": "{} or more", "lt": "less than {}", "le": "{} or less"}
+    return " and ".join(words[name].format(limit) for name, limit in bounds.items())
 
 
 def split_settings(texts: Iterable[str]) -> dict[str, dict[str, str]]:

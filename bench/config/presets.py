@@ -1,4 +1,4 @@
-"""TODO: bench/config/presets.py."""
+"""Presets `smoke`, `quick`, `paper`: whole settings, and the grid of a `run` without options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Preset:
     settings: Settings
     methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Knobs of single methods, where their own network must shrink with the trunk."""
-    ratios: tuple[str, ...]
+    ratios: tuple[float, ...]
     folds: tuple[int, ...] = (0,)
     seeds: tuple[int, ...] = (0,)
 
@@ -58,31 +58,18 @@ PRESETS = {
             trunk=replace(_QUICK.trunk, width=0.125),
         ),
         methods=_NARROW,
-        ratios=("0.05",),
+        ratios=(0.05,),
     ),
     "quick": Preset(
         summary="small and honest: quarter-width ResNet-18, 64 px, 800 steps at every ratio",
         settings=_QUICK,
         methods=_NARROW,
-        ratios=("0.01", "0.1"),
+        ratios=(0.01, 0.1),
     ),
     "paper": Preset(
         summary="the paper's: ResNet-18, ImageNet weights, 224 px, SGD 0.01, 50 epochs",
         settings=Settings(trunk=Trunk(weights="imagenet")),
-        ratios=(
-            "0.01",
-            "0.02",
-            "0.05",
-            "0.1",
-            "0.15",
-            "0.2",
-            "0.5",
-            "0.6",
-            "0.7",
-            "0.8",
-            "0.9",
-            "1",
-        ),
+        ratios=(0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
         folds=(0, 1, 2),
     ),
 }

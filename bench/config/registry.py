@@ -1,4 +1,4 @@
-"""Finding methods and datasets: a file in their folder, an entry point, or `--plugin FILE.py`.
+"""Registry: finds methods and datasets, as files, entry points or by `--plugin FILE.py`.
 
 A module is imported only when it is asked for, so a broken one never stops the others. Whether a
 plugin file holds a method or a dataset is read from its text, for the same reason.
@@ -105,10 +105,8 @@ class Registry:
     def require_method(self, name: str) -> None:
         """Raise UsageError, naming its file, unless method `name` can be imported and is whole."""
         cls, where = self.method(name), self.methods()[name].where
-        missing = [hook for hook in HOOKS if getattr(cls, hook) is getattr(Method, hook)]
-        if missing:
-            raise UsageError(f"{where}: {cls.__name__} does not define {', '.join(missing)}")
-        _check_needs(cls, where)
+        for flaw in contract_flaws(cls):
+            raise UsageError(f"{where}: {flaw}")
         default_config(cls, where)
 
     def usable_methods(self) -> tuple[list[str], list[str]]:
@@ -128,13 +126,22 @@ class Registry:
         return pick("dataset", name, self.datasets()).load(Dataset)
 
 
-def _check_needs(cls: type[Method], where: str) -> None:
-    if not isinstance(cls.needs, Needs):
-        raise UsageError(f"{where}: {cls.__name__}.needs is no Needs: write needs = Needs(...)")
-    if cls.needs.clips and cls.needs.unlabelled_ratio:
-        raise UsageError(
-            f"{where}: {cls.__name__}.needs asks for clips and for unlabelled frames: "
-            "the loader gives one of them"
+def contract_flaws(cls: type[Method]) -> Iterator[str]:
+    """Say in sentences in what a method's class breaks its contract, as far as the class tells."""
+    missing = [hook for hook in HOOKS if getattr(cls, hook) is getattr(Method, hook)]
+    if missing:
+        yield (
+            f"{cls.__name__} does not define {', '.join(missing)}: the loop calls losses(), "
+            "evaluation calls encode() for each frame and head() for each clip"
+        )
+    needs: Any = cls.needs
+    if not isinstance(needs, Needs):
+        yield f"{cls.__name__}.needs is a {type(needs).__name__}: write needs = Needs(...)"
+        return
+    if needs.clips and needs.unlabelled_ratio:
+        yield (
+            f"{cls.__name__}.needs asks for clips and for unlabelled frames: the loader gives one "
+            "of them"
         )
 
 

@@ -1,4 +1,7 @@
-"""What the knobs of a study come to: preset, variant and `--set`, each checked by its name."""
+"""What the knobs of a study come to: preset, variant and `--set`, each checked by name and range.
+
+Used when a study is planned, so that a wrong knob is said before anything is decoded.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,20 @@ from typing import Any
 from bench.errors import UsageError, pick, unknown_name
 from methods._base import Method
 
-from .parsing import override_fields
+from .names import MethodName
+from .parsing import override_fields, parse_fields, replace_fields
 from .presets import PRESETS, Preset
 from .registry import Registry, default_config
-from .settings import Settings, check_ranges
+from .settings import Settings
+
+Knobs = Mapping[str, Mapping[str, Any]]
+"""Section (a method's or dataset's name, say) -> knob -> value, as a text or typed."""
 
 
-def check_method(
-    registry: Registry, name: str, knobs: Mapping[str, Mapping[str, str]], preset: str
-) -> None:
+def check_method(registry: Registry, name: MethodName, knobs: Knobs, preset: str) -> None:
     """Raise UsageError unless a method is there, and takes its knobs, as a record can keep them."""
-    base, colon, variant = name.partition(":")
-    cls = registry.method(base)
-    default_config(cls, registry.methods()[base].where)
-    if colon:
-        pick(f"variant of {base}", variant, cls.variants)
+    cls = registry.method(name.base)
+    default_config(cls, registry.methods()[name.base].where)
     config = asdict(method_config(cls, name, knobs, preset))
     try:
         json.dumps(config, allow_nan=False)
@@ -35,20 +37,30 @@ def check_method(
         ) from error
 
 
-def resolve_settings(preset: Preset, sections: Mapping[str, Mapping[str, str]]) -> Settings:
+def method_config(cls: type[Method], name: MethodName, knobs: Knobs, preset: str = "paper") -> Any:
+    """Resolve a method's knobs: defaults, the preset's, its variant's, then those that were set.
+
+    Raises UsageError for an unknown variant or knob, and for a value out of range.
+    """
+    values = parse_fields(cls.Config, PRESETS[preset].methods.get(name.base, {}), name.base)
+    if name.variant is not None:
+        variant = pick(f"variant of {name.base}", name.variant, cls.variants)
+        values |= parse_fields(cls.Config, variant, str(name))
+    values |= parse_fields(cls.Config, knobs.get(name.base, {}), name.base)
+    return replace_fields(default_config(cls, cls.__module__), values, name.base)
+
+
+def resolve_settings(preset: Preset, sections: Knobs) -> Settings:
     """Return the preset's settings with those that were set; raises UsageError."""
     settings = preset.settings
     for section in (item.name for item in fields(Settings)):
         if section in sections:
             part = override_fields(getattr(settings, section), sections[section], section)
             settings = replace(settings, **{section: part})
-    check_ranges(settings)
     return settings
 
 
-def own_settings(
-    registry: Registry, dataset: str, sections: Mapping[str, Mapping[str, str]]
-) -> dict[str, Mapping[str, str]]:
+def own_knobs(registry: Registry, dataset: str, sections: Knobs) -> dict[str, Mapping[str, Any]]:
     """Return the knobs that are a method's or the dataset's; UsageError for sections of nobody."""
     general = {item.name for item in fields(Settings)}
     own = {name: knobs for name, knobs in sections.items() if name not in general}
@@ -57,15 +69,3 @@ def own_settings(
         if name not in known:
             raise unknown_name("--set section", name, known | general)
     return own
-
-
-def method_config(
-    cls: type[Method], name: str, knobs: Mapping[str, Mapping[str, str]], preset: str = "paper"
-) -> Any:
-    """Resolve a method's knobs: defaults, the preset's, its variant's, then those that were set."""
-    base, _, variant = name.partition(":")
-    config = default_config(cls, cls.__module__)
-    config = override_fields(config, PRESETS[preset].methods.get(base, {}), base)
-    if variant:
-        config = override_fields(config, cls.variants[variant], name)
-    return override_fields(config, knobs.get(base, {}), base)

@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
+from bench.config.names import MethodName
 from bench.config.parsing import override_fields
-from bench.config.registry import HOOKS
+from bench.config.registry import contract_flaws
 from bench.config.resolve import method_config
 from bench.errors import UsageError
-from methods._base import Method, Needs
 
 from .harness import (
     ContractViolation,
@@ -28,20 +28,20 @@ from .harness import (
 )
 
 
-def source_of(bed: Harness) -> tuple[ast.Module, Path]:
+def source_of(harness: Harness) -> tuple[ast.Module, Path]:
     """Return the syntax tree of the method's file, and the file."""
-    file = sys.modules[bed.cls.__module__].__file__
+    file = sys.modules[harness.cls.__module__].__file__
     assert file is not None
     path = Path(file)
     return ast.parse(path.read_text(encoding="utf-8")), path
 
 
-def imports(bed: Harness) -> None:
+def imports(harness: Harness) -> None:
     """Check that the file imports nothing of bench or datasets, and no other method."""
-    tree, file = source_of(bed)
+    tree, file = source_of(harness)
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
-        for name in _imported(node, bed.cls.__module__):
+        for name in _imported(node, harness.cls.__module__):
             parts = name.split(".")
             if parts[0] in {"bench", "datasets"}:
                 raise ContractViolation(
@@ -64,22 +64,11 @@ def _imported(node: Any, module: str) -> Iterator[str]:
         yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def hooks(bed: Harness) -> None:
+def hooks(harness: Harness) -> None:
     """Check that the class defines its hooks, and that its needs can be met."""
-    _, file = source_of(bed)
-    missing = [hook for hook in HOOKS if getattr(bed.cls, hook) is getattr(Method, hook)]
-    if missing:
-        raise ContractViolation(
-            f"{bed.cls.__name__} in {file.name} does not define {name_some(missing)}: the loop calls "
-            "losses(), evaluation calls encode() for each frame and head() for each clip"
-        )
-    needs = bed.cls.needs
-    if not isinstance(needs, Needs):
-        raise ContractViolation(f"needs is a {type(needs).__name__}: write needs = Needs(...)")
-    if needs.clips and needs.unlabelled_ratio:
-        raise ContractViolation(
-            "needs asks for clips and for unlabelled frames: the loader gives one of them"
-        )
+    for flaw in contract_flaws(harness.cls):
+        raise ContractViolation(flaw)
+    needs = harness.cls.needs
     if needs.unlabelled_ratio and needs.clip_len == 1:
         raise ContractViolation(
             f"needs.unlabelled_ratio={needs.unlabelled_ratio} with clip_len=1 gives no unlabelled "
@@ -91,9 +80,9 @@ def hooks(bed: Harness) -> None:
         )
 
 
-def knobs(bed: Harness) -> None:
+def knobs(harness: Harness) -> None:
     """Check that each knob has a default and survives a record, and no other knob is taken."""
-    kind = bed.cls.Config
+    kind = harness.cls.Config
     made = vars(kind).get("__dataclass_params__")
     if made is None or not made.frozen:
         raise ContractViolation(
@@ -108,7 +97,7 @@ def knobs(bed: Harness) -> None:
     config = kind()
     values = dataclasses.asdict(config)
     for name, value in values.items():
-        _round_trip(config, name, value, bed.base)
+        _round_trip(config, name, value, harness.name.base)
     if kind(**values) != config:
         raise ContractViolation(
             "Config(**asdict(config)) is another config: compare fields, and change none"
@@ -117,8 +106,8 @@ def knobs(bed: Harness) -> None:
         raise ContractViolation(
             "Config takes a knob that it does not have: a misspelt --set would be ignored"
         )
-    for variant in bed.cls.variants:
-        _variant(bed, variant)
+    for variant in harness.cls.variants:
+        _variant(harness, variant)
 
 
 def _round_trip(config: Any, name: str, value: Any, section: str) -> None:
@@ -146,22 +135,22 @@ def _takes(kind: type, values: dict[str, Any]) -> bool:
     return True
 
 
-def _variant(bed: Harness, variant: str) -> None:
+def _variant(harness: Harness, variant: str) -> None:
     try:
-        method_config(bed.cls, f"{bed.base}:{variant}", {})
+        method_config(harness.cls, MethodName(harness.name.base, variant), {})
     except UsageError as error:
         raise ContractViolation(
             f"variant {variant} sets what Config does not take: {error}"
         ) from error
 
 
-def construction(bed: Harness) -> None:
+def construction(harness: Harness) -> None:
     """Check that it is built by its seed alone, with numbers from torch's generator."""
-    given = bed.assembly().method
+    given = harness.experiment().method
     before, states, following = generator_states(), [], []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        states.append(bed.cls(given.config, given.task).state_dict())
+        states.append(harness.cls(given.config, given.task).state_dict())
         following.append(float(torch.rand(())))
         moved = generators_moved(before)
         if moved:

@@ -1,4 +1,4 @@
-"""What the conformance checks stand on: small real cells of one method.
+"""Harness of the conformance checks: small real cells of one method, and a probe that watches it.
 
 The cells are those of a run on the embedded dataset, through the same loader, loop and evaluation;
 nothing but their size is special. Everything is on the CPU, where equal means equal bits.
@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from bench.config.names import MethodName
 from bench.config.registry import Registry
-from bench.data.dataset import OpenedDataset, make_dataset, open_data
+from bench.data.dataset import OpenedDataset
 from bench.errors import pick
 from bench.runner.setup import Experiment, build_experiment
 from bench.study.cell import plan_cells
-from bench.study.study import Study, make_study
+from bench.study.study import make_study
 from bench.training.trainer import Trainer
 from methods._base import Batch, Method, Progress
 
@@ -54,17 +55,17 @@ class Harness:
     """
 
     def __init__(self, registry: Registry, name: str, folder: Path):
-        self.registry, self.name, self.folder = registry, name, folder
-        self.base, colon, variant = name.partition(":")
-        self.cls = registry.method(self.base)
-        if colon:
-            pick(f"variant of {self.base}", variant, self.cls.variants)
+        self.registry, self.folder = registry, folder
+        self.name = MethodName.parse(name)
+        self.cls = registry.method(self.name.base)
+        if self.name.variant is not None:
+            pick(f"variant of {self.name.base}", self.name.variant, self.cls.variants)
         self._data: OpenedDataset | None = None
 
-    def assembly(self, ratio: str = RATIO, knobs: Sequence[str] = ()) -> Experiment:
+    def experiment(self, ratio: str = RATIO, knobs: Sequence[str] = ()) -> Experiment:
         """Build the method and its trainer anew, as a run would."""
         study = make_study(
-            methods=[self.name],
+            methods=[str(self.name)],
             ratios=[ratio],
             preset="smoke",
             knobs=(*SETTINGS, *knobs),
@@ -73,13 +74,14 @@ class Harness:
             plugins=self.registry.plugins,
         )
         if self._data is None:
-            self._data = _opened(study)
+            context = study.context
+            self._data = context.dataset.open(context.settings.data, context.cache)
         (cell,) = plan_cells(study, self._data)
         return build_experiment(cell, torch.device("cpu"))
 
     @property
     def data(self) -> OpenedDataset:
-        """The recordings, once there was an assembly."""
+        """The recordings, once there was an experiment."""
         assert self._data is not None
         return self._data
 
@@ -87,32 +89,26 @@ class Harness:
         self, ratio: str = RATIO, knobs: Sequence[str] = (), until: int | None = None
     ) -> Experiment:
         """Train a small run, whole or `until` a step."""
-        assembly = self.assembly(ratio, knobs)
-        assembly.trainer.run(until or assembly.trainer.total)
-        return assembly
+        experiment = self.experiment(ratio, knobs)
+        experiment.trainer.run(until or experiment.trainer.total)
+        return experiment
 
     @cached_property
     def reference(self) -> ReferenceRun:
         """The small run that others are compared with, watched on its way."""
-        assembly = self.assembly()
-        watched = MethodProbe(assembly.trainer)
+        experiment = self.experiment()
+        watched = MethodProbe(experiment.trainer)
         with watched:
-            assembly.trainer.run(STEPS)
-        state = copy.deepcopy(assembly.method.state_dict())
-        return ReferenceRun(assembly, watched, state)
-
-
-def _opened(study: Study) -> OpenedDataset:
-    cls = study.registry.dataset(study.dataset)
-    dataset = make_dataset(cls, study.dataset, study.root, study.dataset_options)
-    return open_data(dataset, study.dataset, study.settings.data, study.cache)
+            experiment.trainer.run(STEPS)
+        state = copy.deepcopy(experiment.method.state_dict())
+        return ReferenceRun(experiment, watched, state)
 
 
 @dataclass(frozen=True)
 class ReferenceRun:
     """A finished small run, and what was seen of its method on the way."""
 
-    assembly: Experiment
+    experiment: Experiment
     seen: MethodProbe
     state: Mapping[str, Any]
     """A copy of the method's state at the end."""
@@ -120,7 +116,7 @@ class ReferenceRun:
     @property
     def trainer(self) -> Trainer:
         """The trainer, at its end."""
-        return self.assembly.trainer
+        return self.experiment.trainer
 
     def differing(self, other: Trainer) -> list[str]:
         """Name what differs, in any bit, from another run: state entries, then what was logged."""

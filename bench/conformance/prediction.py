@@ -15,26 +15,26 @@ from .harness import ContractViolation, Harness, differing_entries, name_some
 _CLIPS = 6
 
 
-def _clips(bed: Harness) -> tuple[Tensor, Tensor | None]:
+def _clips(harness: Harness) -> tuple[Tensor, Tensor | None]:
     """Return test clips (B, T, 3, S, S) and their landmarks, if the method needs them."""
-    assembly = bed.reference.assembly
-    length = assembly.method.test_clip_len
-    table, pixels = assembly.table, assembly.pixels
-    coded = np.concatenate([s.start + np.flatnonzero(s.coded) for s in assembly.test])
+    experiment = harness.reference.experiment
+    length = experiment.method.test_clip_len
+    table, pixels = experiment.table, experiment.pixels
+    coded = np.concatenate([s.start + np.flatnonzero(s.coded) for s in experiment.test])
     keys = coded[:: max(1, len(coded) // _CLIPS)][:_CLIPS]
     rows = clip_rows(table, keys, length // 2, length)
     clips = normalise(pixels.gather(rows.ravel()))
     clips = clips.reshape(_CLIPS, length, *clips.shape[1:])
     points = batch_landmarks(table, rows.ravel(), clips.device)
-    if points is None or not assembly.method.needs.landmarks:
+    if points is None or not experiment.method.needs.landmarks:
         return clips, None
     return clips, points.reshape(_CLIPS, length, *points.shape[1:])
 
 
-def batch_independence(bed: Harness) -> None:
+def batch_independence(harness: Harness) -> None:
     """Check that a clip is predicted the same in any company, and predicting moves nothing."""
-    method = bed.reference.trainer.method.eval()
-    clips, landmarks = _clips(bed)
+    method = harness.reference.trainer.method.eval()
+    clips, landmarks = _clips(harness)
     random = torch.get_rng_state()
     with torch.inference_mode():
         together = method.predict(clips, landmarks)
@@ -53,7 +53,7 @@ def batch_independence(bed: Harness) -> None:
             "it: look for statistics over the batch, a BatchNorm without running statistics, or "
             "F.dropout without training=self.training"
         )
-    moved = differing_entries(bed.reference.state, method.state_dict())
+    moved = differing_entries(harness.reference.state, method.state_dict())
     if moved:
         raise ContractViolation(
             f"predicting changes {name_some(moved)}: it must leave the method as it is"
@@ -62,10 +62,10 @@ def batch_independence(bed: Harness) -> None:
         raise ContractViolation("predicting draws random numbers: in eval mode it must be certain")
 
 
-def one_encoding(bed: Harness) -> None:
+def one_encoding(harness: Harness) -> None:
     """Check that predict() gives what head() makes of frames that encode() saw one by one."""
-    method = bed.reference.trainer.method.eval()
-    clips, landmarks = _clips(bed)
+    method = harness.reference.trainer.method.eval()
+    clips, landmarks = _clips(harness)
     frames = clips.flatten(0, 1)
     points = [None] * len(frames) if landmarks is None else landmarks.flatten(0, 1)[:, None]
     with torch.inference_mode():

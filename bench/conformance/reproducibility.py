@@ -24,13 +24,13 @@ from .harness import (
 )
 
 
-def same_seed(bed: Harness) -> None:
+def same_seed(harness: Harness) -> None:
     """Check that two runs of one seed give the same weights and losses, bit for bit."""
     perturb_rng(1)
-    again = bed.assembly()
+    again = harness.experiment()
     before = generator_states()
     again.trainer.run(STEPS)
-    unlike = bed.reference.differing(again.trainer)
+    unlike = harness.reference.differing(again.trainer)
     if unlike:
         culprit = (
             generators_moved(before) or "numpy, random, the time, the order of a set or an id()"
@@ -41,17 +41,17 @@ def same_seed(bed: Harness) -> None:
         )
 
 
-def hidden_labels(bed: Harness) -> None:
+def hidden_labels(harness: Harness) -> None:
     """Check that turning round every label but the key frames' changes no bit of the training."""
-    assembly = bed.assembly()
-    sampler = assembly.trainer.loader.sampler
+    experiment = harness.experiment()
+    sampler = experiment.trainer.loader.sampler
     labels = sampler.table.labels.copy()
     hidden = labels != UNCODED
     hidden[sampler.keys] = False
     labels[hidden] = 1 - labels[hidden]
     sampler.table = replace(sampler.table, labels=labels)
-    assembly.trainer.run(STEPS)
-    unlike = bed.reference.differing(assembly.trainer)
+    experiment.trainer.run(STEPS)
+    unlike = harness.reference.differing(experiment.trainer)
     if unlike:
         raise ContractViolation(
             f"labels that the budget did not pay for change {name_some(unlike)}: learn from "
@@ -59,9 +59,9 @@ def hidden_labels(bed: Harness) -> None:
         )
 
 
-def uncoded_labels(bed: Harness) -> None:
+def uncoded_labels(harness: Harness) -> None:
     """Check that a label of -1 counts neither as present nor as absent nor as a number."""
-    trainer = bed.run(until=STEPS // 2).trainer
+    trainer = harness.run(until=STEPS // 2).trainer
     batch, hidden = trainer.loader.batch(trainer.step)
     trainer.audit.expect(hidden)
     state, random = copy.deepcopy(trainer.method.state_dict()), torch.get_rng_state()
@@ -88,18 +88,18 @@ def uncoded_labels(bed: Harness) -> None:
             )
 
 
-def stop_and_go(bed: Harness) -> None:
+def stop_and_go(harness: Harness) -> None:
     """Check that a run saved half-way, loaded and continued gives the bits of one that was not."""
     stream = io.BytesIO()
-    torch.save(bed.run(until=STEPS // 2).trainer.state_dict(), stream)
+    torch.save(harness.run(until=STEPS // 2).trainer.state_dict(), stream)
     stream.seek(0)
-    again = bed.assembly().trainer
+    again = harness.experiment().trainer
     torch.manual_seed(0)
     again.load_state_dict(torch.load(stream, weights_only=True))
     again.run(STEPS)
-    unlike = bed.reference.differing(again)
+    unlike = harness.reference.differing(again)
     if unlike:
-        suspects = _plain_state(bed.reference.trainer, again)
+        suspects = _plain_state(harness.reference.trainer, again)
         raise ContractViolation(
             f"a run that was stopped and continued differs in {name_some(unlike)}"
             f"{f' (look at {name_some(suspects)})' if suspects else ''}: what is kept from step to "

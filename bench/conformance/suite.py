@@ -135,29 +135,29 @@ def check_method(registry: Registry, name: str, folder: Path) -> Iterator[CheckR
 
     Raises UsageError if there is no such method, or it cannot be imported.
     """
-    bed = Harness(registry, name, folder)
+    harness = Harness(registry, name, folder)
     passed: set[str] = set()
     for check in CHECKS:
         lacking = [needed for needed in check.after if needed not in passed]
         if lacking:
             yield CheckResult(check, "not tried", f"'{lacking[0]}' comes first")
             continue
-        message = _run_check(check, bed)
+        message = _run_check(check, harness)
         if not message:
             passed.add(check.name)
         yield CheckResult(check, "FAILED" if message else "ok", message)
 
 
-def _run_check(check: Check, bed: Harness) -> str:
+def _run_check(check: Check, harness: Harness) -> str:
     """Run a check; returns the sentence about its failure, or nothing."""
     with _generators_restored():
         try:
-            check.run(bed)
+            check.run(harness)
         except ContractViolation as failure:
             return str(failure)
         except Exception as error:  # noqa: BLE001  a foreign method may raise anything
             advice = f"{check.advice}. " if check.advice else ""
-            return f"{advice}It raised {_sentence(error)}{_place(error, bed)}"
+            return f"{advice}It raised {_sentence(error)}{_place(error, harness)}"
     return ""
 
 
@@ -177,8 +177,8 @@ def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _place(error: Exception, bed: Harness) -> str:
+def _place(error: Exception, harness: Harness) -> str:
     """Say which line of the method's own file the error came through, if any did."""
-    _, file = contract.source_of(bed)
+    _, file = contract.source_of(harness)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
     return f" (line {lines[-1]} of {file.name})" if lines else ""

@@ -41,14 +41,14 @@ LEAST_AUC = 0.6
 _FILE_WORK = {"open", "torch.save", "torch.load"}
 
 
-def losses(bed: Harness) -> None:
+def losses(harness: Harness) -> None:
     """Check that each step returns named finite scalars, one of them with a gradient."""
-    assert bed.reference
+    assert harness.reference
 
 
-def gradients(bed: Harness) -> None:
+def gradients(harness: Harness) -> None:
     """Check that gradients reach every kernel of the trunk, and no weight outside the method."""
-    seen, method = bed.reference.seen, bed.reference.trainer.method
+    seen, method = harness.reference.seen, harness.reference.trainer.method
     if seen.lasting:
         raise ContractViolation(
             f"{seen.lasting} weights behind the losses are no parameters of the method, so they "
@@ -63,8 +63,8 @@ def gradients(bed: Harness) -> None:
     missed = [name for name in trunk if name not in seen.reached]
     if missed:
         raise ContractViolation(
-            f"no gradient ever reached {name_some(missed)} in {STEPS} steps: look for a .detach(), a "
-            "torch.no_grad() or a module that is not used; switch requires_grad off for a teacher"
+            f"no gradient ever reached {name_some(missed)} in {STEPS} steps: look for a .detach(), "
+            "a torch.no_grad() or a module that is not used; switch requires_grad off for a teacher"
         )
 
 
@@ -78,14 +78,14 @@ def _trunk_weights(method: Method) -> list[str]:
     return kernels or [name for name, p in trainable.items() if p.dim() > 1]
 
 
-def side_effects(bed: Harness) -> None:
+def side_effects(harness: Harness) -> None:
     """Check that it leaves the backward pass, the optimiser, files and the device to the loop."""
-    tree, file = source_of(bed)
+    tree, file = source_of(harness)
     for node in ast.walk(tree):
         wrong = _side_effect(node)
         if wrong:
             raise ContractViolation(f"line {getattr(node, 'lineno', 0)} of {file.name}: {wrong}")
-    seen = bed.reference.seen
+    seen = harness.reference.seen
     if seen.own_backward:
         raise ContractViolation(
             f"losses() left a gradient in {name_some(sorted(seen.own_backward))}: it must not call "
@@ -114,9 +114,9 @@ def _side_effect(node: Any) -> str:
     return ""
 
 
-def device(bed: Harness) -> None:
+def device(harness: Harness) -> None:
     """Check that a step leaves no tensor behind on another device than the batch's."""
-    trainer = bed.assembly().trainer
+    trainer = harness.experiment().trainer
     method = trainer.method.to("meta")  # a device on which tensors have no values
     batch, _ = trainer.loader.batch(0)
     try:
@@ -161,35 +161,35 @@ class _BannedInMixedPrecision(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def mixed_precision(bed: Harness) -> None:
+def mixed_precision(harness: Harness) -> None:
     """Check that it trains in bfloat16 autocast too, and then predicts finite values."""
     with _BannedInMixedPrecision():
-        assembly = bed.run(knobs=["train.amp=on"])
-    assembly.predict(assembly.test[:1])
+        experiment = harness.run(knobs=["train.amp=on"])
+    experiment.predict(experiment.test[:1])
 
 
-def batch_of_one(bed: Harness) -> None:
+def batch_of_one(harness: Harness) -> None:
     """Check that it trains on batches of a single clip."""
-    bed.run(knobs=["train.batch_size=1"])
+    harness.run(knobs=["train.batch_size=1"])
 
 
-def full_labels(bed: Harness) -> None:
+def full_labels(harness: Harness) -> None:
     """Check that it trains at ratio 1, where no unlabelled frame is left."""
-    bed.run(ratio="1")
+    harness.run(ratio="1")
 
 
-def learning(bed: Harness) -> None:
+def learning(harness: Harness) -> None:
     """Check that 60 steps beat any guess that never looks, on hidden frames of known faces.
 
     A guess that is the same for every frame has an AUC of exactly 0.5, whatever the base rates. The
     frames are the training subjects' own, their labels hidden: this asks whether training arrives
     at prediction, and not how well the method generalises.
     """
-    assembly = bed.run(knobs=LEARNING)
-    known = {*assembly.table.first[assembly.train_keys].tolist()}
-    predictions = assembly.predict([s for s in bed.data.store.sequences if s.start in known])
-    hidden = predictions.only(~np.isin(predictions.rows, assembly.train_keys))
-    areas = auc_per_au(assembly.table.labels[hidden.rows], hidden.probabilities)
+    experiment = harness.run(knobs=LEARNING)
+    known = {*experiment.table.first[experiment.train_keys].tolist()}
+    predictions = experiment.predict([s for s in harness.data.store.sequences if s.start in known])
+    hidden = predictions.only(~np.isin(predictions.rows, experiment.train_keys))
+    areas = auc_per_au(experiment.table.labels[hidden.rows], hidden.probabilities)
     area = float(np.nanmean(areas))
     if area < LEAST_AUC:
         raise ContractViolation(

@@ -16,17 +16,18 @@ from typing import Literal
 
 import numpy as np
 
+from bench.config.names import GridPoint
 from datasets._base import UNCODED, DatasetError, FoldList
 from datasets._splits.masks import LabelMask
 
-from .dataset import OpenedDataset, labelled_split
+from .dataset import OpenedDataset
 from .frame_table import clip_rows, frame_table, key_rows, positive_rates
 from .near_duplicates import MIN_CORRELATION, near_duplicates
 
 Severity = Literal["ok", "note", "warning", "error"]
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published" / "coded_frames.csv"
 
-RATIO = "0.1"
+RATIO = 0.1
 """Share of labels that the check of statistics draws; any would do."""
 
 OVERLAPPING_DATASETS = {
@@ -163,8 +164,8 @@ def check_statistics(data: OpenedDataset) -> Finding:
 
 
 def _statistics(data: OpenedDataset, fold: int) -> tuple[tuple[float, ...], LabelMask]:
-    found = labelled_split(data, fold=fold, ratio=RATIO, rule="sparse", seed=0, val_subjects=0)
-    keys = key_rows(data.of(found.split.train), found.mask)
+    found = data.labelled_split(GridPoint(ratio=RATIO, fold=fold, seed=0))
+    keys = key_rows(data.sequences_of(found.split.train), found.mask)
     return positive_rates(frame_table(data.store).labels[keys]), found.mask
 
 
@@ -238,5 +239,6 @@ def check_shared(data: OpenedDataset) -> Iterator[Finding]:
     """Name the people that DISFA and DISFA+ share."""
     here = sorted(SHARED_SUBJECTS.intersection(s.subject for s in data.store.sequences))
     if data.name in OVERLAPPING_DATASETS and here:
-        text = f"{len(here)} subjects are in {OVERLAPPING_DATASETS[data.name]} too: never train on one for the other"
+        other = OVERLAPPING_DATASETS[data.name]
+        text = f"{len(here)} subjects are in {other} too: never train on one for the other"
         yield Finding("shared", "note", text, (", ".join(here),))

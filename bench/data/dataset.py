@@ -1,18 +1,81 @@
-"""An opened dataset: its frame store and folds, and the split and label mask of a cell."""
+"""Datasets as asked for and as opened: the reader, its frame store and folds, splits and masks.
+
+`DatasetSpec.open()` is the one way from a name to frames; `OpenedDataset.split` is the one place
+where subjects are divided. Used by the command line, the study, the runner and the checks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.config.names import GridPoint
+from bench.config.registry import Registry
 from bench.config.settings import DataConfig
 from bench.errors import unknown_name
 from bench.frame_store.store import FrameStore, StoredSequence, open_store
-from datasets._base import Dataset, FoldList
+from datasets._base import Dataset, DatasetMissing, FoldList, Sequence
 from datasets._landmarks.with_face_file import FACE_OPTIONS, WithFaces
 from datasets._splits.folds import Split, make_split
 from datasets._splits.masks import LabelMask, label_mask
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """A dataset as a person asks for it; equal specs mean equal frames and labels."""
+
+    name: str
+    root: Path | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    """The reader's own knobs, sorted by name."""
+    registry: Registry = field(default_factory=Registry)
+
+    def reader(self) -> Dataset:
+        """Build the reader, which has read nothing yet; UsageError for an option that is none."""
+        cls = self.registry.dataset(self.name)
+        known = {**cls.option_help, **FACE_OPTIONS}
+        for key, _ in self.options:
+            if key not in known:
+                raise unknown_name("key", key, known, self.name)
+        own = {key: value for key, value in self.options if key not in FACE_OPTIONS}
+        faces = {key: value for key, value in self.options if key in FACE_OPTIONS}
+        return WithFaces(cls(self.root, **own), **faces)
+
+    def read_labels(self) -> tuple[Dataset, list[Sequence]]:
+        """Read all recordings, labels only; raises DatasetMissing if there is none."""
+        reader = self.reader()
+        sequences = [sequence for sequence in reader.sequences() if len(sequence.frames)]
+        if not sequences:
+            raise DatasetMissing(self.root or self.name, "no recording was found in it")
+        return reader, sequences
+
+    def open(
+        self,
+        config: DataConfig,
+        cache: Path,
+        *,
+        workers: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+        retry: bool = False,
+    ) -> OpenedDataset:
+        """Open the frame store, building what is missing; raises what the reader raises.
+
+        `retry` gives images that could not be read before another chance.
+        """
+        reader = self.reader()
+        store = open_store(
+            reader,
+            name=self.name,
+            size=config.size,
+            cache=cache,
+            crop=config.crop,
+            workers=workers,
+            progress=progress,
+            retry=retry,
+        )
+        problems = (*reader.notes, *reader.problems, *store.problems)
+        return OpenedDataset(self.name, store, reader.folds(), problems)
 
 
 @dataclass(frozen=True)
@@ -25,52 +88,24 @@ class OpenedDataset:
     problems: tuple[str, ...]
     """What the reader and the store left out, by name."""
 
-    def of(self, subjects: tuple[str, ...]) -> list[StoredSequence]:
+    def sequences_of(self, subjects: tuple[str, ...]) -> list[StoredSequence]:
         """Return the sequences of `subjects`, in the store's order."""
         wanted = set(subjects)
         return [s for s in self.store.sequences if s.subject in wanted]
 
+    def split(self, point: GridPoint, val_subjects: int = 0) -> Split:
+        """Divide the subjects for a point of the grid; raises DatasetError."""
+        return make_split(self.store.sequences, self.folds, point.fold, val_subjects, point.seed)
 
-def make_dataset(
-    cls: type[Dataset], name: str, root: Path | None, options: Mapping[str, str]
-) -> Dataset:
-    """Build a reader; an option that neither it nor every dataset has is an error."""
-    known = {**cls.option_help, **FACE_OPTIONS}
-    for key in options:
-        if key not in known:
-            raise unknown_name("key", key, known, name)
-    own = {key: value for key, value in options.items() if key not in FACE_OPTIONS}
-    faces = {key: value for key, value in options.items() if key in FACE_OPTIONS}
-    return WithFaces(cls(root, **own), **faces)
+    def labelled_split(self, point: GridPoint, val_subjects: int = 0) -> LabelledSplit:
+        """Draw the split and the label mask of a point of the grid; raises DatasetError.
 
-
-def open_data(
-    dataset: Dataset,
-    name: str,
-    config: DataConfig,
-    cache: Path,
-    *,
-    workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-    retry: bool = False,
-) -> OpenedDataset:
-    """Open a dataset's frame store, building what is missing; raises what the reader raises.
-
-    `retry` gives images that could not be read before another chance.
-    """
-    store = open_store(
-        dataset,
-        name=name,
-        size=config.size,
-        cache=cache,
-        crop=config.crop,
-        workers=workers,
-        progress=progress,
-        retry=retry,
-    )
-    return OpenedDataset(
-        name, store, dataset.folds(), (*dataset.notes, *dataset.problems, *store.problems)
-    )
+        The mask covers training and validation subjects: validation labels are part of the budget.
+        """
+        split = self.split(point, val_subjects)
+        paid_for = self.sequences_of(split.train + split.validation)
+        mask = label_mask(paid_for, point.ratio, point.rule, point.seed, dataset=self.name)
+        return LabelledSplit(split, mask)
 
 
 @dataclass(frozen=True)
@@ -79,18 +114,6 @@ class LabelledSplit:
 
     split: Split
     mask: LabelMask
-
-
-def labelled_split(
-    data: OpenedDataset, *, fold: int, ratio: str, rule: str, seed: int, val_subjects: int
-) -> LabelledSplit:
-    """Draw the split and the label mask of (data, fold, ratio, rule, seed).
-
-    The mask covers training and validation subjects: validation labels are part of the budget.
-    """
-    split = make_split(data.store.sequences, data.folds, fold, val_subjects, seed)
-    learnt = data.of(split.train + split.validation)
-    return LabelledSplit(split, label_mask(learnt, float(ratio), rule, seed, dataset=data.name))
 
 
 def mask_path(results: Path, mask: LabelMask, fold: int) -> Path:

@@ -1,4 +1,7 @@
-"""What an executor tells the one who started it."""
+"""What all executors share: how they report, how they are stopped, what they raise.
+
+Used by the executors, the command line's display and the tests' listeners.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from bench.results.records import Record
-from bench.runner.run_cell import ProgressEvent
+from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
 
 
@@ -18,7 +21,7 @@ class Listener(Protocol):
     def started(self, cell: Cell) -> None:
         """Note that a slot has taken the cell; said once, before anything else of it."""
 
-    def tick(self, tick: ProgressEvent) -> None:
+    def progress(self, event: ProgressEvent) -> None:
         """Note that a cell is alive and how far it is."""
 
     def finished(self, record: Record) -> None:

@@ -1,4 +1,4 @@
-"""Which executor carries out a grid, with how many slots, by what a person asked for."""
+"""Launch: which executor carries out a grid, with how many slots; as `run` was asked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXECUTORS = ("local", "ray", "slurm")
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutorConfig:
-    """What a grid is carried out with. Raises UsageError for options that do not go together."""
+    """How a grid is carried out. Raises UsageError for options that do not go together."""
 
     executor: str = "local"
     device: str = "auto"
@@ -61,28 +61,28 @@ class ExecutorConfig:
 
 
 def execute(
-    cells: Sequence[Cell], listener: Listener, orders: LaunchSpec, means: ExecutorConfig
+    cells: Sequence[Cell], listener: Listener, spec: LaunchSpec, config: ExecutorConfig
 ) -> None:
     """Carry out `cells` by the executor that was chosen.
 
-    Raises Stopped, RecordError (disk full), ExecutorError, and UsageError for a missing extra.
+    Raises RunStopped, RecordError (disk full), ExecutorError, and UsageError for a missing extra.
     """
-    if means.executor == "ray":
+    if config.executor == "ray":
         from . import ray
 
         ray.execute(
             cells,
             listener,
-            orders,
-            means.workers,
-            slots_per_gpu=means.slots_per_gpu,
-            address=means.address,
+            spec,
+            config.workers,
+            slots_per_gpu=config.slots_per_gpu,
+            address=config.address,
         )
-    elif means.executor == "slurm":
+    elif config.executor == "slurm":
         from . import slurm
 
-        slurm.execute(cells, listener, orders, means.workers, options=means.slurm)
-    elif means.slots == 1:
-        local.execute_in_process(cells, listener, orders)
+        slurm.execute(cells, listener, spec, config.workers, options=config.slurm)
+    elif config.slots == 1:
+        local.execute_in_process(cells, listener, spec)
     else:
-        local.execute(cells, listener, orders, means.slots)
+        local.execute(cells, listener, spec, config.slots)

@@ -1,4 +1,4 @@
-"""Slots on this machine: a process each, one thread each."""
+"""Local executor: worker processes on this machine, one thread each; or one worker right here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.results.records import Record
-from bench.runner.run_cell import ProgressEvent
+from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
 from bench.system.environment import THREADS
 from bench.system.files import RecordError
@@ -23,14 +23,15 @@ from .supervisor import ProgressMonitor, WorkerHandle, supervise
 from .worker import DeviceLost, LaunchSpec, work_through
 
 
-def execute(cells: Sequence[Cell], listener: Listener, orders: LaunchSpec, workers: int) -> None:
+def execute(cells: Sequence[Cell], listener: Listener, spec: LaunchSpec, workers: int) -> None:
     """Carry out `cells` on `workers` processes, in the order given as far as slots are free.
 
-    Raises Stopped (after the running cells are saved), RecordError (disk full), and ExecutorError.
+    Raises RunStopped (after the running cells are saved), RecordError (disk full) and
+    ExecutorError.
     """
     with _environment(THREADS):
-        crew = _ProcessPool(cells, orders)
-        supervise(cells, listener, orders, crew, min(workers, len(cells)))
+        pool = _ProcessPool(cells, spec)
+        supervise(cells, listener, spec, pool, min(workers, len(cells)))
 
 
 @contextmanager
@@ -48,19 +49,19 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 class _ProcessPool:
-    def __init__(self, cells: Sequence[Cell], orders: LaunchSpec):
-        self.cells, self.orders = list(cells), orders
+    def __init__(self, cells: Sequence[Cell], spec: LaunchSpec):
+        self.cells, self.spec = list(cells), spec
         self.context = multiprocessing.get_context("spawn")
         self.open: dict[Connection, _WorkerProcess] = {}
 
-    def hire(self, slots: Sequence[str]) -> list[WorkerHandle]:
-        return [self._start(slot) for slot in slots]
+    def start(self, slots: Sequence[str]) -> list[WorkerHandle]:
+        return [self._start_one(slot) for slot in slots]
 
-    def _start(self, slot: str) -> WorkerHandle:
+    def _start_one(self, slot: str) -> WorkerHandle:
         ours, theirs = self.context.Pipe(duplex=False)
         index = int(slot.rpartition(" ")[2])
         process = self.context.Process(
-            target=_serve, args=(theirs, self.cells, self.orders, slot, index), daemon=True
+            target=_serve, args=(theirs, self.cells, self.spec, slot, index), daemon=True
         )
         # Ctrl-C reaches the whole process group; only the parent is to act on it
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -70,19 +71,19 @@ class _ProcessPool:
         self.open[ours] = _WorkerProcess(slot, process)
         return self.open[ours]
 
-    def wait(self, seconds: float, hear: Callable[[ProgressEvent | Record], None]) -> None:
+    def wait(self, seconds: float, on_event: Callable[[ProgressEvent | Record], None]) -> None:
         for ready in wait(list(self.open), timeout=seconds):
             assert isinstance(ready, Connection)
             try:
-                news = ready.recv()
+                event = ready.recv()
             except (EOFError, OSError):
                 self.open.pop(ready).close()
                 ready.close()
                 continue
-            if isinstance(news, Exception):
-                self.open[ready].error = news
+            if isinstance(event, Exception):
+                self.open[ready].error = event
             else:
-                hear(news)
+                on_event(event)
 
 
 class _WorkerProcess:
@@ -98,7 +99,7 @@ class _WorkerProcess:
     def ended(self) -> bool:
         return self.closed
 
-    def trouble(self) -> Exception | None:
+    def exception(self) -> Exception | None:
         code = self.process.exitcode
         if self.error or not code:
             return self.error
@@ -113,44 +114,44 @@ class _WorkerProcess:
 
 
 def _serve(
-    pipe: Connection, cells: Sequence[Cell], orders: LaunchSpec, slot: str, index: int
+    pipe: Connection, cells: Sequence[Cell], spec: LaunchSpec, slot: str, index: int
 ) -> None:
     """Do a slot's work: the life of a worker process."""
     parent = os.getppid()
 
-    def tell(news: Any) -> None:
+    def emit(event: Any) -> None:
         with suppress(OSError):
-            pipe.send(news)
+            pipe.send(event)
 
     with stop_on_signals() as flag:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             work_through(
                 cells,
-                orders,
+                spec,
                 slot,
                 stop=lambda: flag() or os.getppid() != parent,  # nobody is left to work for
-                tell=tell,
+                emit=emit,
                 index=index,
             )
         except (RecordError, DeviceLost, UsageError) as error:
-            tell(error)
+            emit(error)
         except Exception as error:
-            tell(ExecutorError(f"{type(error).__name__}: {error}"))
+            emit(ExecutorError(f"{type(error).__name__}: {error}"))
             raise
 
 
-def execute_in_process(cells: Sequence[Cell], listener: Listener, orders: LaunchSpec) -> None:
-    """Carry out `cells` one after another. Raises Stopped, and RecordError (disk full)."""
-    follow = ProgressMonitor(cells, orders, listener)
+def execute_in_process(cells: Sequence[Cell], listener: Listener, spec: LaunchSpec) -> None:
+    """Carry out `cells` one after another. Raises RunStopped, and RecordError (disk full)."""
+    monitor = ProgressMonitor(cells, spec, listener)
 
-    def tell(news: ProgressEvent | Record) -> None:
-        follow.hear(news)
-        follow.look()
+    def emit(event: ProgressEvent | Record) -> None:
+        monitor.on_event(event)
+        monitor.poll()
 
     with stop_on_signals() as stop:
-        work_through(cells, orders, "slot 0", stop=stop, tell=tell)
-        follow.look(now=True)
-        if stop() and follow.left:
-            listener.stopping(follow.running)
+        work_through(cells, spec, "slot 0", stop=stop, emit=emit)
+        monitor.poll(now=True)
+        if stop() and monitor.unfinished:
+            listener.stopping(monitor.running)
             raise RunStopped

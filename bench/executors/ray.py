@@ -1,4 +1,4 @@
-"""Slots as Ray actors: on this machine alone, or on a cluster that is there already.
+"""Ray executor: workers as Ray actors, on this machine alone or on a cluster that is there.
 
 Ray places long-lived actors and tells when one is gone; which cell runs where, it never learns.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import bench
 from bench.errors import UsageError
 from bench.results.records import Record
-from bench.runner.run_cell import ProgressEvent
+from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
 from bench.system.environment import THREADS
 
@@ -34,7 +34,7 @@ _CONNECT_TIMEOUT = 10.0
 def execute(
     cells: Sequence[Cell],
     listener: Listener,
-    orders: LaunchSpec,
+    spec: LaunchSpec,
     workers: int,
     *,
     slots_per_gpu: int = 1,
@@ -43,14 +43,14 @@ def execute(
     """Carry out `cells` on `workers` actors; 0 = as many as the cluster has room for.
 
     Without an address (or RAY_ADDRESS), Ray is started on this machine and ended again. Raises
-    Stopped (after the running cells are saved), RecordError (disk full), ExecutorError, and
+    RunStopped (after the running cells are saved), RecordError (disk full), ExecutorError, and
     UsageError if Ray is not installed.
     """
     ray = _ray()
     with _session(ray, address):
-        share = _share(ray, orders.device, slots_per_gpu)
+        share = _share(ray, spec.device, slots_per_gpu)
         count = min(workers or _slots_that_fit(ray, share), len(cells))
-        supervise(cells, listener, orders, _ActorPool(ray, cells, orders, share), count)
+        supervise(cells, listener, spec, _ActorPool(ray, cells, spec, share), count)
 
 
 def _ray() -> Any:
@@ -123,10 +123,8 @@ def _slots_that_fit(ray: Any, share: dict[str, float]) -> int:
 
 
 class _ActorPool:
-    def __init__(
-        self, ray: Any, cells: Sequence[Cell], orders: LaunchSpec, share: dict[str, float]
-    ):
-        self.ray, self.orders = ray, orders
+    def __init__(self, ray: Any, cells: Sequence[Cell], spec: LaunchSpec, share: dict[str, float]):
+        self.ray, self.spec = ray, spec
         self.cells = ray.put(list(cells))
         root = str(Path(bench.__file__).parents[1])
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
@@ -135,21 +133,21 @@ class _ActorPool:
             max_concurrency=2,  # one to work, one to be asked to stop
             runtime_env={"env_vars": {**THREADS, "PYTHONPATH": path}},
         )
-        self.hands: list[_ActorHandle] = []
+        self.handles: list[_ActorHandle] = []
 
-    def hire(self, slots: Sequence[str]) -> list[WorkerHandle]:
-        hired: list[_ActorHandle] = []
+    def start(self, slots: Sequence[str]) -> list[WorkerHandle]:
+        started: list[_ActorHandle] = []
         for slot in slots:
             actor = self.kind.remote(str(Path.cwd()))
-            work_of = actor.work.remote(self.cells, self.orders, slot)
-            hired.append(_ActorHandle(self.ray, slot, actor, work_of))
-        self.hands += hired
-        return list(hired)
+            done = actor.work.remote(self.cells, self.spec, slot)
+            started.append(_ActorHandle(self.ray, slot, actor, done))
+        self.handles += started
+        return list(started)
 
-    def wait(self, seconds: float, hear: Callable[[ProgressEvent | Record], None]) -> None:  # noqa: ARG002
-        self.hands = [hand for hand in self.hands if not hand.ended()]
-        if self.hands:
-            self.ray.wait([hand.done for hand in self.hands], timeout=seconds)
+    def wait(self, seconds: float, on_event: Callable[[ProgressEvent | Record], None]) -> None:  # noqa: ARG002
+        self.handles = [handle for handle in self.handles if not handle.ended()]
+        if self.handles:
+            self.ray.wait([handle.done for handle in self.handles], timeout=seconds)
         else:
             time.sleep(seconds)
 
@@ -161,7 +159,7 @@ class _ActorHandle:
     def ended(self) -> bool:
         return bool(self.ray.wait([self.done], timeout=0)[0])
 
-    def trouble(self) -> Exception | None:
+    def exception(self) -> Exception | None:
         try:
             self.ray.get(self.done)
         except self.ray.exceptions.RayTaskError as error:
@@ -185,8 +183,8 @@ class _Worker:
         os.chdir(folder)
         self.stopping = False
 
-    def work(self, cells: Sequence[Cell], orders: LaunchSpec, slot: str) -> None:
-        work_through(cells, orders, slot, stop=lambda: self.stopping, tell=lambda _: None)
+    def work(self, cells: Sequence[Cell], spec: LaunchSpec, slot: str) -> None:
+        work_through(cells, spec, slot, stop=lambda: self.stopping, emit=lambda _: None)
 
     def stop(self) -> None:
         self.stopping = True

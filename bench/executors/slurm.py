@@ -1,4 +1,4 @@
-"""Slots as the elements of a SLURM job array: each serves cell after cell until its time is up.
+"""SLURM executor: workers as elements of a job array, each serving cells until its time is up.
 
 submitit writes the batch file and asks SLURM for a signal before the time limit; an element then
 saves, puts itself back into the queue, and goes on from there.
@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.errors import UsageError
 from bench.results.records import Record
-from bench.runner.run_cell import ProgressEvent
+from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
 
 from .base import ExecutorError, Listener, StopFlag, stop_on_signals
@@ -38,7 +38,7 @@ as complete and not be queued again."""
 def execute(
     cells: Sequence[Cell],
     listener: Listener,
-    orders: LaunchSpec,
+    spec: LaunchSpec,
     workers: int,
     *,
     options: Sequence[str] = (),
@@ -47,13 +47,13 @@ def execute(
     """Carry out `cells` on an array of `workers` elements; `options` are KEY=VALUE for sbatch.
 
     With the cluster `local`, elements are processes of this machine (to try things out). Raises
-    Stopped (after the running cells are saved), RecordError (disk full), ExecutorError, and
+    RunStopped (after the running cells are saved), RecordError (disk full), ExecutorError, and
     UsageError if submitit is not installed or knows no such option.
     """
     parameters = {**_DEFAULTS, **_parse(options)}
     executor = _executor(cells[0], cluster, parameters)
-    crew = _JobArray(executor, cells, orders, cluster)
-    supervise(cells, listener, orders, crew, min(workers, len(cells)))
+    pool = _JobArray(executor, cells, spec, cluster)
+    supervise(cells, listener, spec, pool, min(workers, len(cells)))
 
 
 def _parse(options: Sequence[str]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _executor(cell: Cell, cluster: str, parameters: dict[str, Any]) -> Any:
         raise UsageError(
             "--executor slurm needs submitit: pip install -c constraints.txt -e '.[slurm]'"
         ) from None
-    folder = cell.results.resolve() / "slurm"
+    folder = cell.context.results.resolve() / "slurm"
     if cluster == "local":
         local = submitit.LocalExecutor(folder)
         local.update_parameters(timeout_min=parameters["time"])
@@ -96,12 +96,12 @@ def _executor(cell: Cell, cluster: str, parameters: dict[str, Any]) -> Any:
 
 
 class _JobArray:
-    def __init__(self, executor: Any, cells: Sequence[Cell], orders: LaunchSpec, cluster: str):
-        self.executor, self.cells, self.orders = executor, list(cells), orders
+    def __init__(self, executor: Any, cells: Sequence[Cell], spec: LaunchSpec, cluster: str):
+        self.executor, self.cells, self.spec = executor, list(cells), spec
         self.queue = _Queue() if cluster == "slurm" else None
 
-    def hire(self, slots: Sequence[str]) -> list[WorkerHandle]:
-        elements = [ArrayElement(self.cells, self.orders, slot) for slot in slots]
+    def start(self, slots: Sequence[str]) -> list[WorkerHandle]:
+        elements = [ArrayElement(self.cells, self.spec, slot) for slot in slots]
         try:
             with self.executor.batch():
                 jobs = [self.executor.submit(element) for element in elements]
@@ -110,7 +110,7 @@ class _JobArray:
             raise ExecutorError(f"SLURM did not take the job array: {reason}") from error
         return [_JobHandle(slot, job, self.queue) for slot, job in zip(slots, jobs, strict=True)]
 
-    def wait(self, seconds: float, hear: Callable[[ProgressEvent | Record], None]) -> None:  # noqa: ARG002
+    def wait(self, seconds: float, on_event: Callable[[ProgressEvent | Record], None]) -> None:  # noqa: ARG002
         time.sleep(seconds)
 
 
@@ -147,7 +147,7 @@ class _JobHandle:
         fresh = time.monotonic() - self.began < 2 * _POLL_INTERVAL
         return not fresh and not self.queue.has(self.job.job_id)
 
-    def trouble(self) -> Exception | None:
+    def exception(self) -> Exception | None:
         if not self.job.paths.result_pickle.exists():
             return ExecutorError(f"job {self.job.job_id} is gone; see {self.job.paths.stderr}")
         error: Exception | None = self.job.exception()
@@ -166,8 +166,8 @@ class _JobHandle:
 class ArrayElement:
     """One element's work. submitit calls it, and `checkpoint` when its time is nearly up."""
 
-    def __init__(self, cells: Sequence[Cell], orders: LaunchSpec, slot: str):
-        self.cells, self.orders, self.slot = cells, orders, slot
+    def __init__(self, cells: Sequence[Cell], spec: LaunchSpec, slot: str):
+        self.cells, self.spec, self.slot = cells, spec, slot
 
     def __call__(self) -> Exception | None:
         """Serve cells; returns what kept it from going on, such as a full disk."""
@@ -191,10 +191,10 @@ class ArrayElement:
 
         self._stop.is_set = True
         self._thread.join()
-        return submitit.helpers.DelayedSubmission(ArrayElement(self.cells, self.orders, self.slot))
+        return submitit.helpers.DelayedSubmission(ArrayElement(self.cells, self.spec, self.slot))
 
     def _work(self) -> None:
         try:
-            work_through(self.cells, self.orders, self.slot, stop=self._stop, tell=lambda _: None)
+            work_through(self.cells, self.spec, self.slot, stop=self._stop, emit=lambda _: None)
         except Exception as error:  # noqa: BLE001  handed over to the main thread
             self._error = error

@@ -1,4 +1,8 @@
-"""Looks after hired slots: replaces those that die, frees what they held, stops them when asked."""
+"""Supervisor: starts workers, replaces those that die, frees their cells, stops them when asked.
+
+Used by the executors with processes of their own (`local.py`, `ray.py`, `slurm.py`), each of which
+brings a `WorkerPool`; `ProgressMonitor` alone serves the one worker of this process.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Protocol
 
 from bench.results.claims import Claim, free_lost, read_claim
 from bench.results.records import Record
-from bench.runner.run_cell import ProgressEvent
+from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
 from bench.study.plan import record_of
 from bench.system.files import RecordError
@@ -17,15 +21,15 @@ from .base import ExecutorError, Listener, RunStopped, stop_on_signals
 from .worker import MAX_TRIES, LaunchSpec
 
 STOP_TIMEOUT = 60.0
-"""Seconds that stopping slots get to save their state."""
+"""Seconds that stopping workers get to save their state."""
 
 
 class WorkerHandle(Protocol):
-    """A hired slot: something that runs `work` somewhere."""
+    """A started worker: something that runs `work_through` somewhere."""
 
     slot: str
 
-    def trouble(self) -> Exception | None:
+    def exception(self) -> Exception | None:
         """Say what ended it, None if it ended as it should; asked only once it has ended."""
 
     def ended(self) -> bool:
@@ -39,141 +43,156 @@ class WorkerHandle(Protocol):
 
 
 class WorkerPool(Protocol):
-    """Where slots come from."""
+    """Where workers come from."""
 
-    def hire(self, slots: Sequence[str]) -> list[WorkerHandle]:
-        """Start slots of these names."""
+    def start(self, slots: Sequence[str]) -> list[WorkerHandle]:
+        """Start workers for slots of these names."""
 
-    def wait(self, seconds: float, hear: Callable[[ProgressEvent | Record], None]) -> None:
-        """Let time pass, at most so much of it, and pass on what hands tell meanwhile."""
+    def wait(self, seconds: float, on_event: Callable[[ProgressEvent | Record], None]) -> None:
+        """Let time pass, at most so much of it, and pass on what workers report meanwhile."""
 
 
 def supervise(
-    cells: Sequence[Cell], listener: Listener, orders: LaunchSpec, crew: WorkerPool, count: int
+    cells: Sequence[Cell], listener: Listener, spec: LaunchSpec, pool: WorkerPool, count: int
 ) -> None:
-    """See that every cell is carried out by `count` slots of the crew, or by anybody else.
+    """See that every cell is carried out by `count` workers of the pool, or by anybody else.
 
-    Raises Stopped (after the running cells are saved), RecordError (disk full) and ExecutorError.
+    Raises RunStopped (after the running cells are saved), RecordError (disk full) and
+    ExecutorError.
     """
-    foreman = Supervisor(ProgressMonitor(cells, orders, listener), crew)
+    supervisor = Supervisor(ProgressMonitor(cells, spec, listener), pool)
     with stop_on_signals() as stop:
         try:
-            foreman.run(count, stop)
+            supervisor.run(count, stop)
         finally:
-            foreman.close()
+            supervisor.close()
 
 
 class Supervisor:
-    def __init__(self, follow: ProgressMonitor, crew: WorkerPool):
-        self.follow, self.crew = follow, crew
-        self.hands: list[WorkerHandle] = []
+    """Looks after the workers of one launch until every cell is over."""
+
+    def __init__(self, monitor: ProgressMonitor, pool: WorkerPool):
+        self.monitor, self.pool = monitor, pool
+        self.workers: list[WorkerHandle] = []
         self.stopping = False
         self.deadline = float("inf")
         self.error: Exception | None = None
-        self.barren, self.left = 0, len(follow.left)
-        """How many hands in a row ended before they had taken a cell."""
+        self.failed_starts = 0
+        """How many workers in a row ended before they had taken a cell."""
+        self._unfinished_before = len(monitor.unfinished)
 
     def run(self, count: int, stop: Callable[[], bool]) -> None:
-        self.hands = self.crew.hire([f"slot {index}" for index in range(count)])
-        while self.follow.left and self.hands and time.monotonic() < self.deadline:
+        """Start `count` workers and see to them; raises what `supervise` does."""
+        monitor = self.monitor
+        self.workers = self.pool.start([f"slot {index}" for index in range(count)])
+        while monitor.unfinished and self.workers and time.monotonic() < self.deadline:
             if (stop() or self.error) and not self.stopping:
                 self._stop()
-            self.crew.wait(0.5, self.follow.hear)
-            self._look_after()
-            self.follow.look()
-        self.follow.look(now=True)
+            self.pool.wait(0.5, monitor.on_event)
+            self._see_to_ended()
+            monitor.poll()
+        monitor.poll(now=True)
         if self.error:
             raise self.error
-        if self.stopping and self.follow.left:
+        if self.stopping and monitor.unfinished:
             raise RunStopped
-        if self.follow.left:
+        if monitor.unfinished:
             raise ExecutorError(
-                f"every slot has ended and {len(self.follow.left)} cells are left: "
+                f"every slot has ended and {len(monitor.unfinished)} cells are left: "
                 "the same command goes on"
             )
 
     def close(self) -> None:
-        """End every hand: idle ones end by themselves, others by force."""
-        until = time.monotonic() + (0 if self.follow.left else 2)
-        while time.monotonic() < until and not all(hand.ended() for hand in self.hands):
-            self.crew.wait(0.1, self.follow.hear)
-        for hand in self.hands:
-            hand.kill()
+        """End every worker: idle ones end by themselves, others by force."""
+        until = time.monotonic() + (0 if self.monitor.unfinished else 2)
+        while time.monotonic() < until and not all(worker.ended() for worker in self.workers):
+            self.pool.wait(0.1, self.monitor.on_event)
+        for worker in self.workers:
+            worker.kill()
 
     def _stop(self) -> None:
         self.stopping, self.deadline = True, time.monotonic() + STOP_TIMEOUT
-        self.follow.listener.stopping(self.follow.running)
-        for hand in self.hands:
-            hand.stop()
+        self.monitor.listener.stopping(self.monitor.running)
+        for worker in self.workers:
+            worker.stop()
 
-    def _look_after(self) -> None:
-        for hand in [hand for hand in self.hands if hand.ended()]:
-            self.hands.remove(hand)
-            trouble = hand.trouble()
-            if isinstance(trouble, RecordError):
-                self.error = self.error or trouble
-            elif trouble and not self.stopping:
-                self._replace(hand, trouble)
+    def _see_to_ended(self) -> None:
+        for worker in [worker for worker in self.workers if worker.ended()]:
+            self.workers.remove(worker)
+            error = worker.exception()
+            if isinstance(error, RecordError):
+                self.error = self.error or error
+            elif error and not self.stopping:
+                self._replace(worker, error)
 
-    def _replace(self, hand: WorkerHandle, trouble: Exception) -> None:
-        """Free what a dead hand held, and hire another, unless hands die before they do a thing."""
-        fruitful = self.follow.give_up(hand.slot) or len(self.follow.left) < self.left
-        self.left = len(self.follow.left)
-        self.barren = 0 if fruitful else self.barren + 1
-        if self.barren >= MAX_TRIES * (len(self.hands) + 1):
-            self.error = ExecutorError(f"slots end before they take a cell, the last of {trouble}")
+    def _replace(self, worker: WorkerHandle, error: Exception) -> None:
+        """Free what a dead worker held, and start another, unless they die before they do a thing.
+
+        Without that limit, a machine on which no worker can live would start them for ever.
+        """
+        monitor = self.monitor
+        held_one = monitor.free_cells_of(worker.slot)
+        did_something = held_one or len(monitor.unfinished) < self._unfinished_before
+        self._unfinished_before = len(monitor.unfinished)
+        self.failed_starts = 0 if did_something else self.failed_starts + 1
+        if self.failed_starts >= MAX_TRIES * (len(self.workers) + 1):
+            self.error = ExecutorError(f"slots end before they take a cell, the last of {error}")
             return
-        self.follow.listener.note(f"{hand.slot} ended ({trouble}); another takes its place")
-        self.hands += self.crew.hire([hand.slot])
+        monitor.listener.note(f"{worker.slot} ended ({error}); another takes its place")
+        self.workers += self.pool.start([worker.slot])
 
 
 class ProgressMonitor:
-    """Tells a listener what happens to `cells`, each thing once, whoever makes it happen."""
+    """Tells a listener what happens to `cells`, each thing once, whoever makes it happen.
 
-    def __init__(self, cells: Sequence[Cell], orders: LaunchSpec, listener: Listener):
-        self.left = {cell.id: cell for cell in cells}
-        self.orders, self.listener = orders, listener
+    What workers of this launch report comes by `on_event`; what others do is read from the results
+    folder by `poll`.
+    """
+
+    def __init__(self, cells: Sequence[Cell], spec: LaunchSpec, listener: Listener):
+        self.unfinished = {cell.id: cell for cell in cells}
+        self.spec, self.listener = spec, listener
         self._begun: set[str] = set()
-        self._last: dict[str, Claim] = {}
-        self._next_look = 0.0
+        self._last_claims: dict[str, Claim] = {}
+        self._next_poll = 0.0
 
     @property
     def running(self) -> list[str]:
         """The cells that have begun and are not over, by their ids."""
-        return [name for name in self.left if name in self._begun]
+        return [name for name in self.unfinished if name in self._begun]
 
-    def hear(self, news: ProgressEvent | Record) -> None:
-        """Pass on what a slot of this launch tells of its cell."""
-        if isinstance(news, Record):
-            self._finish(news)
-        elif news.cell in self.left:
-            self._begin(self.left[news.cell])
-            self.listener.tick(news)
+    def on_event(self, event: ProgressEvent | Record) -> None:
+        """Pass on what a worker of this launch reports of its cell."""
+        if isinstance(event, Record):
+            self._finish(event)
+        elif event.cell in self.unfinished:
+            self._begin(self.unfinished[event.cell])
+            self.listener.progress(event)
 
-    def look(self, *, now: bool = False) -> None:
-        """Look at every cell that is left, if it is time again: a large grid takes a while."""
+    def poll(self, *, now: bool = False) -> None:
+        """Look at every unfinished cell, if it is time again: a large grid takes a while."""
         began = time.monotonic()
-        if now or began >= self._next_look:
-            for cell in list(self.left.values()):
-                self._look_at(cell)
+        if now or began >= self._next_poll:
+            for cell in list(self.unfinished.values()):
+                self._poll_cell(cell)
             spent = time.monotonic() - began
-            self._next_look = began + max(0.5, 20 * spent)
+            self._next_poll = began + max(0.5, 20 * spent)
 
-    def give_up(self, slot: str) -> bool:
-        """Free the cell that a slot of this launch held when it ended; False if it held none."""
-        self.look(now=True)
+    def free_cells_of(self, slot: str) -> bool:
+        """Free the cell that a worker of this launch held when it ended; False if it held none."""
+        self.poll(now=True)
         lost = [
             held
-            for cell in self.left.values()
-            if (held := read_claim(cell.folder)) and self._ours(held) and held.slot == slot
+            for cell in self.unfinished.values()
+            if (held := read_claim(cell.folder)) and self._is_ours(held) and held.slot == slot
         ]
         return sum(free_lost(held) for held in lost) > 0
 
-    def _ours(self, held: Claim) -> bool:
-        return held.launcher == self.orders.launcher
+    def _is_ours(self, held: Claim) -> bool:
+        return held.launcher == self.spec.launcher
 
-    def _look_at(self, cell: Cell) -> None:
-        if self.orders.over(cell):
+    def _poll_cell(self, cell: Cell) -> None:
+        if self.spec.is_over(cell):
             try:
                 record = record_of(cell)
             except RecordError:
@@ -182,9 +201,9 @@ class ProgressMonitor:
                 self._finish(record)
             return
         held = read_claim(cell.folder)
-        if held and self._ours(held) and held != self._last.get(cell.id):
-            self._last[cell.id] = held
-            self.hear(ProgressEvent(cell.id, held.step, held.total, held.loss, held.rate))
+        if held and self._is_ours(held) and held != self._last_claims.get(cell.id):
+            self._last_claims[cell.id] = held
+            self.on_event(ProgressEvent(cell.id, held.step, held.total, held.loss, held.rate))
 
     def _begin(self, cell: Cell) -> None:
         if cell.id not in self._begun:
@@ -192,7 +211,7 @@ class ProgressMonitor:
             self.listener.started(cell)
 
     def _finish(self, record: Record) -> None:
-        cell = self.left.pop(record.id, None)
+        cell = self.unfinished.pop(record.id, None)
         if cell:
             self._begin(cell)
             self.listener.finished(record)

@@ -1,6 +1,7 @@
-"""What every slot does: claim the next free cell, carry it out, give it back, until none is left.
+"""A worker's life, the same under every executor: claim a free cell, carry it out, give it back.
 
-Slots know nothing of each other, nor of who started them: all they share is the results folder.
+Workers know nothing of each other, nor of who started them: all they share is the results folder.
+Started by `local.py`, `ray.py` and `slurm.py`.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from bench.results.claims import (
     renew,
 )
 from bench.results.records import Record, write_record
+from bench.runner.context import Interrupted, ProgressEvent, RunContext
 from bench.runner.record_builder import failure_record
-from bench.runner.run_cell import Interrupted, ProgressEvent, RunContext, run_cell
+from bench.runner.run_cell import run_cell
 from bench.study.cell import Cell
 from bench.system.environment import describe, one_thread, pick_device
 from bench.system.files import RecordError
@@ -51,20 +53,20 @@ class DeviceLost(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchSpec:
-    """What the slots of one launch have in common; picklable."""
+    """What the workers of one launch have in common; picklable."""
 
     device: str
     command: str = ""
     """The command line, for the records."""
-    before: Mapping[str, str] = field(default_factory=dict)
+    records_before: Mapping[str, str] = field(default_factory=dict)
     """Cell id -> fingerprint of the record that is to be replaced."""
     launcher: str = field(default_factory=process_name)
     patience: float = CLAIM_TIMEOUT
 
-    def over(self, cell: Cell) -> bool:
+    def is_over(self, cell: Cell) -> bool:
         """Tell whether the cell has a record that it did not have when the run was planned."""
         now = fingerprint(cell)
-        return now is not None and now != self.before.get(cell.id)
+        return now is not None and now != self.records_before.get(cell.id)
 
 
 def launch_spec(
@@ -74,13 +76,13 @@ def launch_spec(
     before: Mapping[str, str] | None = None,
     **more: Any,
 ) -> LaunchSpec:
-    """Write the orders for carrying out `cells`.
+    """Say how `cells` are to be carried out.
 
     `before` are the fingerprints from before it was looked what there is to do, so that a record
     that another launch wrote since counts; by default the records of this moment are replaced.
     """
     before = fingerprints(cells) if before is None else before
-    return LaunchSpec(device=device, command=command, before=before, **more)
+    return LaunchSpec(device=device, command=command, records_before=before, **more)
 
 
 def fingerprints(cells: Iterable[Cell]) -> dict[str, str]:
@@ -107,11 +109,11 @@ def fingerprint(cell: Cell) -> str | None:
 
 def work_through(
     cells: Sequence[Cell],
-    orders: LaunchSpec,
+    spec: LaunchSpec,
     slot: str,
     *,
     stop: ShouldStop,
-    tell: Emit,
+    emit: Emit,
     index: int = 0,
 ) -> None:
     """Serve as the slot of this name until every cell is over, or `stop` says so.
@@ -120,26 +122,26 @@ def work_through(
     (disk full), and DeviceLost.
     """
     one_thread()
-    device = pick_device(orders.device, index)
-    watch, left = ClaimWatch(orders.patience), list(cells)
-    while left and not stop():
-        taken = _next(left, orders, slot, watch)
-        if taken and _run_claimed(*taken, orders, device, tell, stop):
-            left.remove(taken[0])
-        elif not taken and left:
+    device = pick_device(spec.device, index)
+    watch, unfinished = ClaimWatch(spec.patience), list(cells)
+    while unfinished and not stop():
+        claimed = _claim_next(unfinished, spec, slot, watch)
+        if claimed and _run_claimed(*claimed, spec, device, emit, stop):
+            unfinished.remove(claimed[0])
+        elif not claimed and unfinished:
             _pause(stop)
 
 
-def _next(
-    left: list[Cell], orders: LaunchSpec, slot: str, watch: ClaimWatch
+def _claim_next(
+    unfinished: list[Cell], spec: LaunchSpec, slot: str, watch: ClaimWatch
 ) -> tuple[Cell, Claim] | None:
     """Claim the first free cell; those that are over are taken off the list."""
-    for cell in list(left):
-        if orders.over(cell):
-            left.remove(cell)
+    for cell in list(unfinished):
+        if spec.is_over(cell):
+            unfinished.remove(cell)
             continue
-        held = claim(cell.folder, slot, watch, orders.launcher)
-        if held and orders.over(cell):
+        held = claim(cell.folder, slot, watch, spec.launcher)
+        if held and spec.is_over(cell):
             release(held, over=True)  # finished between the two looks
         elif held:
             return cell, held
@@ -153,41 +155,48 @@ def _pause(stop: ShouldStop) -> None:
 
 
 def _run_claimed(
-    cell: Cell, held: Claim, orders: LaunchSpec, device: torch.device, tell: Emit, stop: ShouldStop
+    cell: Cell, held: Claim, spec: LaunchSpec, device: torch.device, emit: Emit, stop: ShouldStop
 ) -> bool:
     """Carry out a claimed cell; tells whether it is over: its record is on disk."""
-    record, heart = None, Heartbeat(held, tell, stop)
-    again = held.losses + 1 < MAX_TRIES
-    slot = RunContext(device, orders.command, heart.tick, heart.stop, heart.confirm, again)
-    tell(ProgressEvent(cell.id, 0, 0, None, 0.0))
+    record, heartbeat = None, Heartbeat(held, emit, stop)
+    will_retry = held.losses + 1 < MAX_TRIES
+    context = RunContext(
+        device=device,
+        command=spec.command,
+        emit=heartbeat.on_progress,
+        should_stop=heartbeat.should_stop,
+        confirm=heartbeat.confirm,
+        will_retry=will_retry,
+    )
+    emit(ProgressEvent(cell.id, 0, 0, None, 0.0))
     try:
-        with heart:
-            record = _record(cell, held, slot)
+        with heartbeat:
+            record = _record(cell, held, context)
     except (Interrupted, ClaimLost):
         return False
     except OSError:
-        free_lost(heart.held)  # a disk that is away for a while
+        free_lost(heartbeat.held)  # a disk that is away for a while
         _pause(stop)
         return False
     finally:
-        release(heart.held, over=record is not None)
-    tell(record)
-    if record.status == "failed" and not _answers(device):
+        release(heartbeat.held, over=record is not None)
+    emit(record)
+    if record.status == "failed" and not _device_answers(device):
         raise DeviceLost(f"{device} does not answer after {cell.id}: {record.reason}")
     return True
 
 
-def _record(cell: Cell, held: Claim, slot: RunContext) -> Record:
+def _record(cell: Cell, held: Claim, context: RunContext) -> Record:
     if held.losses < MAX_TRIES:
-        return run_cell(cell, slot)
+        return run_cell(cell, context)
     reason = f"its process died {held.losses} times: out of memory? try fewer --workers"
     record = failure_record(cell, "failed", reason)
-    record = replace(record, environment=describe(slot.device, time.time(), slot.command))
+    record = replace(record, environment=describe(context.device, time.time(), context.command))
     write_record(cell.folder, record)
     return record
 
 
-def _answers(device: torch.device) -> bool:
+def _device_answers(device: torch.device) -> bool:
     """Tell whether the device works: after some errors, CUDA refuses all that a process asks."""
     try:
         torch.zeros(1, device=device).item()
@@ -199,9 +208,9 @@ def _answers(device: torch.device) -> bool:
 class Heartbeat:
     """Keeps a claim alive from a thread of its own, whatever its cell is busy with."""
 
-    def __init__(self, held: Claim, tell: Emit, stop: ShouldStop):
-        self.held, self._tell, self._stop = held, tell, stop
-        self._news: dict[str, Any] = {}
+    def __init__(self, held: Claim, emit: Emit, stop: ShouldStop):
+        self.held, self._emit, self._stop = held, emit, stop
+        self._latest: dict[str, Any] = {}
         self._lost: ClaimLost | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -219,13 +228,13 @@ class Heartbeat:
         self._over.set()
         self._thread.join()
 
-    def tick(self, tick: ProgressEvent) -> None:
+    def on_progress(self, event: ProgressEvent) -> None:
         """Take the cell's sign of life, to be written with the next heartbeat."""
-        rate = tick.frames_per_second
-        self._news = {"step": tick.step, "total": tick.total, "loss": tick.loss, "rate": rate}
-        self._tell(tick)
+        rate = event.frames_per_second
+        self._latest = {"step": event.step, "total": event.total, "loss": event.loss, "rate": rate}
+        self._emit(event)
 
-    def stop(self) -> bool:
+    def should_stop(self) -> bool:
         """Tell whether the cell should save and stop; raises ClaimLost if it is another's now."""
         if self._lost:
             raise self._lost
@@ -241,7 +250,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._over.wait(HEARTBEAT_INTERVAL):
             try:
-                self.held = renew(self.held, **self._news)
+                self.held = renew(self.held, **self._latest)
             except ClaimLost as error:
                 self._lost = error
                 return

@@ -40,13 +40,13 @@ class SequenceEntry:
     """Frames (0-based in the sequence) that are not stored, and the sentence that says why."""
     centred: bool
     doubtful: int
-    """As in `bench._crops.CropPlan`."""
+    """As in `bench/frame_store/crop.py: CropPlan`."""
     key: str = ""
     """Hash of all that its pixels depend on: stores of the same cache take it over by that."""
 
 
 def entry_from_json(values: dict[str, Any]) -> SequenceEntry:
-    """Read a `SequenceEntry` back from JSON; raises KeyError, TypeError or ValueError if it is not one."""
+    """Read an entry back from JSON; raises KeyError, TypeError or ValueError if it is none."""
     left_out = tuple((int(index), str(why)) for index, why in values["left_out"])
     return SequenceEntry(**{**values, "left_out": left_out})
 

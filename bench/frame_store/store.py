@@ -12,7 +12,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.errors import closest
 from datasets._base import UNCODED, Dataset, DatasetMissing, Sequence
 
 from .build import OnProgress, build
@@ -132,8 +132,7 @@ def _check(name: str, sequences: list[Sequence], size: int, crop: str) -> None:
     if size < 1:
         raise FrameStoreError(f"size {size}: the side of a stored frame must be a pixel or more")
     if crop not in CROPS:
-        close = get_close_matches(crop, CROPS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
+        hint = closest(crop, CROPS)
         raise FrameStoreError(f"crop {crop} does not exist; {hint}There are: {', '.join(CROPS)}")
     lacking = {
         "align": ("landmarks", all(sequence.landmarks is None for sequence in sequences)),

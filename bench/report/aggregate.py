@@ -1,4 +1,7 @@
-"""Runs -> cells: means, spreads and intervals over folds and seeds, and the notes under a table."""
+"""Aggregation: runs -> a table's entries (mean, spread, interval), and the notes under a table.
+
+Used by every table of results and by the figures.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,19 @@ from typing import Literal
 
 import numpy as np
 
+from bench.config.names import GridPoint
+from bench.results.compare import flatten
 from bench.results.records import Record, Status
 
 from .grouping import (
     Condition,
     MethodRuns,
-    Run,
     failures,
-    flatten,
     method_runs,
     only_condition,
     percent,
+    point_of,
     ratio_of,
-    run_of,
     scores_of,
 )
 from .model import Entry, ReportError, Row, Source, State, Table
@@ -35,29 +38,29 @@ Value = Callable[[Record], float | None]
 
 @dataclass(frozen=True)
 class RunMatrix:
-    """The comparable records of one setting, by line and ratio, under one selection rule."""
+    """The comparable records of one condition, by row and ratio, under one selection rule."""
 
-    setting: Condition
+    condition: Condition
     select: str
     records: tuple[Record, ...]
     lines: tuple[MethodRuns, ...]
-    expected: Mapping[float, frozenset[Run]]
-    """ratio -> every (fold, seed) that any line tried there."""
+    expected: Mapping[float, frozenset[GridPoint]]
+    """ratio -> every point of the grid that any row tried there."""
 
     @classmethod
     def of(cls, records: Iterable[Record] | RunMatrix, select: str) -> RunMatrix:
         """Check that the records may stand in one table; raises ReportError if they may not.
 
-        A grid stays as it is: one that was checked serves many tables.
+        A matrix stays as it is: one that was checked serves many tables.
         """
         if isinstance(records, RunMatrix):
             return records
-        setting, members = only_condition(records, select)
-        tried: dict[float, set[Run]] = defaultdict(set)
+        condition, members = only_condition(records, select)
+        tried: dict[float, set[GridPoint]] = defaultdict(set)
         for record in members:
-            tried[ratio_of(record)].add(run_of(record))
+            tried[ratio_of(record)].add(point_of(record))
         expected = {ratio: frozenset(tried[ratio]) for ratio in sorted(tried)}
-        return cls(setting, select, tuple(members), tuple(method_runs(members)), expected)
+        return cls(condition, select, tuple(members), tuple(method_runs(members)), expected)
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -78,29 +81,29 @@ class RunMatrix:
             raise ReportError(f"no record has label ratio {ratio:g}; there are {known}")
         return self.ratios[0] if ratio is None else ratio
 
-    def cell(self, line: MethodRuns, ratio: float, value: Value) -> Entry:
-        """Make a line's cell at a ratio from each run's value."""
+    def entry(self, line: MethodRuns, ratio: float, value: Value) -> Entry:
+        """Make a row's entry at a ratio from each run's value."""
         return entry_of_runs(line.at(ratio), self.expected[ratio], value)
 
     def f1(self, line: MethodRuns, ratio: float, *, intervals: bool = False) -> Entry:
-        """Make the cell of a line's mean F1 (%), with its 95 % interval if asked for."""
-        cell = self.cell(line, ratio, lambda record: _mean_f1(record, self.select))
-        if not intervals or cell.value is None:
-            return cell
+        """Make the entry of a row's mean F1 (%), with its 95 % interval if asked for."""
+        entry = self.entry(line, ratio, lambda record: _mean_f1(record, self.select))
+        if not intervals or entry.value is None:
+            return entry
         low, high = subject_bootstrap(line.at(ratio).values(), self.select)
-        return replace(cell, interval=(100 * low, 100 * high))
+        return replace(entry, interval=(100 * low, 100 * high))
 
     def au_f1(self, line: MethodRuns, ratio: float, column: int) -> Entry:
-        """Make the cell of a line's F1 (%) on one AU; its n is that of the mean."""
+        """Make the entry of a row's F1 (%) on one AU; its n is that of the mean."""
 
         def value(record: Record) -> float | None:
             scores = scores_of(record, self.select)
             return 100 * scores.f1[column] if scores else None
 
-        return replace(self.cell(line, ratio, value), terse=True)
+        return replace(self.entry(line, ratio, value), terse=True)
 
     def baseline(self, name: str, ratio: float, column: int | None = None) -> Entry:
-        """Make the cell of a trivial predictor's F1 (%) on one AU, or on average.
+        """Make the entry of a trivial predictor's F1 (%) on one AU, or on average.
 
         It depends on the labels and the mask only, so any finished run of a (fold, seed) tells it.
         """
@@ -112,22 +115,22 @@ class RunMatrix:
             return 100 * (f1[column] if column is not None else sum(f1) / len(f1))
 
         runs = self._with_baselines.get(ratio, {})
-        cell = entry_of_runs(runs, self.expected[ratio], value)
-        return replace(cell, terse=column is not None)
+        entry = entry_of_runs(runs, self.expected[ratio], value)
+        return replace(entry, terse=column is not None)
 
     @cached_property
-    def _with_baselines(self) -> Mapping[float, Mapping[Run, Record]]:
-        runs: dict[float, dict[Run, Record]] = defaultdict(dict)
+    def _with_baselines(self) -> Mapping[float, Mapping[GridPoint, Record]]:
+        runs: dict[float, dict[GridPoint, Record]] = defaultdict(dict)
         for record in self.records:
             if record.baselines:
-                runs[ratio_of(record)][run_of(record)] = record
+                runs[ratio_of(record)][point_of(record)] = record
         return dict(runs)
 
     def paper(self, *, wanted: bool) -> tuple[Published | None, list[str]]:
         """Return the published numbers if they are wanted and these records are of their data."""
         if not wanted:
             return None, []
-        published = Published(self.setting.dataset)
+        published = Published(self.condition.dataset)
         reason = published.why_not(self.records)
         return (None, [reason]) if reason else (published, [])
 
@@ -143,9 +146,9 @@ class RunMatrix:
         column_context: Sequence[Mapping[str, str]] = (),
     ) -> Table:
         """Assemble a table whose title, notes and CSV context say what it was made from."""
-        context = {"table": kind, **self.setting.context(self.select)}
+        context = {"table": kind, **self.condition.context(self.select)}
         return Table(
-            title=f"{what}: {self.setting.title(self.select)}",
+            title=f"{what}: {self.condition.title(self.select)}",
             corner="method",
             columns=tuple(columns),
             rows=tuple(rows),
@@ -154,23 +157,25 @@ class RunMatrix:
                 *legend(rows),
                 *config_differences(self.lines),
                 *troubles(failures(self.lines, ratio)),
-                *self.setting.fingerprint(),
+                *self.condition.fingerprint(),
             ),
             context=context if ratio is None else {**context, "ratio": f"{ratio:g}"},
             column_context=tuple(column_context),
         )
 
 
-def mean_of_runs(values: Mapping[Run, float]) -> float:
+def mean_of_runs(values: Mapping[GridPoint, float]) -> float:
     """Average over the folds of each seed, then over the seeds (methods.md 0.10)."""
     seeds: dict[int, list[float]] = defaultdict(list)
-    for (_, seed), value in values.items():
-        seeds[seed].append(value)
+    for point, value in values.items():
+        seeds[point.seed].append(value)
     return float(np.mean([np.mean(folds) for folds in seeds.values()]))
 
 
-def entry_of_runs(runs: Mapping[Run, Record], expected: Iterable[Run], value: Value) -> Entry:
-    """Make a cell from each run's value; with fewer runs than `expected` it is partial."""
+def entry_of_runs(
+    runs: Mapping[GridPoint, Record], expected: Iterable[GridPoint], value: Value
+) -> Entry:
+    """Make an entry from each run's value; with fewer runs than `expected` it is partial."""
     values = {run: number for run, record in runs.items() if (number := value(record)) is not None}
     if not values:
         states = {record.status for record in runs.values()}
@@ -214,12 +219,12 @@ SOURCES: Mapping[Source, str] = {
 
 def legend(rows: Iterable[Row]) -> Iterator[str]:
     """Explain the signs that stand in these rows, and no others."""
-    cells = [cell for row in rows for cell in row.cells]
-    sources = {row.source for row in rows} | {cell.source for cell in cells}
-    states = {cell.state for cell in cells}
+    entries = [entry for row in rows for entry in row.entries]
+    sources = {row.source for row in rows} | {entry.source for entry in entries}
+    states = {entry.state for entry in entries}
     signs = [
-        (any(cell.interval for cell in cells), INTERVAL),
-        (any(cell.tied for cell in cells), TIED),
+        (any(entry.interval for entry in entries), INTERVAL),
+        (any(entry.tied for entry in entries), TIED),
         *((state in states, note) for state, note in STATES.items()),
         *((source in sources, note) for source, note in SOURCES.items()),
     ]
@@ -230,8 +235,8 @@ def troubles(failures: Iterable[tuple[str, Record]]) -> Iterator[str]:
     """Say why runs have no result: one sentence for each reason, with the first and how many."""
     reasons: dict[tuple[Status, str], list[str]] = defaultdict(list)
     for label, record in failures:
-        fold, seed = run_of(record)
-        where = f"{label} at {percent(ratio_of(record))}, fold {fold}, seed {seed}"
+        point = point_of(record)
+        where = f"{label} at {percent(point.ratio)}, fold {point.fold}, seed {point.seed}"
         reasons[record.status, record.reason or "no reason was recorded"].append(where)
     for (status, reason), places in sorted(reasons.items()):
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
@@ -240,7 +245,7 @@ def troubles(failures: Iterable[tuple[str, Record]]) -> Iterator[str]:
 
 def config_differences(lines: Iterable[MethodRuns]) -> Iterator[str]:
     """Say which shared knobs (trunk, training, data) the lines do not share."""
-    known = {line.label: flatten(line.records[0].config) for line in lines if line.records}
+    known = {line.label: dict(flatten(line.records[0].config)) for line in lines if line.records}
     known = {label: flat for label, flat in known.items() if flat}
     for key in sorted({key for flat in known.values() for key in flat}):
         users: dict[str, list[str]] = defaultdict(list)

@@ -33,14 +33,14 @@ def complexity_table(
     records: Iterable[Record], *, select: str = "last", published: bool = False
 ) -> Table:
     """Parameters, speed and memory of each method, a row for each device it ran on."""
-    grid = RunMatrix.of(records, select)
-    rows = [row for line in grid.lines for row in _rows(line)]
-    paper, notes = grid.paper(wanted=published)
+    matrix = RunMatrix.of(records, select)
+    rows = [row for line in matrix.lines for row in _rows(line)]
+    paper, notes = matrix.paper(wanted=published)
     if paper:
         rows, notes = [*rows, *_paper_rows(paper)], [PAPER_SPEED]
     columns = ["device", *(heading for heading, _, _ in COLUMNS)]
     what = "Parameters, speed and memory"
-    return grid.table("complexity", what, columns, rows, notes=[SPEED, *notes])
+    return matrix.table("complexity", what, columns, rows, notes=[SPEED, *notes])
 
 
 def _rows(line: MethodRuns) -> list[Row]:
@@ -49,21 +49,21 @@ def _rows(line: MethodRuns) -> list[Row]:
         if record.status == "done":
             devices[str(record.environment.get("device", "unknown"))].append(record)
     if not devices:
-        cells = (text_entry(""), *(MISSING for _ in COLUMNS))
-        return [Row(label=line.label, cells=cells)]
+        entries = (text_entry(""), *(MISSING for _ in COLUMNS))
+        return [Row(label=line.label, entries=entries)]
     return [
         Row(
             label=line.label,
-            cells=(
+            entries=(
                 text_entry(device),
-                *(_cell(runs, value, digits) for _, digits, value in COLUMNS),
+                *(_entry(runs, value, digits) for _, digits, value in COLUMNS),
             ),
         )
         for device, runs in sorted(devices.items())
     ]
 
 
-def _cell(runs: Sequence[Record], value: Callable[[Record], float | None], digits: int) -> Entry:
+def _entry(runs: Sequence[Record], value: Callable[[Record], float | None], digits: int) -> Entry:
     numbers = [number for record in runs if (number := value(record)) is not None]
     if not numbers:
         return MISSING
@@ -77,7 +77,7 @@ def _paper_rows(paper: Published) -> list[Row]:
         Row(
             label=model,
             source="paper",
-            cells=(text_entry(""), parameters, samples, *(MISSING for _ in COLUMNS[2:])),
+            entries=(text_entry(""), parameters, samples, *(MISSING for _ in COLUMNS[2:])),
         )
         for model, parameters, samples in paper.complexity()
     ]

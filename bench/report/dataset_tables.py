@@ -41,14 +41,14 @@ def _au_row(au: AuStats) -> Row:
     shares = [au.rate, *au.fold_rates]
     cut = 100 * au.cut / au.events if au.events else None
     seconds = au.seconds or (None, None, None)
-    cells = [
+    entries = [
         _count(au.coded),
         *(_number(share if share is None else 100 * share) for share in shares),
         _count(au.events),
         _number(cut, 0),
         *(_number(value, 2) for value in seconds),
     ]
-    return Row(label=str(au.au), cells=tuple(cells))
+    return Row(label=str(au.au), entries=tuple(entries))
 
 
 def _notes(stats: LabelStats) -> list[str]:
@@ -79,7 +79,7 @@ def _together(stats: LabelStats) -> Table:
         rows=tuple(
             Row(
                 label=name,
-                cells=tuple(_number(v if v is None else 100 * v, 0) for v in shares),
+                entries=tuple(_number(v if v is None else 100 * v, 0) for v in shares),
             )
             for name, shares in zip(names, stats.cooccurrence, strict=True)
         ),
@@ -99,8 +99,8 @@ def _sampling(dataset: str, kept: Sequence[LabelBudget]) -> Table:
         groups = [found[rule, ratio] for ratio in ratios]
         shares = [[100 * k.combinations / max(1, k.of_combinations) for k in g] for g in groups]
         f1s = [[100 * k.held_f1 for k in group] for group in groups]
-        rows.append(Row(label=f"{rule}: combinations kept", cells=tuple(map(_mean, shares))))
-        rows.append(Row(label=f"{rule}: F1 of held labels", cells=tuple(map(_mean, f1s))))
+        rows.append(Row(label=f"{rule}: combinations kept", entries=tuple(map(_mean, shares))))
+        rows.append(Row(label=f"{rule}: F1 of held labels", entries=tuple(map(_mean, f1s))))
     return Table(
         title=f"{dataset}: what a label budget keeps (%)",
         corner="rule",

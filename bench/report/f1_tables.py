@@ -1,6 +1,6 @@
 """F1 tables: methods by label ratio, by action unit, and beside published supervised methods.
 
-Each is a pure function of the records of one setting; F1 is in percent. They raise ReportError
+Each is a pure function of the records of one condition; F1 is in percent. They raise ReportError
 where records must not stand in one table.
 """
 
@@ -26,27 +26,27 @@ def ssl_table(
     intervals: bool = False,
 ) -> Table:
     """Mean F1 of methods by label ratio: supervised control, other methods, trivial baselines."""
-    grid = RunMatrix.of(records, select)
+    matrix = RunMatrix.of(records, select)
     rows = [
         Row(
             label=line.label,
-            cells=tuple(grid.f1(line, ratio, intervals=intervals) for ratio in grid.ratios),
+            entries=tuple(matrix.f1(line, ratio, intervals=intervals) for ratio in matrix.ratios),
         )
-        for line in grid.lines
+        for line in matrix.lines
     ]
-    rows += _baselines(lambda name: tuple(grid.baseline(name, ratio) for ratio in grid.ratios))
-    paper, notes = grid.paper(wanted=published)
+    rows += _baselines(lambda name: tuple(matrix.baseline(name, ratio) for ratio in matrix.ratios))
+    paper, notes = matrix.paper(wanted=published)
     for label, figures in paper.ssl().items() if paper else ():
-        cells = tuple(figures.get(ratio, MISSING) for ratio in grid.ratios)
-        rows.append(Row(label=label, source="paper", cells=cells))
+        entries = tuple(figures.get(ratio, MISSING) for ratio in matrix.ratios)
+        rows.append(Row(label=label, source="paper", entries=entries))
     what = "Mean F1 (%) by share of labelled frames"
-    return grid.table(
+    return matrix.table(
         "ssl",
         what,
-        [percent(ratio) for ratio in grid.ratios],
+        [percent(ratio) for ratio in matrix.ratios],
         rows,
         notes=[RUNS, *notes],
-        column_context=[{"ratio": f"{ratio:g}"} for ratio in grid.ratios],
+        column_context=[{"ratio": f"{ratio:g}"} for ratio in matrix.ratios],
     )
 
 
@@ -59,29 +59,29 @@ def per_au_table(
     intervals: bool = False,
 ) -> Table:
     """F1 of methods by action unit at one label ratio (the only one there is, if not given)."""
-    grid = RunMatrix.of(records, select)
-    ratio = grid.one_ratio(ratio)
-    places = range(len(grid.aus))
+    matrix = RunMatrix.of(records, select)
+    ratio = matrix.one_ratio(ratio)
+    places = range(len(matrix.aus))
     rows = [
         Row(
             label=line.label,
-            cells=(
-                *(grid.au_f1(line, ratio, place) for place in places),
-                grid.f1(line, ratio, intervals=intervals),
+            entries=(
+                *(matrix.au_f1(line, ratio, place) for place in places),
+                matrix.f1(line, ratio, intervals=intervals),
             ),
         )
-        for line in grid.lines
+        for line in matrix.lines
     ]
     rows += _baselines(
-        lambda name: tuple(grid.baseline(name, ratio, place) for place in [*places, None])
+        lambda name: tuple(matrix.baseline(name, ratio, place) for place in [*places, None])
     )
-    paper, notes = grid.paper(wanted=published)
-    if paper and (printed := paper.per_au(ratio, grid.aus)):
+    paper, notes = matrix.paper(wanted=published)
+    if paper and (printed := paper.per_au(ratio, matrix.aus)):
         rows += printed
         notes = ["means of the paper are computed from its columns"]
     what = f"F1 (%) by action unit at {percent(ratio)} labels"
-    columns = [*(f"AU{au}" for au in grid.aus), "mean"]
-    return grid.table("per-au", what, columns, rows, notes=[RUNS, *notes], ratio=ratio)
+    columns = [*(f"AU{au}" for au in matrix.aus), "mean"]
+    return matrix.table("per-au", what, columns, rows, notes=[RUNS, *notes], ratio=ratio)
 
 
 def supervised_table(
@@ -92,21 +92,22 @@ def supervised_table(
     intervals: bool = False,
 ) -> Table:
     """Mean F1 with all labels, beside published supervised methods."""
-    grid = RunMatrix.of(records, select)
-    if 1.0 not in grid.ratios:
+    matrix = RunMatrix.of(records, select)
+    if 1.0 not in matrix.ratios:
         raise NothingToShow("no record was trained with all labels: run with --ratios 1.0")
     rows = [
-        Row(label=line.label, cells=(text_entry(""), grid.f1(line, 1.0, intervals=intervals)))
-        for line in grid.lines
+        Row(label=line.label, entries=(text_entry(""), matrix.f1(line, 1.0, intervals=intervals)))
+        for line in matrix.lines
     ]
-    rows += _baselines(lambda name: (text_entry(""), grid.baseline(name, 1.0)))
-    paper, notes = grid.paper(wanted=published)
+    rows += _baselines(lambda name: (text_entry(""), matrix.baseline(name, 1.0)))
+    paper, notes = matrix.paper(wanted=published)
     rows += paper.supervised() if paper else []
     what, columns = "Mean F1 (%) with all labels", ["venue", "mean F1"]
-    return grid.table("supervised", what, columns, rows, notes=[RUNS, *notes], ratio=1.0)
+    return matrix.table("supervised", what, columns, rows, notes=[RUNS, *notes], ratio=1.0)
 
 
-def _baselines(cells: Callable[[str], tuple[Entry, ...]]) -> list[Row]:
+def _baselines(entries: Callable[[str], tuple[Entry, ...]]) -> list[Row]:
     return [
-        Row(label=label, source="baseline", cells=cells(name)) for name, label in BASELINES.items()
+        Row(label=label, source="baseline", entries=entries(name))
+        for name, label in BASELINES.items()
     ]

@@ -1,7 +1,7 @@
-"""Records -> settings of comparable runs, and the refusal of those that must not be mixed.
+"""Grouping: which records may stand in one table, and which of them form one row.
 
-A *setting* is one dataset (its content too), label rule and preset: a table shows one. A *run* is
-one (fold, seed) of a method at a label ratio.
+Used by every table and figure. A *condition* is one dataset (its content too), label rule and
+preset: a table shows one. A row is a method under one config and one version of the code.
 """
 
 from __future__ import annotations
@@ -13,15 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bench.config.names import GridPoint
+from bench.results.compare import flatten
 from bench.results.records import Record, Scores
 
 from .model import SELECTIONS, NothingToShow, ReportError
-
-Run = tuple[int, int]
-"""(fold, seed)"""
-
-Place = tuple[float, Run]
-"""(ratio, (fold, seed)): what two runs must share to be compared."""
 
 
 @dataclass(frozen=True, order=True)
@@ -40,7 +36,7 @@ class Condition:
         return self.dataset, self.rule, self.preset
 
     def title(self, select: str) -> str:
-        """Name the setting and the selection rule, as every table's title does."""
+        """Name the condition and the selection rule, as every table's title does."""
         return (
             f"{self.dataset}, rule {self.rule}, preset {self.preset}, "
             f"selection: {SELECTIONS[select]}"
@@ -76,14 +72,12 @@ def ratio_of(record: Record) -> float:
     return float(cell_field(record, "ratio"))
 
 
-def run_of(record: Record) -> Run:
-    """Return (fold, seed)."""
-    return int(cell_field(record, "fold")), int(cell_field(record, "seed"))
-
-
-def place_of(record: Record) -> Place:
-    """Return (ratio, (fold, seed))."""
-    return ratio_of(record), run_of(record)
+def point_of(record: Record) -> GridPoint:
+    """Return what two runs must share to be compared: ratio, fold, seed and rule."""
+    try:
+        return GridPoint.of(record.cell)
+    except KeyError as error:
+        raise ReportError(f"record {record.id} does not say its {error}: remove it") from None
 
 
 def scores_of(record: Record, select: str) -> Scores | None:
@@ -91,10 +85,10 @@ def scores_of(record: Record, select: str) -> Scores | None:
     return record.scores.get(select) if record.status == "done" else None
 
 
-def mean_f1s(records: Iterable[Record], select: str) -> dict[Place, float]:
+def mean_f1s(records: Iterable[Record], select: str) -> dict[GridPoint, float]:
     """Return the mean F1 (a share of one) of every run that has one."""
     chosen = ((record, scores_of(record, select)) for record in records)
-    return {place_of(record): scores.mean_f1 for record, scores in chosen if scores}
+    return {point_of(record): scores.mean_f1 for record, scores in chosen if scores}
 
 
 def percent(ratio: float) -> str:
@@ -103,23 +97,22 @@ def percent(ratio: float) -> str:
 
 
 def by_condition(records: Iterable[Record]) -> dict[Condition, list[Record]]:
-    """Split records into settings, sorted.
+    """Split records by condition, sorted.
 
     A run that was skipped before its data could be read joins its first namesake.
     """
     groups: dict[Condition, list[Record]] = defaultdict(list)
     for record in sorted(records, key=lambda item: (not item.hashes.get("data"), item.id)):
-        setting = _condition(record)
-        if not setting.data:
-            setting = next(
-                (known for known in sorted(groups) if known.name == setting.name), setting
-            )
-        groups[setting].append(record)
+        condition = _condition(record)
+        if not condition.data:
+            namesakes = (known for known in sorted(groups) if known.name == condition.name)
+            condition = next(namesakes, condition)
+        groups[condition].append(record)
     return dict(sorted(groups.items()))
 
 
 def only_condition(records: Iterable[Record], select: str) -> tuple[Condition, list[Record]]:
-    """Return the only setting among the records, checked: comparable masks, one list of AUs.
+    """Return the only condition among the records, checked: comparable masks, one list of AUs.
 
     Raises ReportError if there is none or more than one, or if records must not stand together.
     """
@@ -131,7 +124,7 @@ def only_condition(records: Iterable[Record], select: str) -> tuple[Condition, l
     if len(groups) > 1:
         names = "; ".join(f"{', '.join(group.name)} (data {group.data[:8]})" for group in groups)
         raise ReportError(f"one table shows one dataset, rule and preset; these are {names}")
-    setting, members = next(iter(groups.items()))
+    condition, members = next(iter(groups.items()))
     check_masks(members)
     _check_aus(members)
     done = [record for record in members if record.status == "done"]
@@ -140,21 +133,21 @@ def only_condition(records: Iterable[Record], select: str) -> tuple[Condition, l
             f"no record holds scores selected by {select!r}: choose another --select, "
             "or run again with what that rule needs"
         )
-    return setting, members
+    return condition, members
 
 
 def check_masks(records: Iterable[Record]) -> None:
     """Refuse records that trained on different label masks for the same ratio, fold and seed."""
-    first: dict[Place, Record] = {}
+    first: dict[GridPoint, Record] = {}
     for record in records:
         if record.status != "done":
             continue
-        place = place_of(record)
-        other = first.setdefault(place, record)
+        point = point_of(record)
+        other = first.setdefault(point, record)
         if other.hashes.get("mask") != record.hashes.get("mask"):
             raise ReportError(
                 f"{other.id} and {record.id} trained on different label masks at ratio "
-                f"{place[0]:g}, fold {place[1][0]}, seed {place[1][1]} and cannot be compared: "
+                f"{point.ratio:g}, fold {point.fold}, seed {point.seed} and cannot be compared: "
                 "run one of them again or move it to another results folder"
             )
 
@@ -193,7 +186,7 @@ class MethodRuns:
     method: str
     records: tuple[Record, ...]
 
-    def at(self, ratio: float) -> Mapping[Run, Record]:
+    def at(self, ratio: float) -> Mapping[GridPoint, Record]:
         """Return this line's runs at a ratio; a finished run stands before failed and skipped ones.
 
         Raises ReportError if two finished records claim the same run.
@@ -201,13 +194,14 @@ class MethodRuns:
         return self._runs.get(ratio, {})
 
     @cached_property
-    def _runs(self) -> Mapping[float, Mapping[Run, Record]]:
-        runs: dict[float, dict[Run, Record]] = defaultdict(dict)
+    def _runs(self) -> Mapping[float, Mapping[GridPoint, Record]]:
+        runs: dict[float, dict[GridPoint, Record]] = defaultdict(dict)
         for record in self.records:
-            there, run = runs[ratio_of(record)], run_of(record)
-            other = there.setdefault(run, record)
+            point = point_of(record)
+            there = runs[point.ratio]
+            other = there.setdefault(point, record)
             if other is not record:
-                there[run] = _prevailing(other, record)
+                there[point] = _prevailing(other, record)
         return dict(runs)
 
 
@@ -235,17 +229,6 @@ def failures(lines: Iterable[MethodRuns], ratio: float | None = None) -> list[tu
     ]
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _split(method: str, records: list[Record]) -> Iterator[MethodRuns]:
     """Split one method's records by config and code.
 
@@ -268,8 +251,8 @@ def _homes(record: Record, groups: Mapping[Identity, Sequence[Record]]) -> Itera
     """Yield the groups an unfinished run may join: those that finished it first."""
     config = _identity(record)[0]
     homes = [key for key in groups if not record.config or key[0] == config]
-    place = place_of(record)
-    yield from sorted(homes, key=lambda key: all(place_of(other) != place for other in groups[key]))
+    point = point_of(record)
+    yield from sorted(homes, key=lambda key: all(point_of(other) != point for other in groups[key]))
 
 
 def _identity(record: Record) -> Identity:
@@ -280,7 +263,7 @@ def _identity(record: Record) -> Identity:
 
 def _distinctions(groups: Sequence[Sequence[Record]]) -> list[str]:
     """Name each group by the knobs (and hashes) in which they differ; one group needs no name."""
-    knobs = [flatten(group[0].config) for group in groups]
+    knobs = [dict(flatten(group[0].config)) for group in groups]
     for flat, group in zip(knobs, groups, strict=True):
         hashes = group[0].hashes
         flat |= {key: hashes[key][:8] for key in ("code", "weights") if key in hashes}

@@ -1,6 +1,6 @@
-"""What a table is: rows of cells that know their value, their spread, and why they may have none.
+"""What a table is: rows of entries that know their value, their spread, and why they may have none.
 
-Tables are built from records and rendered by `bench/report/formats.py`; a cell keeps raw numbers,
+Tables are built from records and rendered by `bench/report/formats.py`; an entry keeps raw numbers,
 so that a format only decides how they look.
 """
 
@@ -43,7 +43,7 @@ class Entry:
     n: int | None = None
     """Runs behind `value`."""
     terse: bool = False
-    """Whether another cell of the row tells `n` already."""
+    """Whether another entry of the row tells `n` already."""
     interval: tuple[float, float] | None = None
     """95 % interval of `value`."""
     p: float | None = None
@@ -59,10 +59,10 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row: its label as the records or the paper spell it, and a cell for each column."""
+    """A row: its label as the records or the paper spell it, and an entry for each column."""
 
     label: str
-    cells: tuple[Entry, ...]
+    entries: tuple[Entry, ...]
     source: Source = "measured"
 
     @property
@@ -82,12 +82,12 @@ class Table:
     notes: tuple[str, ...] = ()
     context: Mapping[str, str] = field(default_factory=dict)
     column_context: tuple[Mapping[str, str], ...] = ()
-    """The same for the cells of each column, if any."""
+    """The same for the entries of each column, if any."""
 
     def __post_init__(self) -> None:
         assert len(self.column_context) in (0, len(self.columns)), self.title
         for row in self.rows:
-            assert len(row.cells) == len(self.columns), f"{self.title}: {row.label} has a gap"
+            assert len(row.entries) == len(self.columns), f"{self.title}: {row.label} has a gap"
 
 
 MISSING = Entry(state="missing")
@@ -95,5 +95,5 @@ UNREAD = Entry(state="unread", source="paper")
 
 
 def text_entry(text: str) -> Entry:
-    """Make a cell of words."""
+    """Make an entry of words."""
     return Entry(state="text", text=text)

@@ -22,7 +22,7 @@ from .model import Entry, NothingToShow
 from .plot_style import BLACK, Label, figure, look, name_lines, ratio_axis
 
 Drawn = list[tuple[MethodRuns, dict[float, Entry]]]
-"""The lines of a figure: of each, ratio -> a cell with a value."""
+"""The lines of a figure: of each, ratio -> an entry with a value."""
 
 RULE_LOOKS = {"sparse": look(0), "contiguous": look(1), "random": look(2)}
 RATIO_LABEL = "labelled frames (%)"
@@ -34,20 +34,23 @@ KINDS = ("curves", "pseudo-labels")
 def figures(
     kind: str, records: Iterable[Record], select: str = "last"
 ) -> Iterator[tuple[str, Figure]]:
-    """Yield a file name (without ending) and a figure for each setting among the records.
+    """Yield a file name (without ending) and a figure for each condition among the records.
 
-    Raises NothingToShow if no setting gives one, with the reasons.
+    Raises NothingToShow if no condition gives one, with the reasons.
     """
     assert kind in KINDS, kind
     found, reasons = 0, []
-    for setting, members in by_condition(records).items():
+    for condition, members in by_condition(records).items():
         try:
             made = curves(members, select) if kind == "curves" else pseudo_labels(members)
         except NothingToShow as error:
-            reasons.append(f"{', '.join(setting.name)}: {error}")
+            reasons.append(f"{', '.join(condition.name)}: {error}")
             continue
         found += 1
-        yield "-".join([kind, *setting.name, *([setting.data[:6]] if setting.data else [])]), made
+        yield (
+            "-".join([kind, *condition.name, *([condition.data[:6]] if condition.data else [])]),
+            made,
+        )
     if not found:
         raise NothingToShow("; ".join(reasons) or "there are no records: run some cells first")
 
@@ -76,10 +79,10 @@ def curves(records: Iterable[Record], select: str = "last") -> Figure:
 
     Points at one ratio stand a little beside each other, so that their bars can be told apart.
 
-    Raises ReportError if the records are of more than one setting, NothingToShow if none has F1.
+    Raises ReportError if the records are of more than one condition, NothingToShow if none has F1.
     """
-    grid = RunMatrix.of(records, select)
-    found = _points(grid, lambda line, ratio: grid.f1(line, ratio, intervals=True))
+    matrix = RunMatrix.of(records, select)
+    found = _points(matrix, lambda line, ratio: matrix.f1(line, ratio, intervals=True))
     if not found:
         raise NothingToShow("no finished record has an F1 to draw")
     with figure(1, 3.0) as (made, (axes,)):
@@ -87,7 +90,7 @@ def curves(records: Iterable[Record], select: str = "last") -> Figure:
         axes.set_ylabel("mean F1 (%)")
         axes.set_xlabel(RATIO_LABEL)
         made.suptitle(
-            _title("F1 by share of labels; bars: 95 % over subjects", grid),
+            _title("F1 by share of labels; bars: 95 % over subjects", matrix),
             x=0.02,
             ha="left",
             fontsize=8,
@@ -100,9 +103,9 @@ def pseudo_labels(records: Iterable[Record]) -> Figure:
 
     Both are over the whole training, all AUs together. Raises NothingToShow if no record has any.
     """
-    grid = RunMatrix.of([r for r in records if r.status == "done"], "last")
-    accuracy = _audited(grid, "overall_accuracy")
-    used = _audited(grid, "overall_used")
+    matrix = RunMatrix.of([r for r in records if r.status == "done"], "last")
+    accuracy = _audited(matrix, "overall_accuracy")
+    used = _audited(matrix, "overall_used")
     if not accuracy:
         raise NothingToShow("no record has pseudo labels: run pseudo_label, fixmatch, tcl or ks")
     with figure(2, 1.9) as (made, (above, below)):
@@ -111,7 +114,7 @@ def pseudo_labels(records: Iterable[Record]) -> Figure:
         _lines(below, used)
         below.set_ylabel("used, % of those offered")
         below.set_xlabel(RATIO_LABEL)
-        title = _title("Pseudo labels against the hidden labels, whole training", grid)
+        title = _title("Pseudo labels against the hidden labels, whole training", matrix)
         made.suptitle(title, x=0.02, ha="left", fontsize=8)
     return made
 
@@ -203,25 +206,25 @@ def measured_kept(records: Iterable[Record]) -> dict[str, dict[float, float]]:
     return {rule: points for rule, points in kept.items() if set(points) != {1.0}}
 
 
-def _points(grid: RunMatrix, cell: Callable[[MethodRuns, float], Entry]) -> Drawn:
-    """Make a cell of every line at every ratio; those without a value are left out."""
+def _points(matrix: RunMatrix, entry: Callable[[MethodRuns, float], Entry]) -> Drawn:
+    """Make an entry of every line at every ratio; those without a value are left out."""
     drawn = []
-    for line in grid.lines:
-        cells = {ratio: cell(line, ratio) for ratio in grid.ratios if line.at(ratio)}
-        points = {ratio: found for ratio, found in cells.items() if found.value is not None}
+    for line in matrix.lines:
+        entries = {ratio: entry(line, ratio) for ratio in matrix.ratios if line.at(ratio)}
+        points = {ratio: found for ratio, found in entries.items() if found.value is not None}
         if points:
             drawn.append((line, points))
     return drawn
 
 
-def _audited(grid: RunMatrix, key: str) -> Drawn:
+def _audited(matrix: RunMatrix, key: str) -> Drawn:
     """Return percentages of the lines whose records were audited."""
 
     def value(record: Record) -> float | None:
         share = record.audit.get(key)
         return None if share is None else 100 * float(share)
 
-    return _points(grid, lambda line, ratio: grid.cell(line, ratio, value))
+    return _points(matrix, lambda line, ratio: matrix.entry(line, ratio, value))
 
 
 def _lines(axes: Axes, drawn: Drawn) -> None:
@@ -233,7 +236,7 @@ def _lines(axes: Axes, drawn: Drawn) -> None:
         others += line.method != CONTROL
         beside = _BESIDE ** (index - (len(drawn) - 1) / 2)
         places = [ratio * beside for ratio in points]
-        values = [float(cell.value or 0) for cell in points.values()]
+        values = [float(entry.value or 0) for entry in points.values()]
         axes.plot(places, values, **style)
         bars = [(at, c.interval) for at, c in zip(places, points.values(), strict=True)]
         for at, interval in bars:
@@ -250,5 +253,5 @@ _BESIDE = 1.02
 _CONTROL_LOOK: dict[str, Any] = {"color": BLACK, "marker": "o", "linestyle": "-"}
 
 
-def _title(what: str, grid: RunMatrix) -> str:
-    return f"{what}\n{grid.setting.title(grid.select)}"
+def _title(what: str, matrix: RunMatrix) -> str:
+    return f"{what}\n{matrix.condition.title(matrix.select)}"

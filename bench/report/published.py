@@ -26,7 +26,7 @@ ABLATED, ABLATION_RATIO = "ks", 0.5
 """What the paper's ablations took apart, and at which share of labels."""
 
 Figures = dict[str, dict[float, Entry]]
-"""label of the paper -> ratio -> cell, mean F1 in percent."""
+"""label of the paper -> ratio -> entry, mean F1 in percent."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,20 @@ class Published:
         figures: Figures = {}
         eac = [row for row in self._rows("table2_eac_vs_ks_f1.csv") if row["method"] == "eac"]
         for row in [*self._rows("table1_ssl_f1.csv"), *eac]:
-            figures.setdefault(row["method"], {})[float(row["ratio"])] = _cell(row)
+            figures.setdefault(row["method"], {})[float(row["ratio"])] = _entry(row)
         return figures
 
     def supervised(self) -> list[Row]:
         """Return the methods of table 2 at 100 % labels: venue, mean F1."""
         rows = [
-            Row(label=row["method"], source="paper", cells=(text_entry(row["venue"]), _cell(row)))
+            Row(
+                label=row["method"], source="paper", entries=(text_entry(row["venue"]), _entry(row))
+            )
             for row in self._rows("table2_supervised_f1.csv")
         ]
         for method, ratios in self.ssl().items():
-            cells = (text_entry(""), ratios.get(1.0, MISSING))
-            rows.append(Row(label=method, source="paper", cells=cells))
+            entries = (text_entry(""), ratios.get(1.0, MISSING))
+            rows.append(Row(label=method, source="paper", entries=entries))
         return rows
 
     def per_au(self, ratio: float, aus: Iterable[int]) -> list[Row]:
@@ -63,15 +65,15 @@ class Published:
         methods: dict[str, dict[int, Entry]] = {}
         for row in self._rows("table3_per_au_f1.csv"):
             if float(row["ratio"]) == ratio:
-                methods.setdefault(row["method"], {})[int(row["au"])] = _cell(row)
+                methods.setdefault(row["method"], {})[int(row["au"])] = _entry(row)
         wanted = tuple(aus)
         return [
             Row(
                 label=method,
                 source="paper",
-                cells=(*(cells.get(au, MISSING) for au in wanted), _mean(cells, wanted)),
+                entries=(*(entries.get(au, MISSING) for au in wanted), _mean(entries, wanted)),
             )
-            for method, cells in methods.items()
+            for method, entries in methods.items()
         ]
 
     def ablation(self) -> list[tuple[str, str, Entry]]:
@@ -125,7 +127,7 @@ class Published:
         return [row for row in rows if every_dataset or row["dataset"] == self.dataset]
 
 
-def _cell(row: dict[str, str]) -> Entry:
+def _entry(row: dict[str, str]) -> Entry:
     return _number(row["f1_percent"], check=row.get("status") == "check")
 
 
@@ -136,9 +138,9 @@ def _number(text: str, *, check: bool = False, signed: bool = False) -> Entry:
     return replace(figure, state="check") if check else figure
 
 
-def _mean(cells: dict[int, Entry], wanted: tuple[int, ...]) -> Entry:
+def _mean(entries: dict[int, Entry], wanted: tuple[int, ...]) -> Entry:
     """Average the paper's columns, if they are the columns shown."""
-    values = [cell.value for cell in cells.values() if cell.value is not None]
-    if set(cells) != set(wanted) or len(values) < len(cells):
+    values = [entry.value for entry in entries.values() if entry.value is not None]
+    if set(entries) != set(wanted) or len(values) < len(entries):
         return MISSING
     return Entry(value=float(np.mean(values)), source="paper")

@@ -1,6 +1,6 @@
 """Tables -> markdown, LaTeX (booktabs), CSV and HTML: how numbers look is decided here alone.
 
-CSV is for machines: one line a cell, raw numbers, a column for each of value, spread, n, interval
+CSV is for machines: one line an entry, raw numbers, a column for each of value, spread, n, interval
 and state, so that lines of several tables go into one file.
 """
 
@@ -42,30 +42,30 @@ def render_all(tables: Iterable[Table], style: str = "markdown") -> str:
     return "\n".join(draw(table) for table in tables)
 
 
-def format_entry(cell: Entry) -> str:
-    """Write a cell as a person reads it, e.g. `61.2 ± 0.8 (3) [58.0, 64.1] †`."""
-    if cell.state == "text":
-        return cell.text
-    if cell.value is None:
-        return EMPTY[cell.state]
-    sign = "+" if cell.signed else ""
-    parts = [f"{cell.value:{sign}.{cell.digits}f}"]
-    if cell.spread is not None:
-        parts.append(f"± {cell.spread:.{cell.digits}f}")
-    if cell.n is not None and not cell.terse:
-        parts.append(f"({cell.n})")
-    if cell.interval is not None:
-        low, high = (f"{bound:{sign}.{cell.digits}f}" for bound in cell.interval)
+def format_entry(entry: Entry) -> str:
+    """Write an entry as a person reads it, e.g. `61.2 ± 0.8 (3) [58.0, 64.1] †`."""
+    if entry.state == "text":
+        return entry.text
+    if entry.value is None:
+        return EMPTY[entry.state]
+    sign = "+" if entry.signed else ""
+    parts = [f"{entry.value:{sign}.{entry.digits}f}"]
+    if entry.spread is not None:
+        parts.append(f"± {entry.spread:.{entry.digits}f}")
+    if entry.n is not None and not entry.terse:
+        parts.append(f"({entry.n})")
+    if entry.interval is not None:
+        low, high = (f"{bound:{sign}.{entry.digits}f}" for bound in entry.interval)
         parts.append(f"[{low}, {high}]")
-    marks = MARKS.get(cell.state, "") + (TIE if cell.tied else "")
+    marks = MARKS.get(entry.state, "") + (TIE if entry.tied else "")
     return " ".join(parts) + (f" {marks}" if marks else "")
 
 
 def _markdown(table: Table) -> str:
-    grid = [[_piped(text) for text in line] for line in _texts(table)]
+    body_texts = [[_piped(text) for text in line] for line in _texts(table)]
     header = [_piped(text) for text in (table.corner, *table.columns)]
     body = tabulate(
-        grid,
+        body_texts,
         header,
         tablefmt="pipe",
         disable_numparse=True,
@@ -77,7 +77,7 @@ def _markdown(table: Table) -> str:
 
 def _texts(table: Table) -> Iterator[list[str]]:
     for row in table.rows:
-        yield [row.heading, *map(format_entry, row.cells)]
+        yield [row.heading, *map(format_entry, row.entries)]
 
 
 def _piped(text: str) -> str:
@@ -118,28 +118,28 @@ def _csv(tables: Iterable[Table]) -> str:
     writer.writeheader()
     for table in tables:
         for row in table.rows:
-            for place, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
+            for place, (column, entry) in enumerate(zip(table.columns, row.entries, strict=True)):
                 more = table.column_context[place] if table.column_context else {}
-                if cell.state != "text" or cell.text:
-                    writer.writerow({**table.context, **more, **_csv_line(row, column, cell)})
+                if entry.state != "text" or entry.text:
+                    writer.writerow({**table.context, **more, **_csv_line(row, column, entry)})
     return stream.getvalue()
 
 
-def _csv_line(row: Row, column: str, cell: Entry) -> dict[str, object]:
-    low, high = cell.interval or (None, None)
+def _csv_line(row: Row, column: str, entry: Entry) -> dict[str, object]:
+    low, high = entry.interval or (None, None)
     return {
         "row": row.label,
         "column": column,
-        "source": cell.source or row.source,
-        "state": cell.state,
-        "value": cell.value,
-        "spread": cell.spread,
-        "n": cell.n,
+        "source": entry.source or row.source,
+        "state": entry.state,
+        "value": entry.value,
+        "spread": entry.spread,
+        "n": entry.n,
         "low": low,
         "high": high,
-        "p": cell.p,
-        "tied": "tied" if cell.tied else "",
-        "text": cell.text,
+        "p": entry.p,
+        "tied": "tied" if entry.tied else "",
+        "text": entry.text,
     }
 
 

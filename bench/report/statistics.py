@@ -17,10 +17,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from bench.config.names import GridPoint
 from bench.results.records import Record
 from bench.system.seeds import generator
 
-from .grouping import Place, check_masks, place_of, scores_of
+from .grouping import check_masks, point_of, scores_of
 from .model import ReportError
 
 DRAWS = 2000
@@ -67,20 +68,22 @@ class FoldCounts:
 
 
 class ScoredRuns:
-    """The finished runs of one method, by place; what was resampled of them is kept."""
+    """The finished runs of one method, by point of the grid; what was resampled of them is kept."""
 
     def __init__(self, records: Iterable[Record], select: str = "last") -> None:
         """Read the runs' counts; raises ReportError for a run told twice, or without counts."""
         self.folds = _folds(records, select)
         self._resampled: dict[tuple[object, ...], NDArray[np.float64]] = {}
 
-    def resampled(self, places: tuple[Place, ...], draws: int, seed: int) -> NDArray[np.float64]:
-        """Return the mean F1 over `places`, (D,), each fold's subjects resampled as for others."""
-        key = (places, draws, seed)
+    def resampled(
+        self, points: tuple[GridPoint, ...], draws: int, seed: int
+    ) -> NDArray[np.float64]:
+        """Return the mean F1 over `points`, (D,), each fold's subjects resampled as for others."""
+        key = (points, draws, seed)
         if key not in self._resampled:
-            folds = [self.folds[place] for place in places]
+            folds = [self.folds[point] for point in points]
             drawn = (_mean_f1(f.parts @ _resample(f.subjects, draws, seed)) for f in folds)
-            self._resampled[key] = _average(places, drawn)
+            self._resampled[key] = _average(points, drawn)
         return self._resampled[key]
 
 
@@ -119,17 +122,17 @@ def paired_difference(
 
 def difference(a: ScoredRuns, b: ScoredRuns, draws: int = DRAWS, seed: int = 0) -> Difference:
     """Compare as `paired_difference` does, runs whose label masks are known to agree."""
-    places = tuple(place for place in a.folds if place in b.folds)
-    if not places:
+    points = tuple(point for point in a.folds if point in b.folds)
+    if not points:
         raise ReportError("the two methods share no finished ratio, fold and seed to compare")
-    pairs = [(a.folds[place], b.folds[place]) for place in places]
-    for (_, (fold, _)), (one, two) in zip(places, pairs, strict=True):
+    pairs = [(a.folds[point], b.folds[point]) for point in points]
+    for point, (one, two) in zip(points, pairs, strict=True):
         if one.subjects != two.subjects:
-            raise ReportError(f"fold {fold} was scored on different subjects: run one again")
+            raise ReportError(f"fold {point.fold} was scored on different subjects: run one again")
     gaps = (_mean_f1(one.pooled)[0] - _mean_f1(two.pooled)[0] for one, two in pairs)
-    observed = float(_average(places, gaps))
-    resampled = a.resampled(places, draws, seed) - b.resampled(places, draws, seed)
-    swapped = _average(places, (_swapped(one, two, draws, seed) for one, two in pairs))
+    observed = float(_average(points, gaps))
+    resampled = a.resampled(points, draws, seed) - b.resampled(points, draws, seed)
+    swapped = _average(points, (_swapped(one, two, draws, seed) for one, two in pairs))
     extreme = int((np.abs(swapped) >= abs(observed) - 1e-12).sum())
     return Difference(
         mean=observed,
@@ -160,26 +163,26 @@ def tied(difference: Difference, p: float | None = None, resolution: float = RES
     return low <= 0 <= high or abs(difference.mean) < resolution or chance >= ALPHA
 
 
-def _folds(records: Iterable[Record], select: str) -> dict[Place, FoldCounts]:
-    folds: dict[Place, FoldCounts] = {}
+def _folds(records: Iterable[Record], select: str) -> dict[GridPoint, FoldCounts]:
+    folds: dict[GridPoint, FoldCounts] = {}
     for record in records:
         scores = scores_of(record, select)
         if scores is None:
             continue
-        place = place_of(record)
-        if place in folds:
+        point = point_of(record)
+        if point in folds:
             raise ReportError(
                 f"{record.id} repeats a ratio, fold and seed of its method: remove one"
             )
         if not scores.counts:
             raise ReportError(f"{record.id} holds no counts per subject: run it again")
-        folds[place] = FoldCounts.of(scores.counts)
+        folds[point] = FoldCounts.of(scores.counts)
     return folds
 
 
-def _average(places: Sequence[Place], values: Iterable[ArrayLike]) -> NDArray[np.float64]:
+def _average(points: Sequence[GridPoint], values: Iterable[ArrayLike]) -> NDArray[np.float64]:
     """Average over the folds of each (ratio, seed), over seeds, over ratios; keeps a draws axis."""
-    keys = [(ratio, seed) for ratio, (_, seed) in places]
+    keys = [(point.ratio, point.seed) for point in points]
     folds = Counter(keys)
     seeds = Counter(ratio for ratio, _ in folds)
     total = np.zeros(())

@@ -1,4 +1,4 @@
-"""Reports: tables as pure functions of records, and the statistics behind them.
+"""Tables by kind, as `python -m bench table` asks for them; each a pure function of records.
 
 `tables` builds what `python -m bench table` shows: one table for each dataset, rule and preset
 among the records (and for each ratio, where a table shows one), never a mixture of them.
@@ -6,12 +6,12 @@ among the records (and for each ratio, where a table shows one), never a mixture
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from bench.errors import closest
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
@@ -32,22 +32,20 @@ def tables(
     published: bool = False,
     intervals: bool = False,
 ) -> list[Table]:
-    """Build every table of a kind that the records give, one setting after another.
+    """Build every table of a kind that the records give, one condition after another.
 
-    Raises ReportError if there is no such kind, if no setting gives a table, or if records that
+    Raises ReportError if there is no such kind, if no condition gives a table, or if records that
     cannot be compared would stand together.
     """
     if kind not in KINDS:
-        close = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise ReportError(f"no table {kind!r}: {hint}known: {', '.join(KINDS)}")
+        raise ReportError(f"no table {kind!r}: {closest(kind, KINDS)}known: {', '.join(KINDS)}")
     found: list[Table] = []
     reasons: list[str] = []
-    for setting, members in by_condition(records).items():
+    for condition, members in by_condition(records).items():
         try:
             found += _build(kind, members, select, published=published, intervals=intervals)
         except NothingToShow as error:
-            reasons.append(f"not shown: {', '.join(setting.name)}: {error}")
+            reasons.append(f"not shown: {', '.join(condition.name)}: {error}")
     if not found:
         raise NothingToShow("; ".join(reasons) or "there are no records: run some cells first")
     return [*found[:-1], replace(found[-1], notes=(*found[-1].notes, *reasons))]
@@ -56,7 +54,7 @@ def tables(
 def _build(
     kind: str, records: list[Record], select: str, *, published: bool, intervals: bool
 ) -> list[Table]:
-    """Build the tables of one setting; per-AU and ablation tables show one ratio each."""
+    """Build the tables of one condition; per-AU and ablation tables show one ratio each."""
     if kind == "complexity":
         return [complexity_table(records, select=select, published=published)]
     if kind == "ranks":
@@ -70,8 +68,8 @@ def _build(
     build = partial(builders[kind], select=select, published=published, intervals=intervals)
     if kind in ("ssl", "supervised"):
         return [build(records)]
-    grid = RunMatrix.of(records, select)
-    places: list[dict[str, Any]] = [{"ratio": ratio} for ratio in grid.ratios]
+    matrix = RunMatrix.of(records, select)
+    places: list[dict[str, Any]] = [{"ratio": ratio} for ratio in matrix.ratios]
     if kind == "ablation":
         places = [{"base": base, "ratio": ratio} for base, ratio in ablations(records)] or [{}]
-    return [build(grid, **place) for place in places]
+    return [build(matrix, **place) for place in places]

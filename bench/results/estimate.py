@@ -1,4 +1,7 @@
-"""How long cells take and how much memory, guessed from the records of others like them."""
+"""Estimate: how long cells take and how much memory, going by the records of others like them.
+
+Used by `run` (`--dry-run`) and `status`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ class Estimate:
     unknown: tuple[str, ...]
     """Methods of which no cell like these has finished yet."""
 
-    def said(self, slots: int) -> str:
+    def describe(self, slots: int) -> str:
         """Say it in a line, for so many slots."""
         time = f"{self.seconds / 60:.0f} min" if self.seconds > 90 else f"{self.seconds:.0f} s"
         if self.seconds > 7200:

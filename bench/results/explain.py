@@ -53,7 +53,7 @@ def find_cell(results: Path, name: str) -> CellStatus:
 
 
 def _known(cell: CellStatus) -> CellStatus:
-    if cell.told is None:
+    if cell.source is None:
         raise UsageError(
             f"{cell.id} has no record yet, and no file in grids/ tells what it is: "
             "look again when it is over"
@@ -63,15 +63,15 @@ def _known(cell: CellStatus) -> CellStatus:
 
 def explain_cell(cell: CellStatus) -> str:
     """Spell a cell out: in words, what came of it, then every knob, hash and circumstance."""
-    told = cell.told
-    assert told
-    lines = [cell.id, "", *_in_a_sentence(told.cell, told.config), "", f"status  {cell.state}"]
+    source = cell.source
+    assert source
+    lines = [cell.id, "", *_in_a_sentence(source.cell, source.config), "", f"status  {cell.state}"]
     if cell.record:
         lines += _outcome(cell.record)
-    blocks = {"cell": told.cell, "config": told.config, "code": told.code}
+    blocks = {"cell": source.cell, "config": source.config, "code": source.code}
     for title, values in blocks.items():
         lines += ["", *_block(title, values)]
-    lines += ["", *_hashes(told.hashes)]
+    lines += ["", *_hashes(source.hashes)]
     if cell.record:
         lines += _circumstances(cell.record)
     return "\n".join(lines)

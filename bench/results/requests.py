@@ -1,17 +1,20 @@
-"""Which cells were asked for: a file a grid, so that any machine can tell what is still missing.
+"""Grid requests: a file for each grid that was asked for, so that any machine sees what is missing.
 
-`RESULTS/grids/<hash of what was asked>.json` is rewritten whenever the same grid is asked for
-again: after a change of code the cells under the same command are others.
+Written by `run`, read by `status`. `RESULTS/grids/<hash of what was asked>.json` is rewritten
+whenever the same grid is asked for again: after a change of code its cells are others.
 """
 
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.system.files import atomic_file
 from bench.system.hashing import digest
 
 SCHEMA = 1
@@ -41,15 +44,30 @@ class GridRequest:
     path: Path
 
 
+def write_request(path: Path, cells: Sequence[RequestedCell], command: str) -> None:
+    """Note down which cells were asked for; raises RecordError if the disk does not take it."""
+    methods = {c.cell["method"]: {"config": c.config, "code": dict(c.code)} for c in cells}
+    content = {
+        "schema": SCHEMA,
+        "command": command,
+        "host": socket.gethostname(),
+        "asked": time.time(),
+        "methods": methods,
+        "cells": [{"id": c.id, "cell": c.cell, "hashes": dict(c.hashes)} for c in cells],
+    }
+    with atomic_file(path) as stream:
+        json.dump(content, stream)
+
+
 def read_requests(results: Path) -> tuple[list[GridRequest], list[str]]:
     """Read every grid that was asked for, the latest first, and a sentence on each torn file."""
-    grids, problems = [], []
+    requests, problems = [], []
     for path in sorted(results.glob("grids/*.json")):
         try:
-            grids.append(_read(path))
+            requests.append(_read(path))
         except (OSError, ValueError, KeyError, TypeError) as error:
             problems.append(f"{path} is not a readable grid ({error}): left out")
-    return sorted(grids, key=lambda grid: -grid.asked), problems
+    return sorted(requests, key=lambda request: -request.asked), problems
 
 
 def _read(path: Path) -> GridRequest:
@@ -60,19 +78,21 @@ def _read(path: Path) -> GridRequest:
         RequestedCell(**cell, **values["methods"][cell["cell"]["method"]])
         for cell in values["cells"]
     )
-    told = {name: values[name] for name in ("command", "host", "asked")}
-    return GridRequest(**told, cells=cells, path=path)
+    circumstances = {name: values[name] for name in ("command", "host", "asked")}
+    return GridRequest(**circumstances, cells=cells, path=path)
 
 
-def requested_cells(grids: Sequence[GridRequest]) -> Iterator[tuple[RequestedCell, GridRequest]]:
+def requested_cells(
+    requests: Sequence[GridRequest],
+) -> Iterator[tuple[RequestedCell, GridRequest]]:
     """Yield each cell that still stands as asked for, with the latest grid that asked for it.
 
     A cell whose place was asked for again later, under other code or data, no longer stands.
     """
     seen: set[str] = set()
-    for grid in grids:
-        for cell in grid.cells:
+    for request in requests:
+        for cell in request.cells:
             place = digest([cell.cell, cell.hashes.get("config")])
             if place not in seen:
                 seen.add(place)
-                yield cell, grid
+                yield cell, request

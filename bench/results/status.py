@@ -1,4 +1,7 @@
-"""What has become of every cell in a results folder, from its files alone, on any machine."""
+"""Status: what has become of every cell in a results folder, from its files alone.
+
+Used by `status`, `explain` and `diff`, on any machine that sees the folder.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +28,17 @@ class CellStatus:
     """Of a cell that is over."""
     claim: Claim | None = None
     """Of a cell that a process works on, or did when it was last heard of."""
-    planned: RequestedCell | None = None
+    requested: RequestedCell | None = None
     """The cell as it was asked for, where a grid's file tells."""
-    grid: GridRequest | None = None
+    request: GridRequest | None = None
 
     @property
-    def told(self) -> Record | RequestedCell | None:
+    def source(self) -> Record | RequestedCell | None:
         """What tells of the cell itself: its record, or else the grid that asked for it."""
-        return self.record or self.planned
+        return self.record or self.requested
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Share of the cell's training that is still to do, as far as it is known."""
         if self.record:
             return 0.0
@@ -50,23 +53,23 @@ class StatusReport:
     problems: list[str]
     """A sentence on each file that cannot be read."""
 
-    def of(self, state: CellState) -> list[CellStatus]:
+    def in_state(self, state: CellState) -> list[CellStatus]:
         """Return the cells in this state, by id."""
         return [cell for cell in self.cells if cell.state == state]
 
-    def to_go(self) -> Estimate | None:
+    def remaining_time(self) -> Estimate | None:
         """Guess how long what is left takes on the slots that are at work, or on one."""
         left = [c for c in self.cells if c.state in ("running", "stale", "unfinished", "missing")]
-        cells = [(c.planned.cell, c.planned.config, c.left) for c in left if c.planned]
+        cells = [(c.requested.cell, c.requested.config, c.remaining) for c in left if c.requested]
         records = [cell.record for cell in self.cells if cell.record]
-        return estimate(cells, records, max(1, len(self.of("running"))))
+        return estimate(cells, records, max(1, len(self.in_state("running"))))
 
 
 def read_status(results: Path) -> StatusReport:
     """Look at a results folder: nothing is written, and nothing need be finished."""
     records, problems = read_records(results)
-    grids, torn = read_requests(results)
-    asked = {cell.id: (cell, grid) for cell, grid in requested_cells(grids)}
+    requests, torn = read_requests(results)
+    asked = {cell.id: (cell, request) for cell, request in requested_cells(requests)}
     begun = {cell.id: cell for cell in _found_on_disk(results / "runs", records)}
     cells = [_with_request(begun.get(name), name, *asked[name]) for name in asked]
     cells += [cell for name, cell in begun.items() if name not in asked]
@@ -74,10 +77,10 @@ def read_status(results: Path) -> StatusReport:
 
 
 def _with_request(
-    cell: CellStatus | None, name: str, planned: RequestedCell, grid: GridRequest
+    cell: CellStatus | None, name: str, requested: RequestedCell, request: GridRequest
 ) -> CellStatus:
     cell = cell or CellStatus(id=name, state="missing")
-    return replace(cell, planned=planned, grid=grid)
+    return replace(cell, requested=requested, request=request)
 
 
 def _found_on_disk(runs: Path, records: Iterable[Record]) -> Iterator[CellStatus]:

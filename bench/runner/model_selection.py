@@ -18,34 +18,34 @@ from .setup import Experiment
 class ModelSelection:
     """Scores by selection rule: `last`, and `val` and `test-peek` if the settings ask for them."""
 
-    def __init__(self, config: TrainConfig, assembly: Experiment):
-        self.config, self.assembly = config, assembly
+    def __init__(self, config: TrainConfig, experiment: Experiment):
+        self.config, self.experiment = config, experiment
         self.scores: dict[str, Scores] = {}
         self._best: dict[str, float] = {}
 
-    def stops(self) -> Iterator[int]:
-        """Yield the steps at which to look, in order; the last step is always the last."""
-        total = self.assembly.trainer.total
+    def evaluation_steps(self) -> Iterator[int]:
+        """Yield the steps to evaluate at, in order; the last step is always the last."""
+        total = self.experiment.trainer.total
         if self.config.evaluate_every and self._wanted:
-            share = self.config.evaluate_every / self.assembly.trainer.progress().total_epochs
+            share = self.config.evaluate_every / self.experiment.trainer.progress().total_epochs
             every = max(1, round(total * share))
             yield from range(every, total, every)
         yield total
 
     @property
     def _wanted(self) -> bool:
-        return bool(self.assembly.validation) or self.config.test_peek
+        return bool(self.experiment.validation) or self.config.test_peek
 
-    def look(self) -> None:
+    def consider(self) -> None:
         """Score the weights as they are, and keep the scores if they are the best by their rule."""
-        if self.assembly.validation:
+        if self.experiment.validation:
             self._keep("val", self._validation_f1())
         if self.config.test_peek:
             self._keep("test-peek", self._test_scores().mean_f1)
 
-    def last(self, predictions: Predictions) -> None:
+    def score_last(self, predictions: Predictions) -> None:
         """Score the last step: the primary result."""
-        self.scores["last"] = predictions.score(self.assembly.table, self.assembly.trainer.step)
+        self.scores["last"] = predictions.score(self.experiment.table, self.experiment.trainer.step)
 
     def _keep(self, rule: str, value: float) -> None:
         if value > self._best.get(rule, -1.0):
@@ -53,15 +53,15 @@ class ModelSelection:
             self.scores[rule] = self._test_scores()
 
     def _test_scores(self) -> Scores:
-        predictions = self.assembly.predict(self.assembly.test)
-        return predictions.score(self.assembly.table, self.assembly.trainer.step)
+        predictions = self.experiment.predict(self.experiment.test)
+        return predictions.score(self.experiment.table, self.experiment.trainer.step)
 
     def _validation_f1(self) -> float:
         """Score the validation subjects' key frames: their other labels are not in the budget."""
-        predictions = self.assembly.predict(self.assembly.validation)
-        labelled = np.isin(predictions.rows, self.assembly.validation_keys)
+        predictions = self.experiment.predict(self.experiment.validation)
+        labelled = np.isin(predictions.rows, self.experiment.validation_keys)
         chosen = predictions.only(labelled)
-        return chosen.score(self.assembly.table, self.assembly.trainer.step).mean_f1
+        return chosen.score(self.experiment.table, self.experiment.trainer.step).mean_f1
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was kept so far, as plain values."""

@@ -40,9 +40,9 @@ Outcome = TypeVar("Outcome", covariant=True)
 
 
 class Attempt(Protocol[Outcome]):
-    """Does the same work in either way; `sparing` the GPU's memory or not."""
+    """Does the same work in either way; `low_memory` the GPU's memory or not."""
 
-    def __call__(self, *, sparing: bool) -> Outcome:
+    def __call__(self, *, low_memory: bool) -> Outcome:
         """Do it."""
 
 
@@ -52,7 +52,7 @@ def retry_when_out_of_memory(attempt: Attempt[Outcome]) -> Outcome:
     Raises OutOfMemory if the second is not enough either, or the host's memory is full.
     """
     try:
-        return attempt(sparing=False)
+        return attempt(low_memory=False)
     except Exception as error:
         if not device_is_full(error):
             _explain_lack(error)
@@ -61,7 +61,7 @@ def retry_when_out_of_memory(attempt: Attempt[Outcome]) -> Outcome:
     gc.collect()
     torch.cuda.empty_cache()
     try:
-        return attempt(sparing=True)
+        return attempt(low_memory=True)
     except Exception as error:
         _explain_lack(error)
         raise

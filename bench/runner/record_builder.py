@@ -17,7 +17,7 @@ from bench.system.files import atomic_file
 from bench.training.evaluate import Predictions
 from bench.training.trainer import Trainer
 from methods._base import Method
-from methods._nets import WeightAverage
+from methods._nets import EMA
 
 from .setup import Experiment
 
@@ -36,7 +36,7 @@ def failure_record(cell: Cell, status: Status, reason: str, trace: str | None = 
     )
 
 
-def write_predictions(cell: Cell, assembly: Experiment, predictions: Predictions) -> None:
+def write_predictions(cell: Cell, experiment: Experiment, predictions: Predictions) -> None:
     """Write `predictions.npz`: a probability per test frame and AU, and which frames they are."""
     with atomic_file(cell.folder / "predictions.npz", "wb") as stream:
         np.savez_compressed(
@@ -45,7 +45,7 @@ def write_predictions(cell: Cell, assembly: Experiment, predictions: Predictions
             subject=predictions.subjects,
             task=predictions.tasks,
             frame=predictions.frames,
-            aus=np.array(assembly.method.task.aus),
+            aus=np.array(experiment.method.task.aus),
         )
 
 
@@ -64,13 +64,13 @@ def write_history(cell: Cell, trainer: Trainer) -> None:
 def success_record(
     cell: Cell,
     device: torch.device,
-    assembly: Experiment,
+    experiment: Experiment,
     scores: Mapping[str, Scores],
     seconds: Mapping[str, float],
     warnings: list[str],
 ) -> Record:
     """Build the record of a finished cell."""
-    trainer, task = assembly.trainer, assembly.method.task
+    trainer, task = experiment.trainer, experiment.method.task
     sampler = trainer.loader.sampler
     rate = trainer.total / max(trainer.seconds, 1e-9)
     return Record(
@@ -82,24 +82,24 @@ def success_record(
         code=dict(cell.code),
         aus=list(task.aus),
         scores=dict(scores),
-        baselines=_baselines(assembly),
-        frames=_frame_counts(assembly),
+        baselines=_baselines(experiment),
+        frames=_frame_counts(experiment),
         audit=trainer.audit.summary(),
-        parameters=_parameters(assembly.method),
-        final_weights=weights_hash(assembly.method),
+        parameters=_parameters(experiment.method),
+        final_weights=weights_hash(experiment.method),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         rates={
             "samples_per_second": round(rate * sampler.batch_size, 2),
             "frames_per_second": round(rate * sampler.frames_per_step, 2),
         },
         peak_memory_mib=round(peak_memory_mib(device), 1),
-        warnings=[*warnings, *assembly.warnings, *assembly.method.warnings],
+        warnings=[*warnings, *experiment.warnings, *experiment.method.warnings],
     )
 
 
 def _parameters(method: Method) -> int:
     """Count the network's parameters; a running average of them is no second network."""
-    averages = [m for m in method.modules() if isinstance(m, WeightAverage)]
+    averages = [m for m in method.modules() if isinstance(m, EMA)]
     averaged = {id(p) for average in averages for p in average.parameters()}
     return sum(p.numel() for p in method.parameters() if id(p) not in averaged)
 
@@ -113,21 +113,21 @@ def weights_hash(method: Method) -> str:
     return whole.hexdigest()
 
 
-def _baselines(assembly: Experiment) -> dict[str, list[float]]:
-    rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in assembly.test])
-    labels = assembly.table.labels[rows]
-    rates = np.nan_to_num(assembly.method.task.positive_rates)
+def _baselines(experiment: Experiment) -> dict[str, list[float]]:
+    rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in experiment.test])
+    labels = experiment.table.labels[rows]
+    rates = np.nan_to_num(experiment.method.task.positive_rates)
     return {
         "always_positive": always_positive_f1(labels).tolist(),
         "training_prior": training_prior_f1(labels, rates).tolist(),
     }
 
 
-def _frame_counts(assembly: Experiment) -> dict[str, int]:
+def _frame_counts(experiment: Experiment) -> dict[str, int]:
     return {
-        "labelled": len(assembly.train_keys) + len(assembly.validation_keys),
-        "unlabelled": assembly.method.task.unlabelled_frames,
-        "train": assembly.train_frames,
-        "validation": sum(int(s.coded.sum()) for s in assembly.validation),
-        "test": sum(int(s.coded.sum()) for s in assembly.test),
+        "labelled": len(experiment.train_keys) + len(experiment.validation_keys),
+        "unlabelled": experiment.method.task.unlabelled_frames,
+        "train": experiment.train_frames,
+        "validation": sum(int(s.coded.sum()) for s in experiment.validation),
+        "test": sum(int(s.coded.sum()) for s in experiment.test),
     }

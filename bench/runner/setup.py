@@ -1,4 +1,8 @@
-"""The parts of a cell put together: data, split, mask, method, trainer; each seeded by itself."""
+"""Experiment: a cell's data, split, label mask, method and trainer put together, ready to train.
+
+Built by `runner/run_cell.py` and the conformance checks; each part draws from a random stream of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bench.config.registry import Registry
 from bench.config.settings import DataConfig
-from bench.data.dataset import OpenedDataset, make_dataset, open_data
+from bench.data.dataset import DatasetSpec, OpenedDataset
 from bench.data.frame_table import FrameTable, RowNumbers, frame_table, key_rows, positive_rates
 from bench.errors import UsageError
 from bench.frame_store.store import StoredSequence
@@ -22,7 +25,6 @@ from bench.training.evaluate import FRAMES_AT_ONCE, Predictions, predict
 from bench.training.loader import Loader, Pixels
 from bench.training.sampler import Sampler, StreamKey
 from bench.training.trainer import Trainer
-from datasets._splits.folds import make_split
 from datasets._splits.masks import LabelMask
 from methods._base import Method, Task
 
@@ -61,18 +63,21 @@ class Experiment:
         return predict(self.method, self.pixels, self.table, sequences, stride, self.frames_at_once)
 
 
-def build_experiment(cell: Cell, device: torch.device, *, sparing: bool = False) -> Experiment:
+def build_experiment(cell: Cell, device: torch.device, *, low_memory: bool = False) -> Experiment:
     """Open the data and build the method and its trainer, each from a random stream of its own.
 
-    `sparing` the device's memory, frames stay in the host's, and fewer are tested at once.
+    With `low_memory`, frames stay in the host's memory, and fewer are tested at once.
     """
-    data, table, pixels = _opened(_Source.of(cell), device, resident=not sparing)
+    context = cell.context
+    resident = not low_memory
+    data, table, pixels = _opened(
+        context.dataset, cell.settings.data, context.cache, device, resident=resident
+    )
     if data.store.content_hash != cell.hashes["data"]:
-        raise UsageError(f"the frames of {cell.dataset} have changed since this run was planned")
-    held_out = cell.settings.data.val_subjects
-    split = make_split(data.store.sequences, data.folds, cell.fold, held_out, cell.seed)
+        raise UsageError(f"the frames of {data.name} have changed since this run was planned")
+    split = data.split(cell.point, cell.settings.data.val_subjects)
     mask = LabelMask.load(cell.mask_file)
-    train, validation = data.of(split.train), data.of(split.validation)
+    train, validation = data.sequences_of(split.train), data.sequences_of(split.validation)
     keys = key_rows(train, mask)
     sampler = _sampler(cell, table, keys, train)
     trainer = _trainer(cell, data, sampler, pixels, device)
@@ -83,37 +88,19 @@ def build_experiment(cell: Cell, device: torch.device, *, sparing: bool = False)
         train_keys=keys,
         validation_keys=key_rows(validation, mask),
         validation=validation,
-        test=data.of(split.test),
+        test=data.sequences_of(split.test),
         train_frames=sum(int(s.coded.sum()) for s in train),
         warnings=data.store.warnings,
-        frames_at_once=_FRAMES_AT_ONCE_LOW_MEMORY if sparing else FRAMES_AT_ONCE,
+        frames_at_once=_FRAMES_AT_ONCE_LOW_MEMORY if low_memory else FRAMES_AT_ONCE,
     )
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What decides which frames are opened: cells that agree on it share them in a process."""
-
-    dataset: str
-    root: Path | None
-    options: tuple[tuple[str, str], ...]
-    config: DataConfig
-    cache: Path
-    registry: Registry
-
-    @classmethod
-    def of(cls, cell: Cell) -> _Source:
-        options = tuple(sorted(cell.dataset_options.items()))
-        return cls(cell.dataset, cell.root, options, cell.settings.data, cell.cache, cell.registry)
-
-
+# cells that agree in what decides their frames share them in a process
 @lru_cache(maxsize=1)
 def _opened(
-    source: _Source, device: torch.device, *, resident: bool
+    dataset: DatasetSpec, config: DataConfig, cache: Path, device: torch.device, *, resident: bool
 ) -> tuple[OpenedDataset, FrameTable, Pixels]:
-    cls = source.registry.dataset(source.dataset)
-    dataset = make_dataset(cls, source.dataset, source.root, dict(source.options))
-    data = open_data(dataset, source.dataset, source.config, source.cache)
+    data = dataset.open(config, cache)
     pixels = Pixels(data.store.images, device, resident=resident)
     return data, frame_table(data.store), pixels
 
@@ -129,14 +116,12 @@ def _sampler(
         needs=cell.method_class.needs,
         data=cell.settings.data,
         batch_size=cell.settings.train.batch_size,
-        pairing=_pairing(cell),
+        key=_stream_key(cell),
     )
 
 
-def _pairing(cell: Cell) -> StreamKey:
-    return StreamKey(
-        dataset=cell.dataset, fold=cell.fold, ratio=cell.ratio, rule=cell.rule, seed=cell.seed
-    )
+def _stream_key(cell: Cell) -> StreamKey:
+    return StreamKey(cell.context.dataset.name, cell.point)
 
 
 def _trainer(
@@ -144,12 +129,12 @@ def _trainer(
 ) -> Trainer:
     cls = cell.method_class
     task = _task(cell, data, sampler)
-    pairing = _pairing(cell)
-    torch.manual_seed(stream_seed(*pairing.stream("init")))
+    key = _stream_key(cell)
+    torch.manual_seed(stream_seed(*key.stream("init")))
     method = cls(cls.Config(**cell.method_config), task).to(device)
     method = method.to(memory_format=torch.channels_last)
     # dropout and the like: a stream of its own, whatever the construction drew
-    torch.manual_seed(stream_seed(*pairing.stream("train")))
+    torch.manual_seed(stream_seed(*key.stream("train")))
     loader = Loader(sampler, pixels, cell.settings.augment)
     return Trainer(method, loader, cell.settings.train, device)
 

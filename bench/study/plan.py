@@ -1,4 +1,7 @@
-"""What of a study is on disk already, what is left to do, and in which order."""
+"""Plan: what of a study is on disk already, what is left to do, and in which order.
+
+Used by `run`; workers use `load_or_quarantine`, `record_of`.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +98,7 @@ def archive(cell: Cell) -> Path | None:
     """
     if not cell.folder.exists():
         return None
-    place = cell.results / "replaced"
+    place = cell.context.results / "replaced"
     number = 1
     while (target := place / f"{cell.id}-{number}").exists():
         number += 1
@@ -110,7 +113,7 @@ def estimated_cost(cell: Cell) -> float:
     """Return how long a cell takes next to others: frames that pass through the trunk, roughly."""
     frames = cell.method_class.needs.frames_per_clip
     train = cell.settings.train
-    steps = float(train.steps) or train.epochs * 1000 * float(cell.ratio)
+    steps = float(train.steps) or train.epochs * 1000 * cell.point.ratio
     return steps * train.batch_size * frames
 
 
@@ -124,11 +127,8 @@ def outdated(todo: Iterable[Cell], records: Iterable[Record]) -> Counter[str]:
     for cell in todo:
         record = known.get(_request_key(cell.coordinates, cell.hashes))
         if record and record.id != cell.id:
-            reasons[
-                describe_mismatch(
-                    _data_and_code(identity_of(record)), _data_and_code(cell.identity)
-                )
-            ] += 1
+            old, new = _data_and_code(identity_of(record)), _data_and_code(cell.identity)
+            reasons[describe_mismatch(old, new)] += 1
     return reasons
 
 

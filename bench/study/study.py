@@ -1,49 +1,102 @@
-"""A study is a grid; its cells are single training runs, each with an identity of its own."""
+"""A study: the grid that a person asked for, with every name and knob in it checked.
+
+Made by the command line (`run`, `table --config`, the commands about a dataset) and by the
+conformance checks; `study/cell.py` turns it into cells.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench.config.parsing import checked_ratio, split_settings
+from bench.config.names import GridPoint, MethodName, parse_ratio
+from bench.config.parsing import split_settings
 from bench.config.presets import PRESETS
 from bench.config.registry import Registry
-from bench.config.resolve import check_method, method_config, own_settings, resolve_settings
+from bench.config.resolve import Knobs, check_method, method_config, own_knobs, resolve_settings
 from bench.config.settings import NOT_IDENTITY, Settings
-from bench.errors import pick
+from bench.data.dataset import DatasetSpec
+from bench.errors import ValueT, pick
 from bench.results.records import Record
+from datasets._splits.masks import RULES
 
-RULES = ("sparse", "contiguous", "random")
+
+@dataclass(frozen=True, kw_only=True)
+class StudyContext:
+    """What all cells of a study have in common; picklable."""
+
+    dataset: DatasetSpec
+    preset: str
+    settings: Settings
+    results: Path
+    cache: Path
+    deterministic: bool = False
+    """Whether a GPU is held to repeatable arithmetic: how a cell is done, no part of what it is."""
+
+    @property
+    def registry(self) -> Registry:
+        """Where methods and datasets are found."""
+        return self.dataset.registry
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """The grid that a person asked for, checked: every name in it exists."""
+    """A grid of cells: methods x points, in one context."""
 
-    dataset: str
-    methods: tuple[str, ...]
-    """Method names, with a variant where wanted: `ks:no_skd`."""
-    ratios: tuple[str, ...]
+    context: StudyContext
+    methods: tuple[MethodName, ...]
+    ratios: tuple[float, ...]
     folds: tuple[int, ...]
     seeds: tuple[int, ...]
     rules: tuple[str, ...]
-    preset: str
-    settings: Settings
-    knobs: Mapping[str, Mapping[str, str]]
-    """Method (or dataset) name -> its own knobs as texts."""
-    root: Path | None
-    results: Path
-    cache: Path
-    registry: Registry
-    deterministic: bool = False
+    knobs: Knobs
+    """The methods' own knobs that were set, as texts."""
 
-    @property
-    def dataset_options(self) -> Mapping[str, str]:
-        """The dataset's own knobs."""
-        return self.knobs.get(self.dataset, {})
+    def points(self) -> Iterator[GridPoint]:
+        """Yield every point of the grid, in its order."""
+        for rule, ratio, fold, seed in product(self.rules, self.ratios, self.folds, self.seeds):
+            yield GridPoint(ratio=ratio, fold=fold, seed=seed, rule=rule)
+
+    def config_of(self, method: MethodName) -> Any:
+        """Resolve a method's knobs under this study."""
+        cls = self.context.registry.method(method.base)
+        return method_config(cls, method, self.knobs, self.context.preset)
+
+    def select(self, records: Iterable[Record]) -> list[Record]:
+        """Return the records of cells that the study asks for, on whatever dataset.
+
+        A knob that a record does not tell, being older than the knob, counts as the study's.
+        """
+        points = set(self.points())
+        configs = {str(name): self._recorded_config(name) for name in self.methods}
+        return [
+            record
+            for record in records
+            if GridPoint.of(record.cell) in points
+            and record.cell["preset"] == self.context.preset
+            and record.cell["method"] in configs
+            and _agree(configs[record.cell["method"]], record.config)
+        ]
+
+    def _recorded_config(self, method: MethodName) -> dict[str, Any]:
+        """Return the knobs of the study's cells of `method`, as a record tells them."""
+        config = {"method": asdict(self.config_of(method)), **asdict(self.context.settings)}
+        for name in NOT_IDENTITY:
+            del config["train"][name]
+        plain: dict[str, Any] = json.loads(json.dumps(config))
+        return plain
+
+
+def _agree(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
+    return all(
+        recorded.get(section, {}).get(knob, value) == value
+        for section, knobs in asked.items()
+        for knob, value in knobs.items()
+    )
 
 
 def make_study(
@@ -70,75 +123,33 @@ def make_study(
     chosen = pick("preset", preset, PRESETS)
     pick("dataset", dataset, registry.datasets())
     sections = split_settings(knobs)
-    names = tuple(dict.fromkeys(methods)) or tuple(registry.methods())
-    own = own_settings(registry, dataset, sections)
-    for name in dict.fromkeys([*names, *own]):
-        if name != dataset:
-            check_method(registry, name, own, preset)
-    return Study(
-        dataset=dataset,
-        methods=names,
-        ratios=tuple(dict.fromkeys(map(checked_ratio, ratios or chosen.ratios))),
-        folds=tuple(dict.fromkeys(folds)) or chosen.folds,
-        seeds=tuple(dict.fromkeys(seeds)) or chosen.seeds,
-        rules=_known_rules(rules),
+    own = own_knobs(registry, dataset, sections)
+    options = own.pop(dataset, {})
+    names = tuple(map(MethodName.parse, methods or registry.methods()))
+    # knobs of a method that does not run are checked too: they are as likely a slip
+    for name in dict.fromkeys([*names, *map(MethodName.parse, own)]):
+        check_method(registry, name, own, preset)
+    for rule in rules:
+        pick("rule", rule, RULES)
+    context = StudyContext(
+        dataset=DatasetSpec(dataset, root, tuple(sorted(options.items())), registry),
         preset=preset,
         settings=resolve_settings(chosen, sections),
-        knobs=own,
-        root=root,
         results=results,
         cache=cache,
-        registry=registry,
         deterministic=deterministic,
     )
-
-
-def _known_rules(names: Sequence[str]) -> tuple[str, ...]:
-    for name in names:
-        pick("rule", name, dict.fromkeys(RULES))
-    return tuple(dict.fromkeys(names))
-
-
-def members(study: Study, records: Iterable[Record]) -> list[Record]:
-    """Return the records of cells that `study` asks for, on whatever dataset.
-
-    A knob that a record does not tell, being older than the knob, counts as the study's.
-    """
-    configs = {name: _config(study, name) for name in study.methods}
-    return [
-        r for r in records if _in_grid(study, r) and _agree(configs[r.cell["method"]], r.config)
-    ]
-
-
-def _in_grid(study: Study, record: Record) -> bool:
-    ratios = {float(ratio) for ratio in study.ratios}
-    asked = {
-        "method": study.methods,
-        "ratio": ratios,
-        "rule": study.rules,
-        "fold": study.folds,
-        "seed": study.seeds,
-        "preset": {study.preset},
-    }
-    return all(record.cell[name] in values for name, values in asked.items())
-
-
-def _config(study: Study, method: str) -> dict[str, Any]:
-    """Return the knobs of the study's cells of `method`, as a record tells them."""
-    cls = study.registry.method(method.partition(":")[0])
-    config = {
-        "method": asdict(method_config(cls, method, study.knobs, study.preset)),
-        **asdict(study.settings),
-    }
-    for name in NOT_IDENTITY:
-        del config["train"][name]
-    plain: dict[str, Any] = json.loads(json.dumps(config))
-    return plain
-
-
-def _agree(asked: Mapping[str, Any], told: Mapping[str, Any]) -> bool:
-    return all(
-        told.get(section, {}).get(knob, value) == value
-        for section, knobs in asked.items()
-        for knob, value in knobs.items()
+    return Study(
+        context=context,
+        methods=_once(names),
+        ratios=_once(map(parse_ratio, ratios)) or chosen.ratios,
+        folds=_once(folds) or chosen.folds,
+        seeds=_once(seeds) or chosen.seeds,
+        rules=_once(rules),
+        knobs=own,
     )
+
+
+def _once(values: Iterable[ValueT]) -> tuple[ValueT, ...]:
+    """Drop repetitions, keeping the order."""
+    return tuple(dict.fromkeys(values))

@@ -1,4 +1,4 @@
-"""TODO: bench/system/hashing.py."""
+"""SHA-256 of values and of files, for identities; used by every wing."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Loader:
         return batch, self._hidden(where)
 
     def _draws(self, step: int, clips: int) -> dict[View, Draw]:
-        needs, stream = self.sampler.needs, self.sampler.pairing.stream
+        needs, stream = self.sampler.needs, self.sampler.key.stream
         return {
             view: DRAWS[view](self.config, clips, stream_seed(*stream("augment", view, step)))
             for view in {needs.key_view, *needs.views}

@@ -1,4 +1,6 @@
-"""Which frames a training step sees: pure indices, a function of (pairing, step) alone.
+"""Sampler: which frames each training step sees, as row numbers of the frame store.
+
+Used by the loader. A step's rows are a function of (stream key, step) alone.
 
 No state is carried from step to step, so a resumed run sees what it would have seen; nothing
 depends on the method but through its `Needs`, so two methods see the same key frames in the same
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.config.names import GridPoint
 from bench.config.settings import DataConfig
 from bench.data.frame_table import FrameTable, RowNumbers, clip_rows
 from bench.errors import UsageError
@@ -23,19 +26,17 @@ from bench.system.seeds import generator
 from methods._base import Needs
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class StreamKey:
     """What the random streams of a cell depend on. Never the method: comparisons are paired."""
 
     dataset: str
-    fold: int
-    ratio: str
-    rule: str
-    seed: int
+    point: GridPoint
 
     def stream(self, name: str, *more: object) -> tuple[object, ...]:
-        """Spell a stream of this pairing for `bench.seeds`."""
-        return (name, self.dataset, self.fold, self.ratio, self.rule, self.seed, *more)
+        """Spell a stream of this cell for `bench/system/seeds.py`."""
+        point = self.point
+        return (name, self.dataset, point.fold, point.ratio_text, point.rule, point.seed, *more)
 
 
 def window_rows(
@@ -86,10 +87,10 @@ class Sampler:
         needs: Needs,
         data: DataConfig,
         batch_size: int,
-        pairing: StreamKey,
+        key: StreamKey,
     ):
         self.table, self.keys, self.needs = table, keys, needs
-        self.data, self.batch_size, self.pairing = data, batch_size, pairing
+        self.data, self.batch_size, self.key = data, batch_size, key
         self.labelled = np.zeros(len(table.labels), dtype=bool)
         """(R,) whether the budget pays for a frame's label."""
         self.labelled[keys] = True
@@ -138,8 +139,8 @@ class Sampler:
     def _clips(self, keys: RowNumbers, slot: int, step: int) -> RowNumbers:
         if self.data.neighbours == "contiguous":
             return self._contiguous(keys, slot)
-        half = math.floor(1 / float(self.pairing.ratio)) // 2
-        rng = generator(*self.pairing.stream("neighbours", step))
+        half = math.floor(1 / self.key.point.ratio) // 2
+        rng = generator(*self.key.stream("neighbours", step))
         return window_rows(self.table, keys, slot, self.needs.clip_len, half, rng)
 
     def _beside(self, clips: RowNumbers, step: int) -> tuple[RowNumbers, RowNumbers]:
@@ -156,7 +157,7 @@ class Sampler:
     def _from_everywhere(self, clips: int, step: int) -> tuple[RowNumbers, RowNumbers]:
         pool = np.flatnonzero(self.pool)
         each = self.needs.unlabelled_ratio if len(pool) else 0
-        rng = generator(*self.pairing.stream("pool", step))
+        rng = generator(*self.key.stream("pool", step))
         rows = pool[rng.integers(max(1, len(pool)), size=clips * each)] if each else pool[:0]
         return rows, np.repeat(np.arange(clips), each)
 
@@ -172,7 +173,7 @@ class Sampler:
     def _epochs(self) -> Iterator[int]:
         epoch = 0
         while True:
-            rng = generator(*self.pairing.stream("order", epoch))
+            rng = generator(*self.key.stream("order", epoch))
             yield from rng.permutation(len(self.keys))
             epoch += 1
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.config.names import GridPoint
 from bench.config.presets import PRESETS
 from bench.config.settings import AugmentConfig
 from bench.data.frame_table import FrameTable
@@ -35,7 +36,7 @@ def video(frames: int = 2000) -> tuple[FrameTable, Pixels]:
 def make_trainer(cls) -> Trainer:
     table, pixels = video()
     keys = np.arange(0, 2000, 20)
-    pairing = StreamKey(dataset="bench", fold=0, ratio="0.05", rule="sparse", seed=0)
+    key = StreamKey("bench", GridPoint(ratio=0.05, fold=0, seed=0))
     sampler = Sampler(
         table,
         keys,
@@ -43,7 +44,7 @@ def make_trainer(cls) -> Trainer:
         needs=cls.needs,
         data=QUICK.data,
         batch_size=QUICK.train.batch_size,
-        pairing=pairing,
+        key=key,
     )
     task = Task(
         aus=tuple(range(1, AUS + 1)),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from tests.bench.many_records import write_many
+from tests.helpers.many_records import write_many
 
 ROOT = Path(__file__).parents[2]
 COUNT = 10_000

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trees import jpeg
 
 from datasets._base import BrokenFrame, DatasetCorrupt
 from datasets._files.images import ImageFiles
 from datasets._files.zip_images import ZipImages, images_in
+from tests.helpers.dataset_trees import jpeg
 
 CENTRAL = b"PK\x01\x02"
 """Begins a member's entry in a zip archive's table of contents."""

@@ -10,11 +10,16 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from trees import assert_labels_are_those_of_the_files, jpeg, make_bp4d_tree, write_occurrence
 
 from datasets._base import UNCODED, DatasetCorrupt, DatasetError, DatasetMissing, Sequence
 from datasets._landmarks.with_face_file import WithFaces
 from datasets.bp4d import Bp4d
+from tests.helpers.dataset_trees import (
+    assert_labels_are_those_of_the_files,
+    jpeg,
+    make_bp4d_tree,
+    write_occurrence,
+)
 
 
 def read(root: Path, **options: object) -> dict[str, Sequence]:

@@ -9,8 +9,6 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from mat_files import track, write_mat5, write_mat73
-from trees import assert_labels_are_those_of_the_files, make_bp4d_tree
 
 from datasets._base import (
     UNCODED,
@@ -24,6 +22,8 @@ from datasets._base import (
 from datasets._files.images import ImageFiles
 from datasets._files.zip_images import ZipImages
 from datasets.bp4d import Bp4d
+from tests.helpers.dataset_trees import assert_labels_are_those_of_the_files, make_bp4d_tree
+from tests.helpers.mat_files import track, write_mat5, write_mat73
 
 
 def read(dataset: Dataset) -> dict[str, Sequence]:

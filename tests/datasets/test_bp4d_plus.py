@@ -8,14 +8,14 @@ from zipfile import ZipFile
 
 import numpy as np
 import pytest
-from mat_files import track, write_mat5
 from numpy.typing import NDArray
-from trees import assert_labels_are_those_of_the_files, make_bp4d_tree
 
 from datasets._base import DatasetError, Sequence
 from datasets._files.zip_images import ZipImages
 from datasets._splits.folds import draw_folds, load_folds, make_split
 from datasets.bp4d_plus import Bp4dPlus
+from tests.helpers.dataset_trees import assert_labels_are_those_of_the_files, make_bp4d_tree
+from tests.helpers.mat_files import track, write_mat5
 
 SUBJECTS = [*(f"F{n:03}" for n in range(1, 83)), *(f"M{n:03}" for n in range(1, 59))]
 CODED = ("T1", "T6", "T7", "T8")

@@ -10,7 +10,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from disfa_trees import (
+from scipy.io import savemat
+
+from bench.frame_store.store import open_store
+from datasets._base import UNCODED, DatasetCorrupt, DatasetError, DatasetMissing, Sequence
+from datasets._disfa import TRACKER_FAILURES
+from datasets.disfa import Disfa
+from tests.helpers.disfa_trees import (
     AUS,
     avi_chunk,
     make_disfa_tree,
@@ -19,12 +25,6 @@ from disfa_trees import (
     write_intensities,
     write_landmarks,
 )
-from scipy.io import savemat
-
-from bench.frame_store.store import open_store
-from datasets._base import UNCODED, DatasetCorrupt, DatasetError, DatasetMissing, Sequence
-from datasets._disfa import TRACKER_FAILURES
-from datasets.disfa import Disfa
 
 BENCHMARK = [1, 2, 4, 6, 9, 12, 25, 26]
 

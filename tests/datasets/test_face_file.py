@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from trees import make_bp4d_tree
 
 from datasets._base import DatasetCorrupt, DatasetError, DatasetMissing, Sequence
 from datasets._landmarks.face_file import read_face_file
 from datasets._landmarks.with_face_file import FACE_OPTIONS, WithFaces
 from datasets.bp4d import Bp4d
+from tests.helpers.dataset_trees import make_bp4d_tree
 
 HEADER = "subject,task,frame,x0,y0,x1,y1"
 

@@ -25,17 +25,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_affwild2
-import test_ckplus
-import test_disfa_plus
-import test_manifest
-from disfa_trees import make_disfa_tree, make_video, write_landmarks
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
-from mat_files import track, write_mat5, write_mat73
-from mutations import BINARY, TEXT, Edit, edits
 from PIL import Image
-from trees import jpeg, make_bp4d_tree
 
 from bench.frame_store.files import FrameStoreError
 from bench.frame_store.store import open_store
@@ -48,6 +40,11 @@ from datasets.ckplus import CkPlus
 from datasets.disfa import Disfa
 from datasets.disfa_plus import DisfaPlus
 from datasets.manifest import Manifest
+from tests.helpers import affwild2_tree, ckplus_tree, disfa_plus_tree, manifest_tree
+from tests.helpers.dataset_trees import jpeg, make_bp4d_tree
+from tests.helpers.disfa_trees import make_disfa_tree, make_video, write_landmarks
+from tests.helpers.file_mutations import BINARY, TEXT, Edit, edits
+from tests.helpers.mat_files import track, write_mat5, write_mat73
 
 CASES = int(os.environ.get("AU_BENCH_FUZZ_CASES", "0"))
 """Cases a kind of file; 0 = a few, always the same."""
@@ -230,16 +227,16 @@ def disfa(root: Path) -> None:
 
 
 def manifest(root: Path) -> None:
-    rows = test_manifest.make(root, subjects=3, frames=2)
+    rows = manifest_tree.make(root, subjects=3, frames=2)
     for at, row in enumerate(rows):
         row |= {"fold": row["subject"][1:], "AU6_intensity": str(at % 6)}
         row |= {"x0": "5", "y0": "4", "x1": "30", "y1": "33.5"}
-    test_manifest.write(root, rows)
+    manifest_tree.write(root, rows)
 
 
 def manifest_of_video(root: Path) -> None:
-    rows = test_manifest.video_rows(root, range(1, 5))
-    test_manifest.write(root, [{**row, "subject": who} for who in "ABC" for row in rows])
+    rows = manifest_tree.video_rows(root, range(1, 5))
+    manifest_tree.write(root, [{**row, "subject": who} for who in "ABC" for row in rows])
     make_video(root / "videos/film.avi", 6, gop=3)
 
 
@@ -252,8 +249,8 @@ def manifest_parquet(root: Path) -> None:
 
 
 def ckplus(root: Path) -> None:
-    test_ckplus.make_tree(root)
-    test_ckplus.add_landmarks(root)
+    ckplus_tree.make_tree(root)
+    ckplus_tree.add_landmarks(root)
 
 
 @dataclass(frozen=True)
@@ -284,12 +281,12 @@ KINDS = {
         disfa, "Landmark_Points/SN001/tmp_frame_lm/SN001_0001_lm.mat", Disfa, BINARY
     ),
     "disfa+ labels": Kind(
-        test_disfa_plus.make_tree, "Labels/SN001/A1_AU1_TrailNo_1/AU4.txt", DisfaPlus
+        disfa_plus_tree.make_tree, "Labels/SN001/A1_AU1_TrailNo_1/AU4.txt", DisfaPlus
     ),
     "ck+ labels": Kind(ckplus, "FACS/S005/001/S005_001_00000004_facs.txt", CkPlus),
     "ck+ landmarks": Kind(ckplus, "Landmarks/S005/001/S005_001_00000002_landmarks.txt", CkPlus),
     "aff-wild2 labels": Kind(
-        test_affwild2.make_tree, "annotations/AU_Set/Train_Set/video5_left.txt", AffWild2
+        affwild2_tree.make_tree, "annotations/AU_Set/Train_Set/video5_left.txt", AffWild2
     ),
     "manifest": Kind(manifest, "manifest.csv", Manifest),
     "manifest parquet": Kind(manifest_parquet, "manifest.parquet", Manifest, BINARY),
@@ -364,7 +361,7 @@ def test_an_archive_may_hold_any_names_and_links(members: list[tuple[str, bool]]
 def test_a_manifest_may_name_any_path(path: str) -> None:
     with TemporaryDirectory() as folder:
         root = Path(folder) / "root"
-        rows = test_manifest.make(root, subjects=3, frames=2)
+        rows = manifest_tree.make(root, subjects=3, frames=2)
         rows[1]["path"] = path.encode("utf-8", "replace").decode()
-        test_manifest.write(root, rows)
+        manifest_tree.write(root, rows)
         event(use(Manifest(root)))

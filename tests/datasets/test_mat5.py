@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mat_files import track, write_mat5
 from scipy.io import savemat
 
 from datasets._files.matlab import check, read_mat5
+from tests.helpers.mat_files import track, write_mat5
 
 FLAGS_AT, NAME_AT, DATA_AT = 144, 168, 176
 """Where in a file of one matrix `pts` its flags are, and its name's and data's elements begin."""

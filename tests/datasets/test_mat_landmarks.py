@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mat_files import track, write_mat5, write_mat73
 from scipy.io import savemat
 
 from datasets._base import DatasetCorrupt, DatasetError
 from datasets._landmarks.landmark_files import read_track
+from tests.helpers.mat_files import track, write_mat5, write_mat73
 
 WRITERS = [write_mat73, write_mat5]
 Writer = Callable[..., Path]

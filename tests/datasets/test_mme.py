@@ -6,11 +6,11 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from trees import make_bp4d_tree
 
 from datasets._base import UNCODED
 from datasets._splits.folds import draw_folds
 from datasets.mme import Mme
+from tests.helpers.dataset_trees import make_bp4d_tree
 
 SUBJECTS = [*(f"F{n:03}" for n in range(1, 133)), *(f"M{n:03}" for n in range(1, 102))]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disfa_trees import avi_chunk, make_video, position_of
 
 from datasets._base import BrokenFrame, DatasetCorrupt
 from datasets._files import video as _video
 from datasets._files.video import VideoFrames, frame_count
+from tests.helpers.disfa_trees import avi_chunk, make_video, position_of
 
 COUNT = 30
 

@@ -12,13 +12,13 @@ import timm
 import torch
 import torch.nn.functional as F
 import torchvision
-from method_toys import make_batch, make_progress, make_task, predict, train
 
 from bench.frame_store.crop import canonical_face
 from datasets._landmarks.markup import INNER_49
 from methods._base import Batch, MethodError, Trunk
 from methods._eac import CNet, ENet, au_centres, crop_features, load_vgg
 from methods.eac import EAC
+from tests.helpers.fake_tasks import make_batch, make_progress, make_task, predict, refusal, train
 
 
 def with_face(batch: Batch, *, move: float = 0.0) -> Batch:
@@ -200,10 +200,8 @@ def test_weights_of_another_network_are_named(tmp_path: Path) -> None:
 def test_impossible_settings_are_named() -> None:
     with pytest.raises(MethodError, match="images of 32 px or more, not 24"):
         EAC(EAC.Config(), make_task(image_size=24))
-    with pytest.raises(MethodError, match="attention='code' is not a choice"):
-        build(attention="code")
-    with pytest.raises(MethodError, match=r"width=0.0 is out of range"):
-        build(width=0.0)
+    assert refusal(EAC, attention="code").startswith("unknown value of knob.attention 'code'")
+    assert refusal(EAC, width=0.0) == "knob.width=0.0: it takes 0.01 to 1"
 
 
 @pytest.mark.parametrize("step", [0, 60])

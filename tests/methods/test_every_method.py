@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from method_toys import make_batch, make_progress, make_task, predict
 
 from bench.frame_store.crop import canonical_face
 from methods._base import Batch, Method
@@ -16,6 +15,7 @@ from methods.ks import KnowledgeSpreader
 from methods.pseudo_label import PseudoLabel
 from methods.supervised import Supervised
 from methods.tcl import TCL
+from tests.helpers.fake_tasks import make_batch, make_progress, make_task, predict
 
 METHODS = [Supervised, PseudoLabel, FixMatch, KnowledgeSpreader, TCL, EAC]
 VARIANTS = [(kind, name) for kind in METHODS for name in (None, *kind.variants)]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from method_toys import make_task
 
 from methods._base import MethodError
 from methods._eac import eac_loss
@@ -23,6 +22,7 @@ from methods._losses import (
     weights_from_rates,
 )
 from methods._tcl import class_vectors, group_contrast, nt_xent
+from tests.helpers.fake_tasks import make_task
 
 RNG = np.random.default_rng(3)
 LOGITS = RNG.normal(0, 3, (7, 5))

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from method_toys import make_task
 
-from methods._nets import ImageClassifier, WeightAverage, fixed_statistics
+from methods._nets import EMA, ImageClassifier, frozen_bn_stats
+from tests.helpers.fake_tasks import make_task
 
 
 def test_the_average_warms_up_and_then_forgets_at_its_decay() -> None:
     net = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(net.weight, 0.0)
-    average, expected = WeightAverage(net, decay=0.5), 0.0
+    average, expected = EMA(net, decay=0.5), 0.0
     for step in range(30):
         value = float(np.sin(step))
         torch.nn.init.constant_(net.weight, value)
@@ -25,7 +25,7 @@ def test_the_average_warms_up_and_then_forgets_at_its_decay() -> None:
 
 def test_the_average_copies_buffers_and_takes_no_gradient() -> None:
     net = ImageClassifier(make_task())
-    average = WeightAverage(net, 0.99).train()
+    average = EMA(net, 0.99).train()
     net.train()
     net(torch.randn(4, 3, 32, 32)).sum().backward()
     average.update(net, 0)
@@ -37,7 +37,7 @@ def test_the_average_copies_buffers_and_takes_no_gradient() -> None:
 
 def test_running_statistics_are_left_alone_but_batches_still_use_their_own() -> None:
     norm = torch.nn.BatchNorm1d(2)
-    with fixed_statistics(norm):
+    with frozen_bn_stats(norm):
         out = norm(torch.randn(64, 2) * 5 + 3)
     assert torch.allclose(out.mean(0), torch.zeros(2), atol=1e-5)
     assert torch.equal(norm.running_mean, torch.zeros(2))

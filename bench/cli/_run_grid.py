@@ -1,0 +1,146 @@
+"""What `run` does with a study: open the data, plan, announce, carry out, sum up.
+
+Apart from `run.py`, whose options must be there before torch is imported.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from bench.errors import UsageError
+from bench.executors.base import RunStopped
+from bench.executors.launch import ExecutorConfig, execute
+from bench.executors.worker import fingerprints, launch_spec
+from bench.results.claims import read_claim, seems_lost
+from bench.results.estimate import estimate
+from bench.results.records import Record, read_records
+from bench.study.cell import Cell, plan_cells, request_grid
+from bench.study.plan import Plan, archive, make_plan, outdated
+from bench.study.study import Study
+from bench.system.files import check_writable
+
+from ._console import RunDisplay, describe_outcome, open_study_data, stderr_console
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a study is to be carried out."""
+
+    executor: ExecutorConfig
+    dry_run: bool
+    fresh: bool
+    retry_failed: bool
+
+
+def run_grid(study: Study, options: RunOptions) -> int:
+    """Carry out what is left of a study; returns the exit code: 0 if every cell is done."""
+    console, results = stderr_console(), study.context.results
+    if not options.dry_run:
+        check_writable(results)
+    data = open_study_data(study, console, options.executor.processes)
+    cells = plan_cells(study, data, save=not options.dry_run)
+    before = fingerprints(cells)  # what another launch finishes from here on is done
+    plan = make_plan(cells, fresh=options.fresh, retry_failed=options.retry_failed)
+    records, _ = read_records(results)
+    announce_grid(console, study, plan, records, options.executor.slots)
+    if options.dry_run:
+        show_cells(plan)
+        return 0
+    command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    request_grid(study, cells, command)
+    new = _execute(plan, before, options, console, command)
+    return _summarise(console, plan, new)
+
+
+def announce_grid(
+    console: Console, study: Study, plan: Plan, records: Sequence[Record], slots: int
+) -> None:
+    """Say how large the grid is, what of it is done, and what the rest may take."""
+    parts = [f"{len(plan.done)} done", f"{len(plan.todo)} to do"]
+    if plan.failed:
+        parts.append(f"{len(plan.failed)} failed before (--retry-failed does them again)")
+    console.print(f"{_size(study)}: {', '.join(parts)}", markup=False)
+    for sentence in plan.damaged:
+        console.print(f"note: {sentence}: its cell is done again, and it is kept", markup=False)
+    for why, count in outdated(plan.todo, records).items():
+        cells = f"{count} of them has a record" if count == 1 else f"{count} of them have records"
+        console.print(
+            f"note: {cells} made otherwise, kept and not reused: they differ in {why}", markup=False
+        )
+    todo = [(cell.coordinates, cell.config(), 1.0) for cell in plan.todo]
+    time_needed = estimate(todo, records, slots)
+    if time_needed:
+        console.print(time_needed.describe(slots), markup=False)
+
+
+def _size(study: Study) -> str:
+    axes = {
+        "method": len(study.methods),
+        "ratio": len(study.ratios),
+        "fold": len(study.folds),
+        "seed": len(study.seeds),
+        "rule": len(study.rules),
+    }
+    counts = [_counted(count, name) for name, count in axes.items() if count > 1 or name != "rule"]
+    size = _counted(len(study.methods) * len(list(study.points())), "cell")
+    context = study.context
+    return f"{context.dataset.name}, preset {context.preset}: {' x '.join(counts)} = {size}"
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}" + "s" * (count != 1)
+
+
+def show_cells(plan: Plan) -> None:
+    """Print every cell and what would become of it: the result of a dry run."""
+    for record in plan.done:
+        print(f"done    {record.id}  {describe_outcome(record)}")  # noqa: T201  a result
+    for record in plan.failed:
+        print(f"failed  {record.id}  {record.reason}")  # noqa: T201
+    for cell in plan.todo:
+        print(f"to do   {cell.id}")  # noqa: T201
+
+
+def _execute(
+    plan: Plan, before: Mapping[str, str], options: RunOptions, console: Console, command: str
+) -> list[Record]:
+    if options.fresh:
+        _archive_old(plan.todo)
+    display = RunDisplay(console, len(plan.todo))
+    if not plan.todo:
+        return []
+    spec = launch_spec(plan.todo, options.executor.device, command, before)
+    with display.showing():
+        try:
+            execute(plan.todo, display, spec, options.executor)
+        except RunStopped:
+            console.print("stopped: nothing is lost, and the same command goes on from here")
+            raise SystemExit(130) from None
+    return display.records
+
+
+def _archive_old(cells: Sequence[Cell]) -> None:
+    """Move the old results of `cells` away; UsageError if somebody is at one of them."""
+    for cell in cells:
+        held = read_claim(cell.folder)
+        if held and not seems_lost(held):
+            by = f"process {held.pid} on {held.host}"
+            raise UsageError(f"--fresh: {cell.id} is being carried out by {by}: stop that first")
+    for cell in cells:
+        archive(cell)
+
+
+def _summarise(console: Console, plan: Plan, new: Sequence[Record]) -> int:
+    over = [*plan.done, *plan.failed, *new]
+    counts = Counter(record.status for record in over)
+    console.print(", ".join(f"{count} {status}" for status, count in counts.items()), markup=False)
+    reasons = Counter((record.status, record.reason) for record in over if record.status != "done")
+    for (status, reason), count in reasons.items():
+        console.print(f"{count} {status}: {reason}", markup=False)
+    return 0 if set(counts) <= {"done"} else 1

@@ -1,0 +1,115 @@
+"""What the tests of methods share: tiny tasks, batches, and a training loop of a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.config.parsing import override_fields
+from bench.errors import UsageError
+from methods._base import Batch, Method, Needs, Progress, Task, Trunk
+
+AUS = (1, 2, 4, 6)
+SIZE = 32
+NARROW = Trunk(width=0.125)
+
+
+def make_task(**changes: Any) -> Task:
+    """A four-AU task of 32 px images on a ResNet-18 of an eighth of the width."""
+    task = Task(
+        aus=AUS,
+        image_size=SIZE,
+        trunk=NARROW,
+        positive_rates=(0.2, 0.1, 0.4, 0.5),
+        labelled_frames=100,
+        unlabelled_frames=400,
+        clip_len=5,
+    )
+    return replace(task, **changes)
+
+
+def make_batch(
+    needs: Needs,
+    *,
+    clips: int = 4,
+    seed: int = 0,
+    aus: int = len(AUS),
+    pool: bool = True,
+    size: int = SIZE,
+) -> Batch:
+    """A batch of noise with what `needs` asks for; the stream is the test's own."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def images(*shape: int) -> Tensor:
+        return torch.randn(*shape, 3, size, size, generator=rng)
+
+    unlabelled = needs.unlabelled_ratio * clips if pool else 0
+    key = images(clips)
+    labels = torch.randint(0, 2, (clips, aus), generator=rng).float()
+    return Batch(
+        key=key,
+        labels=labels,
+        slot=seed % needs.clip_len if needs.key == "cyclic" else needs.clip_len // 2,
+        clips={view: images(clips, needs.clip_len) for view in needs.views} if needs.clips else {},
+        known=torch.full((clips, needs.clip_len, aus), -1.0) if needs.known_labels else None,
+        unlabelled={view: images(unlabelled) for view in needs.views} if unlabelled else {},
+    )
+
+
+def make_progress(step: int = 0, total: int = 10, **changes: Any) -> Progress:
+    return Progress(
+        step=step, total_steps=total, epoch=50 * step / total, total_epochs=50, **changes
+    )
+
+
+@dataclass
+class Trained:
+    method: Method
+    losses: list[dict[str, Tensor]]
+
+    @property
+    def totals(self) -> list[float]:
+        return [float(sum(step.values())) for step in self.losses]
+
+
+def train(
+    kind: type[Method],
+    task: Task,
+    *,
+    steps: int = 10,
+    pool: bool = True,
+    spoil: Callable[[Batch], Batch] = lambda batch: batch,
+    **knobs: Any,
+) -> Trained:
+    """Build a method under seed 0 and take AdamW steps on batches that only the step decides."""
+    torch.manual_seed(0)
+    method = kind(kind.Config(**knobs), task)
+    optimiser = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], lr=1e-3)
+    history = []
+    method.train()
+    for step in range(steps):
+        batch = spoil(make_batch(kind.needs, seed=step, aus=len(task.aus), pool=pool))
+        losses = method.losses(batch, make_progress(step, steps))
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        optimiser.step()
+        method.after_step(make_progress(step, steps))
+        history.append({name: loss.detach() for name, loss in losses.items()})
+    return Trained(method.eval(), history)
+
+
+def predict(method: Method, clips: Tensor) -> Tensor:
+    with torch.no_grad():
+        return method.eval().predict(clips)
+
+
+def refusal(kind: type[Method], **knobs: Any) -> str:
+    """Plan a method with these knobs; return the sentence that refuses them."""
+    with pytest.raises(UsageError) as caught:
+        override_fields(kind.Config(), knobs, "knob")
+    return str(caught.value)
