@@ -125,12 +125,8 @@ def make_study(
     sections = split_settings(knobs)
     own = own_knobs(registry, dataset, sections)
     options = own.pop(dataset, {})
-    names = tuple(map(MethodName.parse, methods or registry.methods()))
-    # knobs of a method that does not run are checked too: they are as likely a slip
-    for name in dict.fromkeys([*names, *map(MethodName.parse, own)]):
-        check_method(registry, name, own, preset)
-    for rule in rules:
-        pick("rule", rule, RULES)
+    names = _once(map(MethodName.parse, methods or registry.methods()))
+    _check_methods(registry, names, own, preset)
     context = StudyContext(
         dataset=DatasetSpec(dataset, root, tuple(sorted(options.items())), registry),
         preset=preset,
@@ -141,13 +137,26 @@ def make_study(
     )
     return Study(
         context=context,
-        methods=_once(names),
+        methods=names,
         ratios=_once(map(parse_ratio, ratios)) or chosen.ratios,
         folds=_once(folds) or chosen.folds,
         seeds=_once(seeds) or chosen.seeds,
-        rules=_once(rules),
+        rules=_once(_known_rule(rule) for rule in rules),
         knobs=own,
     )
+
+
+def _check_methods(
+    registry: Registry, names: Iterable[MethodName], knobs: Knobs, preset: str
+) -> None:
+    # knobs of a method that does not run are checked too: they are as likely a slip
+    for name in _once([*names, *map(MethodName.parse, knobs)]):
+        check_method(registry, name, knobs, preset)
+
+
+def _known_rule(name: str) -> str:
+    pick("rule", name, RULES)
+    return name
 
 
 def _once(values: Iterable[ValueT]) -> tuple[ValueT, ...]:

@@ -19,6 +19,11 @@ SMALL = (
 """A grid whose cells take a fraction of a second."""
 
 
+def quoted(path: Path) -> str:
+    """Spell a path as a person types it: in quotes if it has blanks."""
+    return shlex.quote(str(path))
+
+
 @dataclass(frozen=True)
 class Answer:
     code: int

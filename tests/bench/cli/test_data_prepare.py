@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.cli_driver import Person
+from tests.helpers.cli_driver import Person, quoted
 from tests.helpers.dataset_trees import make_bp4d_tree
 
 ROOT = Path(__file__).parents[3]
@@ -62,9 +63,9 @@ def test_a_broken_image_is_named_with_the_reason_and_tried_again_each_time(perso
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_a_plain_kill_end_it_with_a_sentence_and_the_rest_is_done_later(person, how):
     options = "data prepare --set synthetic.subjects=3 --set synthetic.tasks=T1,T2,T3 --workers 2"
-    options += f" --set synthetic.frames=30 --size 16 --cache {person.cache}"
+    options += f" --set synthetic.frames=30 --size 16 --cache {quoted(person.cache)}"
     work = subprocess.Popen(
-        [sys.executable, "-m", "bench", *options.split()],
+        [sys.executable, "-m", "bench", *shlex.split(options)],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,

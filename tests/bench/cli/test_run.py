@@ -18,7 +18,7 @@ import pytest
 from bench.cli import app as _errors
 from bench.cli.app import COMMANDS
 from bench.data.dataset import DatasetSpec
-from tests.helpers.cli_driver import Person
+from tests.helpers.cli_driver import Person, quoted
 from tests.helpers.dataset_trees import make_bp4d_tree
 
 ROOT = Path(__file__).parents[3]
@@ -130,7 +130,7 @@ class Flaky(Method):
 def test_a_failed_cell_is_done_again_only_when_asked(person, tmp_path):
     plugin, mark = tmp_path / "flaky.py", tmp_path / "mark"
     plugin.write_text(FLAKY.format(mark=str(mark)))
-    line = f"--methods flaky,supervised --ratios 0.2 --plugin {plugin}"
+    line = f"--methods flaky,supervised --ratios 0.2 --plugin {quoted(plugin)}"
     answer = person.runs(line)
     assert answer.code == 1
     assert "1 failed: RuntimeError: the mark is missing" in answer.err
@@ -246,7 +246,7 @@ class Presses(Method):
 def test_a_request_to_stop_saves_the_cell_and_the_same_command_goes_on(person, tmp_path, name):
     plugin = tmp_path / "presses.py"
     plugin.write_text(PRESSES.format(signal=name))
-    line = f"--methods presses --ratios 0.2 --plugin {plugin}"
+    line = f"--methods presses --ratios 0.2 --plugin {quoted(plugin)}"
     handler = signal.getsignal(signal.SIGINT)
     stopped = person.runs(line)
     assert stopped.code == 130

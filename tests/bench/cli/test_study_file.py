@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.config.presets import PRESETS
-from tests.helpers.cli_driver import Person
+from tests.helpers.cli_driver import Person, quoted
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "studies").glob("*.toml"))
@@ -155,7 +155,7 @@ def test_plugins_of_the_file_and_of_the_command_line_add_up(dry, tmp_path):
             (ROOT / "methods" / "supervised.py").read_text().replace("from ._", "from methods._")
         )
     text = f'methods = ["one", "two"]\nplugin = "{tmp_path / "one.py"}"\nratios = [0.1]'
-    answer = dry(text, f"--plugin {tmp_path / 'two.py'}")
+    answer = dry(text, f"--plugin {quoted(tmp_path / 'two.py')}")
     assert [cell[0] for cell in cells(answer)] == ["one", "two"]
 
 

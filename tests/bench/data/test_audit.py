@@ -18,7 +18,7 @@ from bench.data.near_duplicates import hashes, near_duplicates, thumbnails
 from bench.report.dataset_tables import SHOWN, finding_lines, findings_json, findings_summary
 from datasets._base import FoldList
 from datasets._splits.masks import label_mask
-from tests.helpers.cli_driver import Person
+from tests.helpers.cli_driver import Person, quoted
 from tests.helpers.dataset_trees import make_bp4d_tree
 from tests.helpers.fake_recordings import Arrays, Toy, changed, store_of, toy
 
@@ -258,7 +258,8 @@ def test_the_command_ends_with_a_code_that_ci_can_use(tmp_path, monkeypatch, cap
     tree = tmp_path / "tree"
     make_bp4d_tree(tree, subjects=("F001", "F003", "F004"), tasks=("T1",), size=(60, 48))
     person = Person(tmp_path, tmp_path / "cache", tree, monkeypatch, capsys)
-    line = f"data audit --dataset bp4d --root {tree} --cache {tmp_path / 'cache'} --size 16"
+    where = f"--root {quoted(tree)} --cache {quoted(tmp_path / 'cache')}"
+    line = f"data audit --dataset bp4d {where} --size 16"
     answer = person.asks(line)
     assert answer.code == 0
     assert "warning  counts" in answer.out
