@@ -37,6 +37,7 @@ check: $(READY)  ## format, lint, types, tests, docs in step
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python docs/command_line.py --check
+	$(BIN)/python docs/code_map.py --check
 	$(BIN)/python -m pytest
 
 format: $(READY)  ## put the code in form
@@ -45,6 +46,7 @@ format: $(READY)  ## put the code in form
 
 docs: $(READY)  ## write the pages that are made from the code
 	$(BIN)/python docs/command_line.py
+	$(BIN)/python docs/code_map.py
 	PYTHONPATH=. $(BIN)/python docs/pictures.py
 
 benchmarks: $(READY)  ## the speed tests, on a quiet machine

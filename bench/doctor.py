@@ -1,4 +1,4 @@
-"""A look at everything a run needs: packages, device, disk, datasets, stores, results; what next.
+"""Doctor: what a run needs (packages, device, disk, data) and whether it is there.
 
 Each function gives lines for a person; nothing is decoded, downloaded or written.
 """

@@ -1,4 +1,4 @@
-"""Detection scores per action unit in numpy: F1 as the field counts it, AUC, trivial baselines.
+"""Metrics: scores per action unit (F1 as the field counts it, AUC), and trivial baselines.
 
 Shapes: N frames, A action units. `labels` (N, A) hold 1, 0 or -1; -1 = not coded, and is counted
 nowhere. `probabilities` (N, A) are in [0, 1]; at or above the threshold means predicted.

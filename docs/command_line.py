@@ -48,14 +48,13 @@ def _help(words: list[str]) -> str:
     return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
 
 
-def main() -> None:
-    """Write the page, or check that it is what would be written."""
-    text = page()
+def write_or_check(page: Path, text: str) -> None:
+    """Write a page, or with `--check` end with an error if it is not what would be written."""
     if "--check" not in sys.argv:
-        PAGE.write_text(text, encoding="utf-8")
-    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-        sys.exit(f"{PAGE.relative_to(ROOT)} is out of step with the commands: run `make docs`")
+        page.write_text(text, encoding="utf-8")
+    elif not page.is_file() or page.read_text(encoding="utf-8") != text:
+        sys.exit(f"{page.relative_to(ROOT)} is out of step with the code: run `make docs`")
 
 
 if __name__ == "__main__":
-    main()
+    write_or_check(PAGE, page())

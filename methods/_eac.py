@@ -1,4 +1,4 @@
-"""EAC-Net's two networks: E-Net, a VGG-19 enhanced by attention, and C-Net on its cropped features.
+"""Parts of EAC-Net alone: attention by landmarks, its loss, E-Net (an enhanced VGG-19) and C-Net.
 
 Shapes: N images of S x S pixels, G = S/8 the grid of conv4, C channels of conv4, A action units.
 """

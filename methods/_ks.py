@@ -1,4 +1,4 @@
-"""The network of Knowledge-Spreader: spatial branch, bank of students, temporal branch, order head.
+"""Parts of Knowledge-Spreader alone: its network, its distillation, its ramps.
 
 Shapes: N clips, T slots of a clip, F features of the trunk, D of a token, A action units. Logits:
 z_h of the AU heads, z_a of S_a, z_q of the students, z_b of T_b, one for each slot.

@@ -1,6 +1,7 @@
-"""Losses as pure functions of tensors, in any float type, each with its equation.
+"""Losses that methods share, as pure functions of tensors in any float type, with equations.
 
-Every loss of every method is importable from here; the larger families have modules of their own.
+What one method alone needs lies beside it (`_ks.py`, `_tcl.py`, `_eac.py`), so that a change of it
+changes no other method's identity.
 
 Shapes: N rows (key frames, unlabelled frames or clips), A action units. Unless an argument says
 otherwise a loss is the mean over rows and AUs; a target of -1 (not coded) leaves both the sum and

@@ -1,4 +1,4 @@
-"""Contrast between two views of a batch of clips, and the temporal shift that tells frames apart.
+"""Parts of TCL alone: contrasts between two views of clips, and the temporal shift between frames.
 
 Shapes: N clips, T frames of a clip, A action units, D features, C channels.
 """

@@ -40,16 +40,75 @@ def within(imported, package):
     return imported == package or imported.startswith(f"{package}.")
 
 
+def allowed(home, imported):
+    """Whether a module of wing `home` may import this name of ours; others' are nobody's matter."""
+    package, *rest = imported.split(".")
+    if package == "bench":
+        return not rest or rest[0] in {home, *WINGS.get(home, "").split()}
+    if package in ("methods", "datasets"):
+        return any(within(imported, contract) for contract in CONTRACTS.get(home, "").split())
+    return True
+
+
+WINGS = {
+    # wing of bench: the wings it may import beside itself
+    "errors": "",
+    "system": "errors",
+    "config": "errors system",
+    "frame_store": "errors system",
+    "results": "errors system config",
+    "metrics": "results",
+    "data": "errors system config frame_store results metrics",
+    "study": "errors system config frame_store results metrics data",
+    "training": "errors system config frame_store results metrics data",
+    "report": "errors system config results metrics data",
+    "runner": "errors system config frame_store results metrics data study training",
+    "executors": "errors system config results data study runner",
+    "conformance": "errors system config frame_store metrics data study training runner",
+    "doctor": "errors system config results",
+    "cli": "errors system config results data study report runner executors conformance doctor",
+    "__main__": "cli",
+}
+CONTRACTS = {
+    # wing: what it may import of the other two packages
+    "config": "methods methods._base datasets datasets._base",
+    "frame_store": "datasets._base datasets._landmarks",
+    "data": "datasets._base datasets._landmarks datasets._splits",
+    "study": "methods._base datasets._splits",
+    "training": "methods._base datasets._base datasets._landmarks",
+    "runner": "methods._base methods._nets datasets._base datasets._splits",
+    "conformance": "methods._base methods._trunks datasets._base",
+    "doctor": "datasets._base",
+    "cli": "datasets._base",
+}
+
+
+def wing(place):
+    """The wing of `bench` that a module, by its parts, belongs to."""
+    return place[1] if len(place) > 1 else "bench"
+
+
+def test_the_table_of_wings_is_in_order_and_complete():
+    order = list(WINGS)
+    for place, (name_, allowed) in enumerate(WINGS.items()):
+        assert set(allowed.split()) <= set(order[:place]), f"{name_} may import what comes after it"
+    files = (file.relative_to(ROOT / "bench").parts for file in (ROOT / "bench").rglob("*.py"))
+    assert {parts[0].removesuffix(".py") for parts in files} == {*WINGS, "__init__"}
+
+
 @pytest.mark.parametrize("file", FILES, ids=name)
 class TestEveryModule:
     def test_imports_run_one_way(self, file):
+        package = file.relative_to(ROOT).parts[0]
         forbidden = {
             "datasets": ("bench", "methods", "torch", "torchvision", "timm"),
             "methods": ("bench", "datasets"),
             "bench": (),
-        }[file.relative_to(ROOT).parts[0]]
+        }[package]
         wrong = [i for i in imports(file) if any(within(i, package) for package in forbidden)]
         assert wrong == []
+        if package == "bench":
+            assert [i for i in imports(file) if not allowed(wing(name(file).split(".")), i)] == []
 
     def test_no_relative_import_leaves_its_package(self, file):
         levels = [n.level for n in ast.walk(tree(file)) if isinstance(n, ast.ImportFrom)]

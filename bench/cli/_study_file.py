@@ -1,4 +1,4 @@
-"""Study files: options of `run` kept in a TOML file, and read as if they had been typed.
+"""Study files: options of `run` kept in a TOML file, read as if they had been typed.
 
 A key is an option without its dashes. What is typed beside `--config` wins, option by option;
 options that may be repeated add up, and a `--set` wins over the file's for the same knob.

@@ -1,4 +1,4 @@
-"""How cells and methods are named, in one place: a point of the grid, a method and its variant.
+"""Names: a point of the grid, a method with its variant; used by all later wings.
 
 Used by every wing from `data` on; imports neither torch nor numpy, for tables start without them.
 """

@@ -1,4 +1,4 @@
-"""Importing a plugin file, and handing its frame sources to processes that have not imported it.
+"""Plugin files: imported by path, their frame sources made picklable for decoding processes.
 
 Frames are decoded in fresh processes, which find a class by its module's name; a file that only
 this process was told of has none there. So a plugin's sources travel with the path of their file.

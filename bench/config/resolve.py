@@ -1,4 +1,4 @@
-"""What the knobs of a study come to: preset, variant and `--set`, each checked by name and range.
+"""Knobs resolved: preset, variant and `--set`, checked by name and range at planning.
 
 Used when a study is planned, so that a wrong knob is said before anything is decoded.
 """

@@ -1,4 +1,4 @@
-"""Every knob of a run that is not a method's or a dataset's own, with the range of each.
+"""Settings: every knob of a run that is not a method's or a dataset's own, with the range of each.
 
 Read by all wings that train. `--set SECTION.KEY=VALUE` changes single knobs: the sections are the
 fields of `Settings`, plus one for each method and one for the dataset.

@@ -1,4 +1,4 @@
-"""Conformance checks of what a method's file says: imports, hooks, knobs, how it is built."""
+"""Contract checks: what a method's file says (imports, hooks, knobs) and how it is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conformance checks of prediction: each frame by itself, encoded once, nothing moved."""
+"""Prediction checks: each frame by itself, encoded once, nothing moved."""
 
 from __future__ import annotations
 

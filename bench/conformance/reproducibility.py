@@ -1,4 +1,4 @@
-"""Conformance checks to the bit: one seed, hidden and uncoded labels, stop and go."""
+"""Reproducibility checks, to the bit: one seed, hidden and uncoded labels, stop and go."""
 
 from __future__ import annotations
 

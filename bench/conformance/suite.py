@@ -1,4 +1,4 @@
-"""`bench check`: does a method keep its contract? Each check says what the author did wrong.
+"""Conformance suite (`bench check`): runs every check, and says what a method's author did wrong.
 
 A check trains or asks the method on a few short recordings of the embedded dataset, through the
 loader, loop and evaluation of a real run. What passes here may still be a poor method.

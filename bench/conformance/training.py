@@ -1,4 +1,4 @@
-"""Conformance checks of training: losses, gradients, what is left to the loop, edge cases."""
+"""Training checks: losses, gradients, what is left to the loop, edge cases."""
 
 from __future__ import annotations
 

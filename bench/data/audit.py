@@ -1,4 +1,4 @@
-"""Is a dataset sound to compare on: who is in which fold, what crosses a split, what is missing.
+"""Dataset audit: whether results on it can be trusted (folds, splits, duplicates, counts).
 
 Every check returns findings and stops nothing. `error`: results on this data mean less than they
 seem to. `warning`: look at it. `note`: good to know.

@@ -1,4 +1,9 @@
-"""TODO: bench/data/frame_table.py."""
+"""Frame table: the stored frames of all sequences as flat arrays, one row a frame of the store.
+
+Used by the sampler, the loader, evaluation and the dataset audit.
+
+Shapes: R rows of the store, K key frames, B clips, T frames of a clip, A action units, L landmarks.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +16,6 @@ from numpy.typing import NDArray
 from bench.frame_store.store import FrameStore, StoredSequence
 from datasets._base import UNCODED
 from datasets._splits.masks import LabelMask
-
-
-def key_rows(sequences: Sequence[StoredSequence], mask: LabelMask) -> RowNumbers:
-    """Return the rows of the key frames of `sequences`, in their order."""
-    rows = [s.start + mask.positions(s) for s in sequences]
-    return np.concatenate([np.empty(0, dtype=np.int64), *rows])
-
-
-def positive_rates(labels: np.ndarray) -> tuple[float, ...]:
-    """Return each AU's share of the labels (N, A) that are coded; NaN where none is."""
-    coded = (labels != UNCODED).sum(axis=0)
-    rates = (labels == 1).sum(axis=0) / np.maximum(coded, 1)
-    return tuple(np.where(coded, rates, np.nan).tolist())
-
 
 RowNumbers = NDArray[np.int64]
 RowMask = NDArray[np.bool_]
@@ -81,3 +72,16 @@ def clip_rows(
     rows = keys[:, None] + (np.arange(length) - slot) * stride
     clamped: RowNumbers = np.clip(rows, table.first[keys, None], table.last[keys, None])
     return clamped
+
+
+def key_rows(sequences: Sequence[StoredSequence], mask: LabelMask) -> RowNumbers:
+    """Return the rows of the key frames of `sequences`, in their order."""
+    rows = [s.start + mask.positions(s) for s in sequences]
+    return np.concatenate([np.empty(0, dtype=np.int64), *rows])
+
+
+def positive_rates(labels: np.ndarray) -> tuple[float, ...]:
+    """Return each AU's share of the labels (N, A) that are coded; NaN where none is."""
+    coded = (labels != UNCODED).sum(axis=0)
+    rates = (labels == 1).sum(axis=0) / np.maximum(coded, 1)
+    return tuple(np.where(coded, rates, np.nan).tolist())

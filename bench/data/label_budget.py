@@ -1,4 +1,4 @@
-"""What a label budget keeps of a dataset's labels, whatever is learnt from them.
+"""Label budgets: what a label mask keeps of a dataset's labels, whatever is learnt from them.
 
 Two questions to each label mask, on the dataset's own labels: how many of the distinct AU
 combinations are among its key frames, and how far would one get by holding every key frame's label

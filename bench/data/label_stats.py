@@ -1,4 +1,4 @@
-"""What a dataset's labels are like: rates, co-occurrence, events, combinations. No pixel is read.
+"""Label statistics of a dataset: rates, co-occurrence, events, combinations. No pixel is read.
 
 Shapes: N frames of all recordings one after another, A action units.
 """

@@ -1,4 +1,4 @@
-"""Frames that look the same in two folds: a recording that is there twice under two names, say.
+"""Near duplicates: frames that look the same in two folds, a sequence there under two names, say.
 
 Every frame becomes a thumbnail of 16 x 16 grey blocks and a perceptual hash of 256 bits: which
 blocks are brighter than the frame's median. Frames of two folds whose hashes agree on at least one

@@ -1,1 +1,4 @@
-"""Executors supply slots for cells and nothing else; what a cell is, is none of their business."""
+"""Where cells run: workers on this machine, on Ray, on SLURM. What a cell is, they do not know.
+
+May import runner and all wings to its left.
+"""

@@ -1,4 +1,4 @@
-"""The steps that bring a frame store about: build what is missing, retry what could not be read.
+"""Building a frame store: decode what is missing, copy what is cached, retry what was unreadable.
 
 Whoever has an opened store may go on reading it during a retry: nothing is overwritten. A retry
 that gains a frame writes row files of the next generation, mostly by copying; the manifest then

@@ -1,4 +1,4 @@
-"""From a source frame to a face crop: where the crop lies, and one warp from source to crop.
+"""Face crops: where a frame's crop lies (by landmarks, box, centre), and one warp to it.
 
 A transform (2, 3) takes a frame's pixels to the unit square of its crop (`datasets._landmarks`).
 

@@ -1,4 +1,4 @@
-"""Fill a frame store: decode every frame once, crop it once, a job a sequence, in parallel.
+"""Decoding in parallel: a job a sequence, each frame decoded and cropped once; used by build.py.
 
 Workers are fresh processes (a fork would not survive torch's threads) that import neither torch
 nor the command line. They end with their parent, however it ends.

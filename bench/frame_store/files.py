@@ -1,4 +1,4 @@
-"""The files of a frame store under construction: row files, journal and lock.
+"""Files of a frame store under construction: row files, journal and lock.
 
 Rows are written with plain writes, never through a memory map: on a full disk a write is an error
 that can be told, a map is a killed process. All of it may be repeated, so that two builders who

@@ -1,4 +1,4 @@
-"""Where a frame store lies, what must be in it, and how its manifest is read and written.
+"""Layout of a frame store: where it lies, what must be in it, its manifest, rows cached elsewhere.
 
 The folder's name holds a hash of all that the pixels depend on, so that a store is never stale: it
 is the right one or another one. `manifest.json` is written last; without it nothing is trusted but

@@ -1,4 +1,4 @@
-"""The frame store: every frame decoded, cropped and resized ONCE, kept as memory-mapped uint8.
+"""Frame store: a dataset's cropped frames as memory-mapped uint8, built where missing.
 
 Labels are not kept in it: they come from the dataset at every opening, so that a corrected label
 file needs no decoding. What is on disk, and when it is built anew: docs/frame-store.md.

@@ -1,4 +1,4 @@
-"""Statistics of a dataset's labels as tables: rates, events, co-occurrence, what budgets keep."""
+"""Tables and findings about a dataset: label statistics, label budgets, audit; for `data`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table is: rows of entries that know their value, their spread, and why they may have none.
+"""Table model: rows of entries that know value, spread, and why they may have none; for all tables.
 
 Tables are built from records and rendered by `bench/report/formats.py`; an entry keeps raw numbers,
 so that a format only decides how they look.

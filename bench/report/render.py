@@ -1,4 +1,4 @@
-"""Tables -> markdown, LaTeX (booktabs), CSV and HTML: how numbers look is decided here alone.
+"""Rendering: tables -> markdown, LaTeX (booktabs), CSV and HTML; how numbers look is decided here.
 
 CSV is for machines: one line an entry, raw numbers, a column for each of value, spread, n, interval
 and state, so that lines of several tables go into one file.

@@ -1,4 +1,4 @@
-"""Uncertainty of mean F1: bootstrap over subjects, paired differences, Holm's correction.
+"""Statistics of a comparison: intervals of mean F1 over subjects, paired differences, Holm's rule.
 
 The subject is the unit: frames of one face are far from independent. What is resampled are the test
 subjects of each fold, with their counts (TP, FP, FN, TN); the trained networks stay as they are, so

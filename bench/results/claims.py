@@ -1,4 +1,4 @@
-"""Claims: which process works on a cell, told by files alone, so that any executor may ask.
+"""Claims: which process works on a cell, said by files alone, so that any executor may ask.
 
 A cell's folder holds `claim-1.json`, `claim-2.json`, ...: each is created exclusively, whole at
 once, and only the highest counts. Taking over from a lost process is creating the next number,

@@ -1,4 +1,4 @@
-"""What makes a cell itself, as flat keys, and what tells two cells apart."""
+"""Comparing cells: an identity as flat keys, and in what two differ; for `diff` and plans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells in words: what one is, what its id is the hash of, and what came of it."""
+"""Explaining a cell in words: what it is, what its id is a hash of, what came of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which step's weights are scored: the last by rule; others only when asked for, by their names."""
+"""Model selection: which step's weights are scored; by rule the last, others when asked for."""
 
 from __future__ import annotations
 

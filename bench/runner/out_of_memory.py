@@ -1,4 +1,4 @@
-"""Running out of memory: what counts as it, and how a cell is tried once more with less of it.
+"""Out of memory: what counts as it, and how a cell is tried once more with less; used by run_cell.
 
 Splitting a batch would change what BatchNorm normalises by and what a contrast is taken over, and
 nearly every cell has one of the two. What fills a GPU are activations that wait for the backward

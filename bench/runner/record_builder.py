@@ -1,4 +1,4 @@
-"""A cell's outcome: its predictions, its history, and the record made of them."""
+"""Record builder: a finished or failed cell's record, predictions and history; used by run_cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""What a run ran on: device, versions, command; and how a process is set up to run on it."""
+"""Environment: a run's device, versions and commit; one thread a process; repeatable arithmetic.
+
+On a CPU a cell is repeatable as it is: one thread adds in one order (tests hold it). A GPU's
+fastest kernels add in whatever order their threads come. Neither mode is part of a cell's identity,
+no more than the device is: they compute the same, up to the order of additions.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, on local disks and on network folders alike.
+"""Atomic files: there whole or not at all, on local disks and on network folders alike.
 
 A file is written under a temporary name in its own folder, fsynced, renamed, and its folder
 fsynced: a reader never sees half of one, and what was there before stays until the new one is

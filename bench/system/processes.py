@@ -1,4 +1,4 @@
-"""Names of processes that are good for ever, and on every machine."""
+"""Process names: unique in the world, so that a claim tells whether its owner lives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named random streams: a stream says what it depends on, and depends on nothing else.
+"""Random streams by name: a stream depends on the names that spell it, and on nothing else.
 
 Comparisons are paired: label mask, data order and augmentation depend on (dataset, fold, ratio,
 seed, ...) and never on the method's name, so two methods see the same frames in the same order.

@@ -1,4 +1,4 @@
-"""Views of frames: one geometric and photometric draw a clip, applied to a whole batch at once.
+"""Augmentation: weak and strong views, one geometric and photometric draw a clip, a batch at once.
 
 A draw is made on the CPU from a seed and is the same for every device, method and batch size: row i
 of a draw depends on the seed and on i alone. It is applied on the device that holds the frames, by

@@ -1,4 +1,4 @@
-"""The pool of operations behind the strong view: RandAugment as FixMatch uses it, batched.
+"""Augmentation operations: the strong view's pool (RandAugment as in FixMatch), batched.
 
 Pool and ranges: Sohn et al. 2020 (FixMatch), appendix on augmentation, with rotation cut from 30 to
 15 degrees (methods.md 3). Enhancements (brightness, colour, contrast, sharpness) only ever weaken,

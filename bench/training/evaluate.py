@@ -1,4 +1,4 @@
-"""Evaluation: encode each test frame once, build clips from the features, keep probabilities.
+"""Evaluation: encodes each test frame once, builds clips from the features, returns probabilities.
 
 Clips are windows around the frame, clamped to its sequence. Encoding clip by clip would cost T
 times as much, and evaluation is otherwise the largest hidden cost of a run.

@@ -1,4 +1,4 @@
-"""From row numbers to batches: gather pixels, augment on the device, hand over what `Needs` asks.
+"""Loader: turns a step's row numbers into a batch, pixels gathered and augmented, by `Needs`.
 
 Labels of frames that are not key frames stay on this side (`HiddenLabels`): no method is given one.
 

@@ -1,4 +1,4 @@
-"""Pseudo labels held against the hidden labels: done by the runner, and nothing flows back.
+"""Pseudo-label audit: pseudo labels scored against hidden labels; nothing flows back.
 
 A method reports the pseudo labels that it used (`Progress.audit`); their true labels never left the
 loader. The counts stay on the device until somebody asks, so that no step waits for them.

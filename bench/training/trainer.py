@@ -1,4 +1,4 @@
-"""THE training loop: sum a method's losses, backpropagate, step, log; stop and go on exactly.
+"""Trainer: THE training loop (losses, backward pass, step, log); it stops and goes on exactly.
 
 `Trainer` holds everything that changes during a run; `state_dict` is all of it, so that a run that
 is stopped and continued gives the same bits on the CPU as one that never stopped.
