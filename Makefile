@@ -1,4 +1,4 @@
-# Everything a person types: make demo | test | kill-test | check | docs | benchmarks | nightly | clean
+# Everything a person types: make demo | test | check | format | docs | benchmarks | nightly | clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test kill-test executors-test check format docs benchmarks nightly clean
+.PHONY: demo test kill-test executors-test check lint format docs benchmarks nightly clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -20,8 +20,8 @@ demo: $(READY)  ## the embedded benchmark from nothing to its table
 	$(BIN)/python -m bench run
 	$(BIN)/python -m bench table
 
-test: $(READY)  ## the test suite
-	$(BIN)/python -m pytest
+test: $(READY)  ## the test suite (AS = a command to run it under, PYTEST_OPTIONS)
+	$(AS) $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 kill-test: $(READY)  ## 200 kills of running grids, none of which may show; some minutes
 	$(BIN)/python tests/helpers/kills.py --kills 200
@@ -32,13 +32,14 @@ executors-test: $(READY)  ## every executor for real: Ray on two nodes, SLURM on
 	# submitit does not wait for the processes that it starts on this machine
 	AU_BENCH_EXECUTORS=slurm sh tests/slurm/with_slurm.sh $(BIN)/python -m pytest -v -W ignore:subprocess:ResourceWarning tests/bench/executors/test_executors.py tests/bench/executors/test_slurm.py
 
-check: $(READY)  ## format, lint, types, tests, docs in step
+check: lint test  ## all that CI checks
+
+lint: $(READY)  ## format, lint, types, docs in step
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python docs/command_line.py --check
 	$(BIN)/python docs/code_map.py --check
-	$(BIN)/python -m pytest
 
 format: $(READY)  ## put the code in form
 	$(BIN)/ruff format .

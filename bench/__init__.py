@@ -1,12 +1,10 @@
-"""The benchmark itself: `python -m bench`. Run it from the project's root."""
+"""The benchmark itself: `python -m bench`, run from the project's root. `cli/` is where to start."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parent.parent
-
-
 for _name in ("methods", "datasets"):
     if not (_ROOT / _name / "_base.py").is_file():
         raise ImportError(

@@ -13,12 +13,17 @@ class UsageError(Exception):
     """What was asked for does not exist or cannot be: one sentence, with the way out."""
 
 
+def similar(name: str, known: Iterable[str], count: int = 1, cutoff: float = 0.5) -> list[str]:
+    """Return the known names that are closest to `name`, the closest first, if any is near."""
+    return difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
+
+
 def closest(name: str, known: Iterable[str], prefix: str = "") -> str:
     """Return `did you mean NAME? `, of the known name closest to `name`; nothing if none is near.
 
     `prefix` is put before the name, as it would be typed.
     """
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    close = similar(name, known)
     return f"did you mean {prefix}{close[0]}? " if close else ""
 
 

@@ -154,6 +154,20 @@ def test_the_checks_above_see_imports_of_every_form(tmp_path, monkeypatch):
     }
 
 
+def test_packages_hold_no_logic():
+    """Nothing but a docstring; `bench` itself looks whether the other two packages are there."""
+    for file in (f for f in FILES if f.name == "__init__.py" and f.parent.name != "bench"):
+        assert [type(node) for node in tree(file).body] == [ast.Expr], file
+        assert ast.get_docstring(tree(file)), file
+
+
+def test_no_test_imports_a_test_module_and_names_stay_short():
+    for file in (ROOT / "tests").rglob("*.py"):
+        assert not [i for i in imports(file) if i.rpartition(".test_")[1]], file
+        functions = [n for n in ast.walk(tree(file)) if isinstance(n, ast.FunctionDef)]
+        assert [n.name for n in functions if n.name.startswith("test_") and len(n.name) >= 70] == []
+
+
 def loaded(script):
     command = [sys.executable, "-c", f"{script}\nimport sys\nprint(*sys.modules)"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

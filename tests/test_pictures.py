@@ -15,7 +15,7 @@ def grey(path: Path) -> np.ndarray:
         return np.asarray(image.convert("L"))
 
 
-def test_a_contact_sheet_shows_every_subject_at_rest_and_with_each_action_unit(tmp_path):
+def test_a_contact_sheet_shows_each_subject_at_rest_and_with_each_au(tmp_path):
     contact_sheet(tmp_path / "deep" / "sheet.png", subjects=["F001"], side=48)
     contact_sheet(tmp_path / "two.png", subjects=["F001", "M001"], side=48)
     one, two = grey(tmp_path / "deep" / "sheet.png"), grey(tmp_path / "two.png")

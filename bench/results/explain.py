@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UsageError
+from bench.errors import UsageError, similar
 
 from .compare import flatten
 from .records import Record
@@ -21,12 +20,13 @@ HASHED = {
     "folds": "who is tested in which fold",
     "split": "who is trained on, who is held out",
     "mask": "which frames are labelled",
-    "code": "what the code does (comments and layout do not count)",
+    "code": "what the code does (comments, layout and places of modules do not count)",
     "config": "every knob",
     "weights": "the file of the trunk's first weights",
+    "landmarks": "the landmarks that the method sees",
     "cell": "all of this, and the place in the grid: the end of the id",
 }
-"""What each hash is of."""
+"""What each hash is of; one named after a knob is of the file that the knob names."""
 
 
 def find_cell(results: Path, name: str) -> CellStatus:
@@ -45,7 +45,7 @@ def find_cell(results: Path, name: str) -> CellStatus:
         more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         raise UsageError(f"'{name}' is the beginning of {len(found)} cells: {listed}{more}")
     ids = [cell.id for cell in cells]
-    close = difflib.get_close_matches(name, ids, n=_LISTED, cutoff=0.3) or ids[:_LISTED]
+    close = similar(name, ids, count=_LISTED, cutoff=0.3) or ids[:_LISTED]
     raise UsageError(
         f"no cell's id begins with '{name}'; among the {len(ids)} in {results / 'runs'} are "
         f"{', '.join(close)}"

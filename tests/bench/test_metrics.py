@@ -54,7 +54,7 @@ def test_what_an_uncoded_label_stands_for_changes_nothing() -> None:
     )
 
 
-def test_an_au_absent_and_never_predicted_scores_zero_and_a_false_alarm_too() -> None:
+def test_an_au_absent_and_never_predicted_scores_zero() -> None:
     labels = np.zeros((4, 2), dtype=int)
     probabilities = np.array([[0.1, 0.1], [0.1, 0.9], [0.1, 0.1], [0.1, 0.1]])
     assert metrics.f1_per_au(labels, probabilities).tolist() == [0.0, 0.0]

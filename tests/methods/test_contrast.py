@@ -96,7 +96,7 @@ def test_group_contrast_of_a_batch_without_any_au_is_zero_with_a_gradient() -> N
     assert (slow.grad == 0).all()
 
 
-def test_groups_of_equal_patterns_are_the_patterns_that_both_pathways_show() -> None:
+def test_groups_are_the_patterns_that_both_pathways_show() -> None:
     fast, slow = RNG.normal(0, 1, (9, 2)), RNG.normal(0, 1, (9, 2))
     patterns = {tuple(z >= 0) for z in fast} & {tuple(z >= 0) for z in slow}
     centres: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])

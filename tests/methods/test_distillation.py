@@ -68,7 +68,7 @@ def test_two_logits_an_au_would_be_the_same_function() -> None:
     torch.testing.assert_close(bernoulli_ensemble_kl(t(A_LOGITS), t(B_LOGITS)), expected)
 
 
-def test_agreement_costs_nothing_and_disagreement_pulls_both_sides_together() -> None:
+def test_agreement_costs_nothing_disagreement_pulls_together() -> None:
     assert bernoulli_ensemble_kl(t(A_LOGITS), t(A_LOGITS)).item() == pytest.approx(0, abs=1e-15)
     a, b = t([[2.0]]).requires_grad_(), t([[-1.0]]).requires_grad_()
     bernoulli_ensemble_kl(a, b).backward()
@@ -77,7 +77,7 @@ def test_agreement_costs_nothing_and_disagreement_pulls_both_sides_together() ->
     assert a.grad.item() == pytest.approx(sigma(2) - sigma(0.5))
 
 
-def test_a_moving_target_matters_except_where_it_is_the_best_target_already() -> None:
+def test_a_moving_target_matters_unless_it_is_the_best_already() -> None:
     """The mean logit minimises KL(q || p_a) + KL(q || p_b): under A no gradient is left in q."""
 
     def gradient(reading: KDVariant, *, fixed: bool) -> float:

@@ -44,7 +44,7 @@ def test_the_full_networks_have_their_published_layers() -> None:
     assert sum(p.numel() for p in cnet.parameters()) == total
 
 
-def test_attention_adds_its_share_of_the_first_map_in_stages_three_and_four() -> None:
+def test_attention_adds_its_share_of_the_first_map_in_two_stages() -> None:
     net, frames = ENet(4, 32, 0.125, batch_norm=False).eval(), torch.randn(2, 3, 32, 32)
     attention = torch.rand(2, 32, 32)
     maps, x, index = {}, frames, 0

@@ -190,7 +190,7 @@ def test_a_ramp_that_ends_before_it_starts_is_refused() -> None:
 # FixMatch alone
 
 
-def test_fixmatch_predicts_by_its_average_and_on_request_by_its_last_weights() -> None:
+def test_fixmatch_predicts_by_its_average_or_its_last_weights() -> None:
     clips = torch.randn(2, 5, 3, 32, 32)
     averaged = train(FixMatch, make_task(), steps=5)
     last = train(FixMatch, make_task(), steps=5, inference="last")
@@ -225,14 +225,14 @@ def test_an_audit_changes_nothing() -> None:
     assert all(torch.equal(outcomes[0][name], outcomes[1][name]) for name in outcomes[0])
 
 
-def test_a_batch_that_happens_to_hold_no_unlabelled_frame_still_logs_its_term() -> None:
+def test_a_batch_without_unlabelled_frames_still_logs_its_term() -> None:
     for kind, name in ((PseudoLabel, "pseudo"), (FixMatch, "fixmatch")):
         method = kind(kind.Config(), make_task()).train()
         losses = method.losses(make_batch(kind.needs, pool=False), make_progress(9))
         assert losses[name] == 0
 
 
-def test_the_weak_view_by_itself_gives_the_same_labels_on_a_trunk_without_batch_norm() -> None:
+def test_the_weak_view_alone_gives_the_same_labels_without_batch_norm() -> None:
     terms = []
     for weak_forward in ("joint", "no_grad"):
         task = make_task(trunk=replace(make_task().trunk, name="vit_tiny_patch16_224", width=1))

@@ -174,7 +174,7 @@ def test_a_clip_that_looks_shuffled_has_no_say() -> None:
     assert not used[0].any()
 
 
-def test_the_audit_gets_every_inactive_frame_of_accepted_clips_in_clip_order() -> None:
+def test_the_audit_gets_the_inactive_frames_of_accepted_clips() -> None:
     z = canned(np.random.default_rng(2))
     z["order"][0] = [-1.0, 1.0, -1.0]
     seen: list[torch.Tensor] = []

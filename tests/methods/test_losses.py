@@ -104,7 +104,7 @@ def test_pos_weight_multiplies_the_positive_term_only() -> None:
     assert loss.item() == pytest.approx(np.mean(terms), rel=1e-12)
 
 
-def test_the_value_behind_an_uncoded_label_changes_neither_loss_nor_gradient() -> None:
+def test_an_uncoded_labels_value_changes_no_loss_and_no_gradient() -> None:
     def grad_and_loss(logits: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         leaf = t(logits).requires_grad_()
         loss = weighted_bce(leaf, t(LABELS), t(WEIGHTS))

@@ -35,7 +35,7 @@ def test_the_average_copies_buffers_and_takes_no_gradient() -> None:
     assert not any(module.training for module in average.modules())
 
 
-def test_running_statistics_are_left_alone_but_batches_still_use_their_own() -> None:
+def test_running_statistics_are_left_alone_batches_use_their_own() -> None:
     norm = torch.nn.BatchNorm1d(2)
     with frozen_bn_stats(norm):
         out = norm(torch.randn(64, 2) * 5 + 3)

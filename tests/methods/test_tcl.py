@@ -48,7 +48,7 @@ def test_the_contrasts_are_those_of_the_two_pathways() -> None:
         torch.testing.assert_close(scaled[name], losses[name] / 4)
 
 
-def test_only_the_slow_pathway_learns_from_the_contrasts_and_pseudo_labels() -> None:
+def test_only_the_slow_pathway_learns_from_contrasts() -> None:
     method, batch = build(threshold=0.5).eval(), make_batch(TCL.needs)
     for step, names in ((50, ("instance", "group")), (95, ("pseudo",))):
         views = {v: clips.clone().requires_grad_() for v, clips in batch.clips.items()}

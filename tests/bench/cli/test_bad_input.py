@@ -252,9 +252,7 @@ def test_a_loss_that_is_not_finite_fails_its_cell_naming_the_step(person, tmp_pa
     assert "exploding" in person.asks("table").out
 
 
-def test_weights_that_cannot_be_downloaded_skip_the_cell_and_name_the_way_out(
-    person, monkeypatch, tmp_path
-):
+def test_weights_that_cannot_be_downloaded_skip_the_cell(person, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -275,7 +273,7 @@ def test_a_weights_file_that_is_not_there_skips_the_cell(person, tmp_path):
     assert "1 skipped: nowhere.pt: no such weights file" in answer.err
 
 
-def test_a_record_that_cannot_be_read_is_set_aside_and_its_cell_done_again(person):
+def test_an_unreadable_record_is_set_aside_and_its_cell_done_again(person):
     person.runs()
     ((name, whole),) = person.records().items()
     file = person.results / "runs" / name / "record.json"

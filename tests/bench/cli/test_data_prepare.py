@@ -42,7 +42,7 @@ def test_what_was_decoded_is_told_with_its_speed_and_then_what_was_there(person)
     assert "frames/s" not in again.out
 
 
-def test_a_broken_image_is_named_with_the_reason_and_tried_again_each_time(person):
+def test_a_broken_image_is_named_and_tried_again_each_time(person):
     image = person.root / "Sequences" / "F001" / "T1" / "0012.jpg"
     whole, when = image.read_bytes(), image.stat().st_mtime_ns
     image.write_bytes(b"\0" * len(whole))
@@ -61,7 +61,7 @@ def test_a_broken_image_is_named_with_the_reason_and_tried_again_each_time(perso
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_a_plain_kill_end_it_with_a_sentence_and_the_rest_is_done_later(person, how):
+def test_ctrl_c_and_kill_end_it_with_a_sentence_and_it_goes_on_later(person, how):
     options = "data prepare --set synthetic.subjects=3 --set synthetic.tasks=T1,T2,T3 --workers 2"
     options += f" --set synthetic.frames=30 --size 16 --cache {quoted(person.cache)}"
     work = subprocess.Popen(

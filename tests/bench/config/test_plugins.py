@@ -76,7 +76,7 @@ def plugin(tmp_path):
     return write
 
 
-def test_a_plugin_file_is_told_for_a_method_or_a_dataset_without_importing_it(plugin):
+def test_a_plugin_files_kind_is_known_without_importing_it(plugin):
     marked = "raise SystemExit('imported')\n"
     files = (plugin("faces", marked + DATASET), plugin("small", marked + GOOD))
     known = Registry(files)
@@ -131,7 +131,7 @@ def test_a_copy_of_a_source_is_the_same_source(plugin):
     assert type(copy.deepcopy(source)) is type(source)
 
 
-def test_a_run_of_all_methods_leaves_out_those_that_are_broken_and_says_so(person, plugin):
+def test_a_run_of_all_methods_leaves_out_broken_ones_and_says_so(person, plugin):
     broken = plugin("broken", "import no_such_library")
     headless = plugin("headless", MISTAKES["no head"].text())
     small = plugin("small", GOOD)

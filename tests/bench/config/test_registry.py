@@ -37,7 +37,7 @@ def refusal(call):
     return sentence
 
 
-def test_a_file_in_the_folder_is_a_method_unless_it_starts_with_an_underscore():
+def test_a_file_is_a_method_unless_it_starts_with_an_underscore():
     found = Registry().methods()
     assert {"supervised", "pseudo_label", "fixmatch"} <= found.keys()
     assert not any(name.startswith("_") for name in found)

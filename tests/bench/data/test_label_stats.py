@@ -147,7 +147,7 @@ def test_all_labels_keep_everything_and_fewer_keep_less() -> None:
         assert (k.of_combinations, k.combinations == 8) == (8, k.ratio == 1 or k.combinations == 8)
 
 
-def test_of_slowly_changing_labels_sparse_sampling_keeps_more_than_a_block() -> None:
+def test_of_slow_labels_sparse_sampling_keeps_more_than_a_block() -> None:
     track = np.repeat(np.arange(10) % 2, 30)
     labels = np.stack([track, 1 - track, np.roll(track, 15)], axis=1).astype(np.int8)
     recording = Take("A", np.arange(300), labels)

@@ -121,7 +121,7 @@ def test_records_are_those_of_one_slot_after_the_other(many, alone, method):
     assert outcome(record) == outcome(expected)
 
 
-def test_a_worker_killed_amidst_a_cell_costs_it_no_more_than_a_second_start(many):
+def test_a_worker_killed_amidst_a_cell_costs_a_second_start(many):
     assert starts(many.folder / "plugins", "killed_once") == 2
 
 

@@ -115,7 +115,7 @@ def test_shrinking_by_a_whole_number_averages_the_pixels_of_each_block() -> None
     np.testing.assert_allclose(found, blocks, atol=ROUNDING)
 
 
-def test_shrinking_turns_a_one_pixel_checkerboard_into_grey_not_into_moire() -> None:
+def test_shrinking_turns_a_fine_checkerboard_into_grey_not_moire() -> None:
     checks = (np.indices((400, 400)).sum(axis=0) % 2 * 255).astype(np.uint8)
     frame = np.repeat(checks[..., None], 3, axis=2)
     transform = align_transform(face(200, 200, 330, roll=0.1))
@@ -196,7 +196,7 @@ def test_an_explicit_crop_looks_at_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("crop", ["auto", "align", "box"])
-def test_a_sequence_without_any_face_position_is_cropped_in_the_centre_and_says_so(
+def test_a_sequence_without_any_face_is_cropped_in_the_centre(
     crop: str,
 ) -> None:
     plan = plan_crops(sequence(np.full((5, 49, 2), np.nan, np.float32)), crop, SIZE)

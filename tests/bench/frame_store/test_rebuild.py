@@ -34,7 +34,7 @@ def same(store: FrameStore, other: FrameStore) -> bool:
     return store.content_hash == other.content_hash
 
 
-def test_an_image_that_reads_again_is_taken_in_on_request_and_only_its_recording_is_decoded(
+def test_an_image_that_reads_again_is_taken_in_on_request(
     tmp_path: Path,
 ) -> None:
     data = tmp_path / "data"
@@ -51,7 +51,7 @@ def test_an_image_that_reads_again_is_taken_in_on_request_and_only_its_recording
     assert same(store_of(passing(data, broken=()), tmp_path), again)
 
 
-def test_whoever_reads_the_store_during_a_retry_keeps_the_rows_they_opened(tmp_path: Path) -> None:
+def test_readers_during_a_retry_keep_the_rows_they_opened(tmp_path: Path) -> None:
     held = store_of(passing(tmp_path / "data", broken=(0,)), tmp_path)
     rows = np.array(held.images)
     store_of(passing(tmp_path / "data", broken=()), tmp_path, retry=True)
@@ -112,7 +112,7 @@ def test_a_retried_store_whose_manifest_is_lost_is_built_again_whole(tmp_path: P
     assert not list(good.path.glob("*-1.npy"))
 
 
-def test_a_dataset_of_which_nothing_could_be_read_gets_another_chance_unasked(
+def test_a_dataset_of_which_nothing_was_readable_is_tried_again(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(DatasetMissing):

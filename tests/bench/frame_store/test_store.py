@@ -139,7 +139,7 @@ def test_an_empty_dataset_is_missing(tmp_path: Path) -> None:
         store_of(Toy([], tmp_path), tmp_path)
 
 
-def test_a_frame_without_a_face_position_borrows_one_and_a_sequence_without_any_is_named(
+def test_a_frame_without_a_face_borrows_one_else_is_named(
     tmp_path: Path,
 ) -> None:
     dataset = toy(tmp_path / "data")
@@ -247,7 +247,7 @@ def test_other_measures_of_the_crop_make_another_store(
     assert store_of(dataset, tmp_path).path != before
 
 
-def test_the_centre_crop_is_the_first_thing_said_and_a_warning_for_every_result(
+def test_the_centre_crop_is_said_first_and_warned_of_in_each_result(
     tmp_path: Path,
 ) -> None:
     store = store_of(toy(tmp_path / "data", "A"), tmp_path, crop="auto")

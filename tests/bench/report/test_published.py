@@ -56,7 +56,7 @@ def test_our_cells_are_the_same_with_and_without_the_paper() -> None:
         assert with_paper.rows[: len(without.rows)] == without.rows
 
 
-def test_a_figure_hard_to_read_carries_its_mark_and_an_unread_one_is_blank() -> None:
+def test_a_figure_hard_to_read_is_marked_an_unread_one_is_blank() -> None:
     table = one(
         "ssl",
         *(record("ks", r, dataset="mme", frames={"train": 94_000}) for r in (0.01, 0.02)),

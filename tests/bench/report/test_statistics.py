@@ -43,7 +43,7 @@ def last(item: Record) -> Scores:
     return item.scores["last"]
 
 
-def test_the_interval_agrees_with_a_bootstrap_spelt_out_with_another_generator() -> None:
+def test_the_interval_agrees_with_a_bootstrap_spelt_out() -> None:
     one, _ = population(3, (0.75, 0.75))
     tables, draw = list(last(one).counts.values()), random.Random(1)
     values = sorted(f1(draw.choices(tables, k=len(tables))) for _ in range(4000))
@@ -177,7 +177,7 @@ def test_holm_by_hand_keeps_the_order_and_never_decreases() -> None:
         (0.0009, (0.0008, 0.001), 0.001, True),
     ],
 )
-def test_a_tie_is_an_interval_with_zero_a_large_p_or_less_than_the_last_digit(
+def test_a_tie_is_an_interval_with_zero_a_large_p_or_a_tiny_gap(
     mean: float, interval: tuple[float, float], p: float, verdict: bool
 ) -> None:
     assert tied(Difference(mean=mean, interval=interval, p=p, pairs=3)) is verdict

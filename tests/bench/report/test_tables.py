@@ -44,7 +44,7 @@ def variant(item: Record, **config: object) -> Record:
 # What a cell is ------------------------------------------------------------------------------
 
 
-def test_a_cell_is_the_mean_over_folds_then_seeds_with_the_spread_over_all_runs() -> None:
+def test_an_entry_is_the_mean_over_folds_then_seeds_with_its_spread() -> None:
     runs = [record(fold=0, seed=0, f1=0.40), record(fold=1, seed=0, f1=0.50)]
     runs += [record(fold=0, seed=1, f1=0.60), record(fold=1, seed=1, f1=0.54)]
     cell = row(ssl_table(runs), "ks")["10 %"]
@@ -123,7 +123,7 @@ def test_equal_reasons_are_told_once_with_their_number() -> None:
     assert note(ssl_table(runs), "boom") == "failed: ks at 10 %, fold 1, seed 0 and 1 more: boom"
 
 
-def test_a_cell_with_fewer_runs_than_its_column_is_partial_and_keeps_its_own_n() -> None:
+def test_an_entry_with_fewer_runs_than_its_column_is_partial() -> None:
     runs = [record("supervised", fold=fold) for fold in range(3)]
     runs += [record("ks", fold=0, f1=0.6), unfinished("failed", "boom", method="ks", fold=1)]
     table = ssl_table(runs)
@@ -190,7 +190,7 @@ def test_settings_get_a_table_each(other: Record) -> None:
     assert first.context != second.context
 
 
-def test_masks_that_disagree_are_refused_in_one_sentence_that_names_both_records() -> None:
+def test_masks_that_disagree_are_refused_naming_both_records() -> None:
     one = record("ks")
     two = record("tcl", hashes={**one.hashes, "mask": "another"})
     with pytest.raises(ReportError) as refusal:
@@ -252,7 +252,7 @@ def test_a_knob_that_is_no_part_of_the_identity_splits_nothing() -> None:
     assert row(ssl_table([one, two]), "ks")["10 %"].n == 2
 
 
-def test_a_run_skipped_before_it_had_a_config_or_data_joins_its_method_s_row() -> None:
+def test_a_run_skipped_before_it_had_a_config_joins_its_methods_row() -> None:
     early = unfinished("skipped", "no root", method="ks", fold=1, config={}, hashes={})
     (table,) = tables("ssl", [early, record("ks", fold=0)])
     assert row(table, "ks")["10 %"].state == "partial"
@@ -446,7 +446,7 @@ def test_no_scores_of_a_selection_rule_is_one_clear_sentence() -> None:
         tables("ssl", [record()], select="val")
 
 
-def test_a_setting_without_rows_for_a_table_is_named_beside_those_that_have() -> None:
+def test_a_condition_without_rows_is_named_beside_those_that_have() -> None:
     runs = [record(ratio=1.0), record(ratio=0.1, dataset="bp4d")]
     (table,) = tables("supervised", runs)
     assert "synthetic" in table.title

@@ -114,7 +114,7 @@ def test_of_many_that_take_over_from_a_dead_process_one_succeeds(tmp_path):
     assert read_claim(tmp_path).token == winners[0].token
 
 
-def test_a_process_that_ended_is_known_at_once_and_a_living_one_is_not_dead(tmp_path):
+def test_an_ended_process_is_known_at_once_a_living_one_is_not_dead(tmp_path):
     held = claim(tmp_path / "mine")
     claimed_by_the_dead(tmp_path / "theirs")
     assert not is_dead(held)
@@ -137,7 +137,7 @@ def test_a_killed_process_that_nobody_has_waited_for_is_dead(tmp_path):
     child.communicate()
 
 
-def test_a_living_launcher_gives_up_what_its_dead_worker_held_and_counts_it(tmp_path):
+def test_a_living_launcher_frees_what_its_dead_worker_held(tmp_path):
     claimed_by_the_dead(tmp_path, process_name())
     lost = read_claim(tmp_path)
     assert is_dead(lost)
@@ -160,7 +160,7 @@ def test_a_heartbeat_tells_how_far_the_cell_is(tmp_path):
     assert read_claim(tmp_path).heartbeat == beat.heartbeat
 
 
-def test_a_heart_that_stands_still_while_watched_is_stale_and_a_beating_one_is_not(tmp_path, clock):
+def test_a_heartbeat_that_stands_still_while_watched_is_stale(tmp_path, clock):
     still, beating = claim(tmp_path / "still"), claim(tmp_path / "beating")
     moved_elsewhere(still)
     watch = ClaimWatch(patience=60)

@@ -33,7 +33,7 @@ def test_a_record_comes_back_as_it_was_written(tmp_path, record):
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_equal_records_are_equal_bytes_and_keys_of_later_versions_are_passed_over():
+def test_equal_records_are_equal_bytes_and_later_keys_are_passed_over():
     text = to_json(fabricated())
     assert text == to_json(from_json(text)) == to_json(fabricated())
     assert from_json(json.dumps({**json.loads(text), "later": 1})) == fabricated()
@@ -80,7 +80,7 @@ def test_a_torn_or_foreign_file_is_reported_and_the_rest_is_read(tmp_path, text)
     assert problem.startswith(f"{bad} is not a readable record (")
 
 
-def test_bytes_that_are_no_text_and_a_folder_in_its_place_are_reported_too(tmp_path):
+def test_bytes_that_are_no_text_and_folders_are_reported_too(tmp_path):
     (tmp_path / "runs" / "a" / "record.json").mkdir(parents=True)
     (tmp_path / "runs" / "b").mkdir()
     (tmp_path / "runs" / "b" / "record.json").write_bytes(b"\xff\xfe\x00")

@@ -151,7 +151,7 @@ def test_a_look_writes_nothing(folder):
     assert sorted(folder.results.rglob("*")) == before
 
 
-def test_tables_and_statuses_see_records_through_all_that_a_running_grid_leaves(folder):
+def test_tables_and_status_see_records_amid_what_a_run_leaves(folder):
     done = folder.keep(fabricated())
     for name in (done, "running"):
         folder.claimed(name)

@@ -112,7 +112,7 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize("step", ["open", "write", "fsync", "rename"])
 @pytest.mark.parametrize("name", FILES)
-def test_a_disk_that_fills_up_at_any_step_of_any_file_costs_no_more_than_time(
+def test_a_disk_that_fills_up_at_any_step_costs_no_more_than_time(
     tmp_path, monkeypatch, whole, name, step
 ):
     (cell,) = cells.grid(cells.study(tmp_path, knobs=SAVING))
@@ -248,7 +248,7 @@ def faces(tmp_path):
     return root, asked, cell
 
 
-def test_data_that_vanish_after_the_plan_skip_the_cell_and_say_what_is_missing(faces):
+def test_data_that_vanish_after_the_plan_skip_the_cell_and_are_named(faces):
     root, _, cell = faces
     shutil.rmtree(root)
     record = run(cell)
@@ -293,9 +293,7 @@ def let_none_read(monkeypatch, name):
     monkeypatch.setattr(Path, "read_text", read_text)
 
 
-def test_a_record_that_only_another_user_may_read_is_neither_redone_nor_moved(
-    tmp_path, monkeypatch
-):
+def test_a_record_that_only_another_user_may_read_stays_as_it_is(tmp_path, monkeypatch):
     (cell,) = cells.grid(cells.study(tmp_path))
     run(cell)
     before = (cell.folder / "record.json").read_bytes()

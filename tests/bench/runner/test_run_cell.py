@@ -152,7 +152,7 @@ def test_checkpoints_come_by_steps_too(tmp_path, monkeypatch):
     assert saved == [2, 4, 6]
 
 
-def test_what_a_method_warned_of_before_it_was_stopped_stands_in_the_record(tmp_path):
+def test_warnings_from_before_a_stop_stand_in_the_record(tmp_path):
     plugin = tmp_path / "warning.py"
     plugin.write_text(
         "from methods._base import Method\n"

@@ -135,7 +135,7 @@ def named(module):
     return [v for v in vars(module).values() if isinstance(v, type) or hasattr(v, "__name__")]
 
 
-def test_everything_that_the_loop_imports_is_hashed_or_left_out_on_purpose():
+def test_all_that_the_loop_imports_is_hashed_or_left_out_on_purpose():
     hashed = {ROOT / name for name in behind("supervised")}
     assert {"trainer.py", "loader.py", "sampler.py", "augment.py", "evaluate.py", "setup.py"} <= {
         file.name for file in hashed

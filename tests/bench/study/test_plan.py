@@ -120,7 +120,7 @@ def done_before(one, **changes):
     return replace(record, **{**fields, **changes})
 
 
-def test_records_of_other_code_are_told_of_and_those_of_other_knobs_are_not(tmp_path):
+def test_records_of_other_code_are_told_of_not_those_of_other_knobs(tmp_path):
     one = replace(cell(tmp_path), code={"methods/a.py": "1", "bench/b.py": "3"})
     other = cell(tmp_path, fold=1)
     before = done_before(one)

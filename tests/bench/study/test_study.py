@@ -348,7 +348,7 @@ def test_a_cell_survives_the_way_to_a_worker(tmp_path):
     assert again.id == cell.id
 
 
-def test_other_landmarks_make_another_cell_of_a_method_that_sees_them_and_of_no_other(tmp_path):
+def test_other_landmarks_are_another_cell_where_they_are_seen(tmp_path):
     ids = {}
     for value in (None, 10.0, 20.0):
         given = data()
