@@ -1,4 +1,4 @@
-"""The benchmark itself: `python -m bench`, run from the project's root. `cli/` is where to start."""
+"""The benchmark itself: `python -m bench`, run from the project's root. Start with `cli/`."""
 
 from __future__ import annotations
 
