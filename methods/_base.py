@@ -50,7 +50,8 @@ class Needs:
     clips: bool = False
     """Whether whole clips come (`Batch.clips`)."""
     unlabelled_ratio: int = 0
-    """Unlabelled frames a key frame (`Batch.unlabelled`), drawn from its clip; 0 = none."""
+    """Unlabelled frames a key frame (`Batch.unlabelled`), drawn from its clip; 0 = none. Each is an
+    image of its own: its draws are not those of its clip."""
     known_labels: bool = False
     """Whether labels of other key frames in the clips come (`Batch.known`)."""
     landmarks: bool = False
@@ -63,6 +64,21 @@ class Needs:
         """Frames that a full batch holds a key frame, itself included, every view counted."""
         beside = self.clip_len if self.clips else self.unlabelled_ratio
         return 1 + beside * len(self.views)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A part of the training with a rate schedule of its own, begun anew."""
+
+    name: str
+    share: Share
+    """Share of the run's steps, in order; the last phase takes what is left."""
+    lr_factor: NonNegative = 1.0
+    """Factor on the run's learning rate."""
+
+
+WHOLE = (Phase(name="train", share=1.0),)
+"""The phases of a method that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +105,11 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where training stands; schedules are written in epochs or in shares of the whole."""
+    """Where training stands; schedules are written in epochs or in shares of the run's STEPS.
+
+    With a learning rate that changes, a share of the steps is not the same share of the summed rate
+    (docs/training.md says how far apart they are under each preset).
+    """
 
     step: int
     """Steps done, 0-based."""
@@ -97,6 +117,8 @@ class Progress:
     epoch: float
     """Passes over the key frames so far, as the nominal schedule counts them (fractional)."""
     total_epochs: float
+    phase: str = "train"
+    """Name of the phase that the step is in (`Method.phases`)."""
     audit: Callable[[Tensor, Tensor], None] | None = None
     """Takes the pseudo labels that were used, (N, A) targets and (N, A) bool used, in the order of
     `Batch.unlabelled` (N = U) or of the clips flattened (N = B*T). The runner scores them, and
@@ -156,6 +178,10 @@ class Method(nn.Module):
         """
 
     needs: ClassVar[Needs] = Needs()
+    """The data that the method wants, whatever its knobs; else define `needs_for`."""
+    no_decay: ClassVar[tuple[str, ...]] = ()
+    """Endings of the names of parameters that are not decayed though they are matrices (tables of
+    embeddings, say); vectors never are."""
     variants: ClassVar[Variants] = {}
     """Named settings of Config (`ks:no_skd`): variant -> {knob: value}."""
 
@@ -167,13 +193,32 @@ class Method(nn.Module):
         self.warnings: list[str] = []
         """Sentences about what the method had to do without; they stand in the record."""
 
+    @classmethod
+    def needs_for(cls, config: Any) -> Needs:  # noqa: ARG003
+        """Return the data that the method wants under these knobs; `needs` by default."""
+        return cls.needs
+
+    @classmethod
+    def phases(cls, config: Any) -> tuple[Phase, ...]:  # noqa: ARG003
+        """Return the parts of the training, in order; their shares sum to 1 or less."""
+        return WHOLE
+
+    def group_of(self, parameter: str) -> str:  # noqa: ARG002
+        """Name the group of a parameter, by its name, for `train.group_lr`; "" = trunk or head."""
+        return ""
+
+    @property
+    def data_needs(self) -> Needs:
+        """The data that this method, with its knobs, wants."""
+        return self.needs_for(self.config)
+
     @property
     def test_clip_len(self) -> int:
         """Frames of a clip in testing, the key frame in the middle; those of training by default.
 
         Each frame is encoded once however many clips it is in.
         """
-        return self.needs.clip_len
+        return self.data_needs.clip_len
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return named scalar losses, already weighted: the loop adds them up."""

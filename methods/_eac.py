@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from timm.models import ResNet
 from torch import Tensor, nn
 
 from ._base import MethodError, Trunk, check_choice
 from ._layers import ParallelLinear
-from ._trunks import create_body, read_state
+from ._trunks import ImageTrunk, create_body, read_state
 
 _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 """VGG-19: channels and convolutions of each stage, a 2 x 2 max pooling after it."""
@@ -91,6 +92,44 @@ class ENet(nn.Module):
         """Leave the first two stages as they are (the published schedule; pretrained weights)."""
         for stage in self.stages[:2]:
             stage.requires_grad_(requires_grad=False)
+
+
+class TrunkENet(nn.Module):
+    """E-Net on the benchmark's trunk, a ResNet: attention enhances its third and fourth stage.
+
+    Stages count by resolution, as VGG-19's do: the stem halves the image twice, so that layer1 and
+    layer2 have the sides S/4 and S/8 of conv3 and conv4.
+    """
+
+    def __init__(self, aus: int, trunk: ImageTrunk, name: str):
+        super().__init__()
+        body: Any = trunk.body
+        if not isinstance(body, ResNet):
+            raise MethodError(
+                f"eac.body=trunk enhances the stages of a ResNet: trunk {name} has none, "
+                "resnet18 has"
+            )
+        self.trunk = trunk
+        stages: Any = body.feature_info
+        self.channels = int(stages[2]["num_chs"])
+        self.head = nn.Linear(trunk.num_features, aus)
+
+    def features(self, frames: Tensor, attention: Tensor) -> Tensor:
+        """Return layer2's enhanced maps (N, C, G, G) of images (N, 3, S, S), maps (N, S, S)."""
+        body: Any = self.trunk.body
+        x = body.maxpool(body.act1(body.bn1(body.conv1(self.trunk.prepared(frames)))))
+        for stage, side in ((body.layer1, 4), (body.layer2, 8)):
+            first = stage[0](x)
+            x = stage[1:](first) + first * F.max_pool2d(attention[:, None], side)
+        enhanced: Tensor = x
+        return enhanced
+
+    def forward(self, frames: Tensor, attention: Tensor) -> Tensor:
+        """Return logits (N, A)."""
+        body: Any = self.trunk.body
+        x = body.layer4(body.layer3(self.features(frames, attention)))
+        logits: Tensor = self.head(body.global_pool(x))
+        return logits
 
 
 class CNet(nn.Module):

@@ -50,6 +50,8 @@ class KSNetworkConfig:
     """Of S_a and T_b, 0..1."""
     order_input: Literal["tokens", "features"] = "tokens"
     """What tells shuffled clips: the mean of T_b's tokens, or its input D_b, flattened."""
+    order_gradient: Literal["joint", "temporal", "head"] = "joint"
+    """Whom the order head's loss teaches: everything; T_b and the head; the head alone [29]."""
     readout: Literal["slot", "mean"] = "slot"
     """T_b's prediction: of the key frame's token, or of the mean of all tokens."""
 
@@ -172,10 +174,16 @@ class KSNetwork(nn.Module):
         return logits
 
     def _looks_shuffled(self, features: Tensor, tokens: Tensor) -> Tensor:
-        if self.config.order_input == "tokens":
-            logits: Tensor = self.order(tokens.mean(1))
-        else:
-            logits = self.order((features + self.frame_positions).flatten(1))
+        """Return logits (N,) for student features (N, T, D) and T_b's tokens of them (N, T, D)."""
+        if self.config.order_gradient == "temporal":
+            features = features.detach()
+            tokens = self._frame_tokens(features)
+        seen = tokens.mean(1)
+        if self.config.order_input == "features":
+            seen = (features + self.frame_positions).flatten(1)
+        if self.config.order_gradient == "head":
+            seen = seen.detach()
+        logits: Tensor = self.order(seen)
         return logits.squeeze(-1)
 
     def _permuted(self, clips: Tensor) -> Tensor:

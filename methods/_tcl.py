@@ -5,6 +5,7 @@ Shapes: N clips, T frames of a clip, A action units, D features, C channels.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -18,6 +19,13 @@ Representation = Literal["bern", "sigma", "signed", "softmax"]
 
 Grouping = Literal["au", "pattern", "argmax"]
 """Who forms a group: clips with an AU present, with equal AU patterns, or with the same top AU."""
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which matrix products keep the type of what is multiplied."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def class_vectors(logits: Tensor, representation: Representation = "bern") -> Tensor:

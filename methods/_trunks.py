@@ -45,6 +45,11 @@ class ImageTrunk(nn.Module):
 
         Raises MethodError where BatchNorm would have to train on one value a channel.
         """
+        features: Tensor = self.body(self.prepared(frames))
+        return features
+
+    def prepared(self, frames: Tensor) -> Tensor:
+        """Return ImageNet-normalised images as the body takes them; raises as `forward` does."""
         side = frames.shape[-1]
         if self.training and len(frames) == 1 and side <= self.least_side:
             raise MethodError(
@@ -53,8 +58,7 @@ class ImageTrunk(nn.Module):
             )
         if self.scale is not None and self.shift is not None:
             frames = frames * self.scale + self.shift
-        features: Tensor = self.body(frames)
-        return features
+        return frames
 
 
 def _last_reduction(body: Any) -> int:

@@ -1,8 +1,8 @@
 """EAC-Net: enhancing and cropping by landmarks (Li, Abtahi, Zhu and Yin, TPAMI 2018).
 
 Supervised: labelled frames alone, one at a time. The first half of the training is E-Net's, a
-VGG-19 enhanced by an attention map; the second is C-Net's, on crops of E-Net's features, which stay
-as they are. Documentation: docs/methods/eac.md
+VGG-19 (or the benchmark's trunk) enhanced by an attention map; the second is C-Net's, on crops of
+E-Net's features, which stay as they are. Documentation: docs/methods/eac.md
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import torch.nn.functional as F  # noqa: N812
 from annotated_types import Interval
 from torch import Tensor
 
-from ._base import Batch, Method, MethodError, Needs, Progress, Share, Task, Variants
+from ._base import Batch, Method, MethodError, Needs, Phase, Progress, Share, Task, Variants
 from ._eac import (
     CNet,
     ENet,
     Form,
+    TrunkENet,
     au_centres,
     canonical_landmarks,
     check_count,
@@ -27,6 +28,7 @@ from ._eac import (
     eac_loss,
     load_vgg,
 )
+from ._trunks import build_trunk
 
 
 class EAC(Method):
@@ -39,8 +41,10 @@ class EAC(Method):
     class Config(Method.Config):
         """Knobs of EAC-Net."""
 
+        body: Literal["vgg19", "trunk"] = "vgg19"
+        """E-Net's network: its own VGG-19, or the trunk that every other method has."""
         stage_two_from: Share = 0.5
-        """Share of the training after which C-Net learns, 0..1; 1 = E-Net alone."""
+        """Share of the steps after which C-Net learns, 0..1; 1 = E-Net alone."""
         attention: Form = "paper"
         """Attention map: of the paper's text, or of the `released` code."""
         fixed_map: bool = False
@@ -57,29 +61,52 @@ class EAC(Method):
         "enet": {"stage_two_from": 1.0},
         "released_map": {"attention": "released"},
         "fixed_map": {"fixed_map": True},
+        "trunk": {"body": "trunk"},
     }
 
     def __init__(self, config: Config, task: Task):
         super().__init__(config, task)
-        weights, width = config.weights or task.trunk.weights, config.width or task.trunk.width
-        random = weights == "none"
-        batch_norm = random if config.norm == "auto" else config.norm == "batch"
         if task.image_size < 32:
             raise MethodError(f"eac takes images of 32 px or more, not {task.image_size}")
+        width = config.width or task.trunk.width
+        self.enet = self._trunk_enet() if config.body == "trunk" else self._vgg_enet(width)
+        self.cnet = CNet(len(task.aus), self.enet.channels, width)
+        self.register_buffer("stage_two", torch.tensor(data=False))
+        mean_face = canonical_landmarks() * task.image_size
+        self.register_buffer("mean_face", mean_face, persistent=False)
+
+    def _trunk_enet(self) -> TrunkENet:
+        trunk = build_trunk(self.task.trunk, self.task.image_size)
+        return TrunkENet(len(self.task.aus), trunk, self.task.trunk.name)
+
+    def _vgg_enet(self, width: float) -> ENet:
+        config, weights = self.config, self.config.weights or self.task.trunk.weights
+        random = weights == "none"
+        batch_norm = random if config.norm == "auto" else config.norm == "batch"
         if not random and (width != 1 or batch_norm):
             raise MethodError(
                 f"VGG-19 weights ({weights}) need a width of 1 and eac.norm=none|auto: "
                 "give them, or --set eac.weights=none"
             )
-        aus = len(task.aus)
-        self.enet = ENet(aus, task.image_size, width, batch_norm=batch_norm)
-        self.cnet = CNet(aus, self.enet.channels, width)
+        enet = ENet(len(self.task.aus), self.task.image_size, width, batch_norm=batch_norm)
         if not random:
-            load_vgg(self.enet, weights)
-            self.enet.freeze_early()
-        self.register_buffer("stage_two", torch.tensor(data=False))
-        mean_face = canonical_landmarks() * task.image_size
-        self.register_buffer("mean_face", mean_face, persistent=False)
+            load_vgg(enet, weights)
+            enet.freeze_early()
+        return enet
+
+    @classmethod
+    def phases(cls, config: Config) -> tuple[Phase, ...]:
+        """Return E-Net's part of the training and C-Net's, each with a schedule of its own.
+
+        So E-Net's rate has come down before its features are fixed.
+        """
+        first = config.stage_two_from
+        parts = (Phase(name="enet", share=first), Phase(name="cnet", share=1 - first))
+        return tuple(part for part in parts if part.share)
+
+    def group_of(self, parameter: str) -> str:
+        """Count VGG-19's convolutions as the trunk."""
+        return "trunk" if parameter.startswith("enet.stages.") else ""
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return `enet`, or from `stage_two_from` on `cnet`: each net's own loss (eq. 6)."""

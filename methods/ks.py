@@ -92,6 +92,8 @@ class KnowledgeSpreader(Method):
         """Whether a neighbour's bought label replaces its pseudo label, whatever the gate [26]."""
         temporal_pseudo: bool = False
         """Whether they also teach T_b's other tokens [8]."""
+        order_loss: bool = True
+        """Whether the order head learns (L_self); without it there is no gate of that name."""
         shuffle: Literal["features", "pre_student"] = "features"
         """What is permuted for the order head: students' outputs, or their inputs [15, 16]."""
         ensemble: Literal["logits", "probabilities"] = "logits"
@@ -103,6 +105,8 @@ class KnowledgeSpreader(Method):
 
         def __post_init__(self) -> None:
             super().__post_init__()
+            if self.gate == "order" and self.pseudo and not self.order_loss:
+                raise MethodError("gate=order needs order_loss=true: use gate=threshold or open")
             if self.temporal != "none":
                 return
             needed = {"tkd": False, "order_input": "features", "temporal_pseudo": False}
@@ -116,6 +120,7 @@ class KnowledgeSpreader(Method):
     needs = Needs(
         clip_len=5, key="cyclic", key_view="weak2", views=("weak",), clips=True, known_labels=True
     )
+    no_decay = ("au_positions", "frame_positions")
     variants: ClassVar[Variants] = {
         "transformer->mlp": {"spatial": "mlp", "temporal": "mlp"},
         "mlp": {"spatial": "mlp", "temporal": "mlp"},
@@ -124,10 +129,12 @@ class KnowledgeSpreader(Method):
         "no_distillation": {"skd": False, "tkd": False},
         "no_skd": {"skd": False},
         "no_tkd": {"tkd": False},
-        "no_ppl": {"pseudo": False, "gate": "open"},
+        "no_ppl": {"pseudo": False, "order_loss": False},
         "no_pseudo_label": {"pseudo": False},
-        "hard_threshold": {"gate": "threshold"},
-        "naive_pseudo_label": {"gate": "open"},
+        "no_selection": {"gate": "open"},
+        "hard_threshold": {"gate": "threshold", "order_loss": False},
+        "naive_pseudo_label": {"gate": "open", "order_loss": False},
+        "order_head_only": {"order_gradient": "head"},
         "pre_student": {"shuffle": "pre_student"},
         "known_labels": {"use_known_labels": True},
         "k2": {"layers": 1, "head_layers": 2, "student_layers": 2},
@@ -153,7 +160,7 @@ class KnowledgeSpreader(Method):
         self.metrics = {}
         config, epoch = self.config, self.epoch(progress)
         key, clips = self._encode_both(batch)
-        out = self.net(key, clips, config.shuffle if config.gate == "order" else "none")
+        out = self.net(key, clips, config.shuffle if config.order_loss else "none")
         z_m = out.z_q[:, batch.slot]
         of_spatial = self._bce(out.z_a, batch) if config.spatial != "none" else 0.0
         late = config.lambda_ * self.ramp(epoch)
@@ -229,7 +236,7 @@ class KnowledgeSpreader(Method):
             source, config.threshold if config.gate == "threshold" else None
         )
         used = used.view(shape)
-        if out.order is not None:
+        if config.gate == "order" and out.order is not None:
             used = used & (out.order[0].sigmoid() < 0.5)[:, None, None]
         self.metrics["gate"] = used.float().mean()
         inactive = torch.arange(shape[1], device=used.device) != batch.slot
@@ -258,17 +265,39 @@ class KnowledgeSpreader(Method):
 
     def head(self, features: Tensor) -> Tensor:
         """Predict the middle of clips (B, T', F): the ensemble of S_a and T_b -> logits (B, A)."""
+        z_a, z_b = self._spatial(features)[1], self._temporal(features)
+        if z_b is None:
+            return z_a
+        if self.config.ensemble == "logits":
+            return (z_a + z_b) / 2
+        present = torch.logaddexp(F.logsigmoid(z_a), F.logsigmoid(z_b))
+        return present - torch.logaddexp(F.logsigmoid(-z_a), F.logsigmoid(-z_b))
+
+    def members(self, features: Tensor) -> dict[str, Tensor]:
+        """Predict it by each part alone: AU heads, S_a, T_b, and the middle slot's student."""
+        z_h, z_a = self._spatial(features)
+        slot = self.task.clip_len // 2
+        middle = features[:, features.shape[1] // 2]
+        of_students = self.net.students(middle)  # (B, T, D): the frame at every slot
+        members = {
+            "AU heads": z_h,
+            "S_a": z_a,
+            "student": self.net.student_logits(of_students)[:, slot],
+        }
+        z_b = self._temporal(features)
+        return members if z_b is None else {**members, "T_b": z_b}
+
+    def _spatial(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        return self.net.classify_frames(features[:, features.shape[1] // 2])
+
+    def _temporal(self, features: Tensor) -> Tensor | None:
+        """Return T_b's logits (B, A) for the middle of clips (B, T', F), if there is a T_b."""
         middle, slots = features.shape[1] // 2, self.task.clip_len
-        _, z_a = self.net.classify_frames(features[:, middle])
         at = torch.arange(slots) if self.config.test_slots == "all" else torch.tensor([slots // 2])
         windows = (middle - at[:, None] + torch.arange(slots)).clamp(0, features.shape[1] - 1)
         clips = features[:, windows.to(features.device)]  # (B, windows, T, F)
         every = self.net.classify_clips(clips.flatten(0, 1))
         if every is None:
-            return z_a
+            return None
         every = every.reshape(len(features), len(at), slots, -1)
-        z_b = every[:, range(len(at)), at.tolist()].mean(1)
-        if self.config.ensemble == "logits":
-            return (z_a + z_b) / 2
-        present = torch.logaddexp(F.logsigmoid(z_a), F.logsigmoid(z_b))
-        return present - torch.logaddexp(F.logsigmoid(-z_a), F.logsigmoid(-z_b))
+        return every[:, range(len(at)), at.tolist()].mean(1)

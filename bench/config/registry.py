@@ -134,7 +134,7 @@ def contract_flaws(cls: type[Method]) -> Iterator[str]:
             f"{cls.__name__} does not define {', '.join(missing)}: the loop calls losses(), "
             "evaluation calls encode() for each frame and head() for each clip"
         )
-    needs: Any = cls.needs
+    needs = _needs(cls)
     if not isinstance(needs, Needs):
         yield f"{cls.__name__}.needs is a {type(needs).__name__}: write needs = Needs(...)"
         return
@@ -143,6 +143,14 @@ def contract_flaws(cls: type[Method]) -> Iterator[str]:
             f"{cls.__name__}.needs asks for clips and for unlabelled frames: the loader gives one "
             "of them"
         )
+
+
+def _needs(cls: type[Method]) -> Any:
+    """Return the data that a method wants with its knobs at their defaults."""
+    try:
+        return cls.needs_for(cls.Config())
+    except Exception:  # noqa: BLE001  what is wrong with the knobs, `default_config` says
+        return cls.needs
 
 
 def default_config(cls: type[Method], where: str) -> Any:

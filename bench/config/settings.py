@@ -6,6 +6,7 @@ fields of `Settings`, plus one for each method and one for the dataset.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -42,16 +43,20 @@ class AugmentConfig:
 class TrainConfig:
     """The optimiser's recipe and the budget, the same for every method."""
 
-    optimiser: Literal["sgd", "adamw"] = "sgd"
-    """SGD with momentum, or AdamW (which has no use for `momentum`)."""
+    optimiser: Literal["sgd", "nesterov", "adamw"] = "sgd"
+    """SGD with momentum, with Nesterov's, or AdamW (which has no use for `momentum`)."""
     lr: NonNegative = 0.01
     """Peak learning rate."""
     momentum: Share = 0.9
     """Of SGD; the paper gives none (methods.md 0.9)."""
     weight_decay: NonNegative = 5e-4
-    """L2 (SGD) or decoupled (AdamW); on matrices and kernels, not on biases and norms."""
+    """L2 (SGD) or decoupled (AdamW); on matrices and kernels, not on biases, norms, embeddings."""
     schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
     """Constant; half a cosine down to 0; or up over 30 % of the run, then down to 0."""
+    warmup: Annotated[float, Interval(ge=0, le=0.9)] = 0.0
+    """Share of the steps over which the rate rises linearly first (not for `one-cycle`)."""
+    group_lr: tuple[str, ...] = ()
+    """NAME=FACTOR: factors on the rate of parameter groups, `trunk` or `head`, say; joined by +."""
     batch_size: Count = 32
     """Key-frame clips a step."""
     epochs: Annotated[float, Ge(0.001)] = 50.0
@@ -70,6 +75,17 @@ class TrainConfig:
     """Minutes between checkpoints; no part of a cell's identity."""
     checkpoint_steps: Annotated[int, Ge(0)] = 0
     """Steps between checkpoints, beside the minutes; 0 = by minutes alone; no part either."""
+
+    def __post_init__(self) -> None:
+        list(self.group_factors())
+
+    def group_factors(self) -> Iterator[tuple[str, float]]:
+        """Yield each parameter group's name and factor; raises ValueError for another form."""
+        for text in self.group_lr:
+            name, equals, factor = text.partition("=")
+            if not (name and equals and factor.replace(".", "", 1).isdecimal()):
+                raise ValueError(f"group_lr={text}: write NAME=FACTOR, e.g. trunk=0.1")
+            yield name, float(factor)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ def hooks(harness: Harness) -> None:
     """Check that the class defines its hooks, and that its needs can be met."""
     for flaw in contract_flaws(harness.cls):
         raise ContractViolation(flaw)
-    needs = harness.cls.needs
+    needs = harness.cls.needs_for(harness.cls.Config())
     if needs.unlabelled_ratio and needs.clip_len == 1:
         raise ContractViolation(
             f"needs.unlabelled_ratio={needs.unlabelled_ratio} with clip_len=1 gives no unlabelled "

@@ -26,7 +26,7 @@ def _clips(harness: Harness) -> tuple[Tensor, Tensor | None]:
     clips = normalise(pixels.gather(rows.ravel()))
     clips = clips.reshape(_CLIPS, length, *clips.shape[1:])
     points = batch_landmarks(table, rows.ravel(), clips.device)
-    if points is None or not experiment.method.needs.landmarks:
+    if points is None or not experiment.method.data_needs.landmarks:
         return clips, None
     return clips, points.reshape(_CLIPS, length, *points.shape[1:])
 

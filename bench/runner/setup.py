@@ -59,7 +59,7 @@ class Experiment:
 
     def predict(self, sequences: Sequence[StoredSequence]) -> Predictions:
         """Predict every coded frame of `sequences` with the weights as they are."""
-        stride = self.trainer.loader.sampler.data.stride
+        stride = self.trainer.loader.sampler.test_stride
         return predict(self.method, self.pixels, self.table, sequences, stride, self.frames_at_once)
 
 
@@ -113,7 +113,7 @@ def _sampler(
         table,
         keys,
         rows,
-        needs=cell.method_class.needs,
+        needs=cell.needs,
         data=cell.settings.data,
         batch_size=cell.settings.train.batch_size,
         key=_stream_key(cell),

@@ -20,7 +20,7 @@ from bench.data.dataset import LabelledSplit, OpenedDataset, mask_path
 from bench.results.requests import RequestedCell, write_request
 from bench.system.files import cannot_write
 from bench.system.hashing import digest, file_digest
-from methods._base import Method
+from methods._base import Method, Needs
 
 from .code_hash import code_files, code_hash
 from .study import Study, StudyContext
@@ -58,6 +58,12 @@ class Cell:
     def method_class(self) -> type[Method]:
         """The method itself, without its variant; raises UsageError if it cannot be imported."""
         return self.context.registry.method(self.method.base)
+
+    @property
+    def needs(self) -> Needs:
+        """The data that the method wants under its knobs."""
+        cls = self.method_class
+        return cls.needs_for(cls.Config(**self.method_config))
 
     @property
     def folder(self) -> Path:
@@ -162,7 +168,7 @@ def _hashes(cell: Cell, data: OpenedDataset, labelled: LabelledSplit, code: str)
         "config": digest(_identity_config(config)),
         **files,
     }
-    if cell.method_class.needs.landmarks:
+    if cell.needs.landmarks:
         hashes["landmarks"] = data.store.landmarks_hash
     return {**hashes, "cell": digest([hashes, cell.coordinates])}
 

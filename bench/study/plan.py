@@ -111,7 +111,7 @@ def archive(cell: Cell) -> Path | None:
 
 def estimated_cost(cell: Cell) -> float:
     """Return how long a cell takes next to others: frames that pass through the trunk, roughly."""
-    frames = cell.method_class.needs.frames_per_clip
+    frames = cell.needs.frames_per_clip
     train = cell.settings.train
     steps = float(train.steps) or train.epochs * 1000 * cell.point.ratio
     return steps * train.batch_size * frames

@@ -133,6 +133,6 @@ def _encode(
 
 def _encode_batch(method: Method, pixels: Pixels, table: FrameTable, rows: RowNumbers) -> Tensor:
     frames = normalise(pixels.gather(rows))
-    if not method.needs.landmarks:
+    if not method.data_needs.landmarks:
         return method.encode(frames)
     return method.encode(frames, batch_landmarks(table, rows, frames.device))

@@ -80,12 +80,12 @@ class Loader:
     def batch(self, step: int) -> tuple[Batch, HiddenLabels]:
         """Return the batch of `step` on the device, and the labels that no method may see."""
         needs, where = self.sampler.needs, self.sampler.indices(step)
-        draws = self._draws(step, len(where.keys))
+        draws = self._draws(step, where.draws)
         count = len(where.keys)
         frames = self.pixels.gather(np.concatenate([where.keys, where.extra]))
         key_draw = draws[needs.key_view]
         beside = {
-            view: augment(frames[count:], where.clip_of_extra, draws[view]) for view in needs.views
+            view: augment(frames[count:], where.draw_of_extra, draws[view]) for view in needs.views
         }
         batch = Batch(
             key=_channels_last(augment(frames[:count], np.arange(count), key_draw)),
@@ -98,10 +98,10 @@ class Loader:
         )
         return batch, self._hidden(where)
 
-    def _draws(self, step: int, clips: int) -> dict[View, Draw]:
+    def _draws(self, step: int, count: int) -> dict[View, Draw]:
         needs, stream = self.sampler.needs, self.sampler.key.stream
         return {
-            view: DRAWS[view](self.config, clips, stream_seed(*stream("augment", view, step)))
+            view: DRAWS[view](self.config, count, stream_seed(*stream("augment", view, step)))
             for view in {needs.key_view, *needs.views}
         }
 

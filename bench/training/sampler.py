@@ -40,14 +40,18 @@ class StreamKey:
 
 
 def window_rows(
-    table: FrameTable, keys: RowNumbers, slot: int, length: int, half: int, rng: np.random.Generator
+    table: FrameTable,
+    keys: RowNumbers,
+    slot: int,
+    length: int,
+    reach: int,
+    rng: np.random.Generator,
 ) -> RowNumbers:
-    """Return clips (B, T) of distinct frames drawn within `half` of the key frame, sorted in time.
+    """Return clips (B, T) of distinct frames drawn within `reach` of the key frame, in time order.
 
     `slot` frames come from before the key frame and the rest from after it; where the sequence's
     end leaves too few, the nearest frame is repeated (methods.md 0.4, reading `window`).
     """
-    reach = max(half, length - 1)
     offsets = np.stack([_offsets(slot, length, reach, rng) for _ in keys])
     clamped: RowNumbers = np.clip(
         keys[:, None] + offsets, table.first[keys, None], table.last[keys, None]
@@ -71,8 +75,14 @@ class Indices:
     """Where the key frames stand in their clips."""
     extra: RowNumbers
     """(U,) frames beside them: the clips flattened, or the unlabelled frames."""
-    clip_of_extra: RowNumbers
-    """(U,) the clip whose augmentation draw each of them shares."""
+    draw_of_extra: RowNumbers
+    """(U,) the augmentation draw of each of them: that of its clip, whose key frame has the same
+    number; unlabelled frames are images of their own, with draws from B on."""
+
+    @property
+    def draws(self) -> int:
+        """Augmentation draws that the step needs of each view."""
+        return int(max(len(self.keys), self.draw_of_extra.max(initial=-1) + 1))
 
 
 class Sampler:
@@ -113,21 +123,30 @@ class Sampler:
         return self.batch_size * self.needs.frames_per_clip
 
     def unlabelled_frames(self) -> int:
-        """Count the distinct frames that the unlabelled pool can hand out."""
-        if not self.needs.unlabelled_ratio:
-            return 0
-        if self.data.pool == "all" or self.data.neighbours == "window":
+        """Count the distinct frames of the pool that the method is handed, in clips or beside."""
+        if self.needs.unlabelled_ratio and self.data.pool == "all":
             return int(self.pool.sum())
+        if not (self.needs.clips or self.needs.unlabelled_ratio):
+            return 0
+        return int(self.pool[self._rows_in_clips()].sum())
+
+    def _rows_in_clips(self) -> RowNumbers:
+        """Return the distinct rows that clips may hold, whatever the step."""
+        if self.data.neighbours == "window":
+            return np.unique(clip_rows(self.table, self.keys, self._reach, 2 * self._reach + 1))
         slots = range(self.needs.clip_len) if self.needs.key == "cyclic" else [self._slot(0)]
-        clips = [self._contiguous(self.keys, slot) for slot in slots]
-        return int(self.pool[np.unique(np.concatenate(clips))].sum())
+        return np.unique(np.concatenate([self._contiguous(self.keys, slot) for slot in slots]))
 
     def indices(self, step: int) -> Indices:
         """Return the rows of `step`, 0-based."""
         keys, slot = self.keys[self._key_indices(step)], self._slot(step)
         clips = self._clips(keys, slot, step)
-        extra, clip_of_extra = self._beside(clips, step)
-        return Indices(keys, slot, extra, clip_of_extra)
+        if self.needs.clips:
+            return Indices(
+                keys, slot, clips.ravel(), np.repeat(np.arange(len(keys)), clips.shape[1])
+            )
+        extra = self._unlabelled(clips, step)
+        return Indices(keys, slot, extra, len(keys) + np.arange(len(extra)))
 
     def _slot(self, step: int) -> int:
         length = self.needs.clip_len
@@ -139,27 +158,43 @@ class Sampler:
     def _clips(self, keys: RowNumbers, slot: int, step: int) -> RowNumbers:
         if self.data.neighbours == "contiguous":
             return self._contiguous(keys, slot)
-        half = math.floor(1 / self.key.point.ratio) // 2
         rng = generator(*self.key.stream("neighbours", step))
-        return window_rows(self.table, keys, slot, self.needs.clip_len, half, rng)
+        return window_rows(self.table, keys, slot, self.needs.clip_len, self._reach, rng)
 
-    def _beside(self, clips: RowNumbers, step: int) -> tuple[RowNumbers, RowNumbers]:
-        clip_of = np.repeat(np.arange(len(clips)), clips.shape[1])
-        if self.needs.clips:
-            return clips.ravel(), clip_of
+    @property
+    def test_stride(self) -> int:
+        """Frames between the neighbours of a tested frame, as they lie on average in training.
+
+        Of k frames drawn from h without repetition, number i lies at i (h + 1) / (k + 1).
+        """
+        if self.data.neighbours == "contiguous":
+            return self.data.stride
+        drawn = self.needs.clip_len // 2
+        return max(1, round((self._reach + 1) / (drawn + 1)))
+
+    @property
+    def _reach(self) -> int:
+        """Frames on each side of a key frame that a `window` clip is drawn from.
+
+        Half-way to the next key frame, or as many as a clip takes.
+        """
+        half_label_step = math.floor(1 / self.key.point.ratio) // 2
+        return max(half_label_step, self.needs.clip_len - 1)
+
+    def _unlabelled(self, clips: RowNumbers, step: int) -> RowNumbers:
+        """Return the unlabelled frames (U,) of a step: of its clips, or from anywhere."""
         if self.data.pool == "all":
             return self._from_everywhere(len(clips), step)
         chosen = self.pool[clips]
         chosen[:, 1:] &= clips[:, 1:] != clips[:, :-1]  # a clamped clip repeats its end frame
         chosen &= chosen.cumsum(axis=1) <= self.needs.unlabelled_ratio
-        return clips[chosen], clip_of[chosen.ravel()]
+        return clips[chosen]
 
-    def _from_everywhere(self, clips: int, step: int) -> tuple[RowNumbers, RowNumbers]:
+    def _from_everywhere(self, clips: int, step: int) -> RowNumbers:
         pool = np.flatnonzero(self.pool)
-        each = self.needs.unlabelled_ratio if len(pool) else 0
+        count = clips * self.needs.unlabelled_ratio if len(pool) else 0
         rng = generator(*self.key.stream("pool", step))
-        rows = pool[rng.integers(max(1, len(pool)), size=clips * each)] if each else pool[:0]
-        return rows, np.repeat(np.arange(clips), each)
+        return pool[rng.integers(max(1, len(pool)), size=count)]
 
     def _key_indices(self, step: int) -> RowNumbers:
         """Return positions in `keys` (B,), replayed from the start unless this is the next step."""

@@ -21,6 +21,7 @@ from bench.config.settings import TrainConfig
 from methods._base import Batch, Method, Progress
 
 from .loader import Loader
+from .optimiser import make_optimiser, phase_at, phase_steps, rate_at, total_steps
 from .pseudo_label_audit import PseudoLabelAudit
 
 NOMINAL_EPOCHS = 50.0
@@ -41,35 +42,6 @@ class NonFiniteLoss(Exception):
         )
 
 
-def learning_rate(config: TrainConfig, fraction: float) -> float:
-    """Return the learning rate at `fraction` of the run: a function of time alone, no state."""
-    if config.schedule == "cosine":
-        return config.lr * 0.5 * (1 + math.cos(math.pi * fraction))
-    if config.schedule == "one-cycle":
-        warm = 0.3
-        if fraction < warm:
-            return config.lr * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * fraction / warm)))
-        return config.lr * 0.5 * (1 + math.cos(math.pi * (fraction - warm) / (1 - warm)))
-    return config.lr
-
-
-def make_optimiser(method: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Build the optimiser; biases, norms and other vectors are not decayed."""
-    trainable = [p for p in method.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if config.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
-
-
-def total_steps(config: TrainConfig, steps_per_epoch: float) -> int:
-    """Return the run's length: `steps` if given, else `epochs` passes over the key frames."""
-    return config.steps or max(1, round(config.epochs * steps_per_epoch))
-
-
 class Trainer:
     """One cell's training: a method, its batches, its optimiser, and where it stands."""
 
@@ -77,6 +49,7 @@ class Trainer:
         self.method, self.loader, self.config, self.device = method, loader, config, device
         self.optimiser = make_optimiser(method, config)
         self.total = total_steps(config, loader.sampler.steps_per_epoch)
+        self.phases = phase_steps(method.phases(method.config), self.total)
         self.audit = PseudoLabelAudit(len(method.task.aus))
         self.step = 0
         self.seconds = 0.0
@@ -112,6 +85,7 @@ class Trainer:
             total_steps=self.total,
             epoch=epoch,
             total_epochs=epochs,
+            phase=phase_at(self.phases, self.step).phase.name,
             audit=self.audit.take,
         )
 
@@ -120,8 +94,9 @@ class Trainer:
         self.audit.expect(hidden)
         progress = self.progress()
         losses = self._backward(batch, progress)
+        rate = rate_at(self.config, self.phases, self.step)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.config, progress.fraction)
+            group["lr"] = rate * group["factor"]
         self.optimiser.step()
         self.method.after_step(progress)
         self._pending.append((self.step, losses, dict(self.method.metrics)))
@@ -156,7 +131,7 @@ class Trainer:
             {
                 "step": self.step,
                 "epoch": round(self.progress().epoch, 4),
-                "lr": self.optimiser.param_groups[0]["lr"],
+                "lr": rate_at(self.config, self.phases, self.step - 1),
                 **_means(losses),
                 **_means(metrics),
             }

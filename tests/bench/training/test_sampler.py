@@ -110,12 +110,52 @@ def test_the_key_slot_goes_round_and_is_one_for_the_whole_batch():
     assert {centred.indices(step).slot for step in range(7)} == {2}
 
 
-def test_unlabelled_frames_are_the_clip_s_others_and_share_its_draw():
-    plan = sampler([10, 40], batch=2)
-    where = plan.indices(2)
+def test_unlabelled_frames_are_the_clips_others() -> None:
+    where = sampler([10, 40], batch=2).indices(2)
     expected = {10: [8, 9, 11, 12], 40: [38, 39, 41, 42]}
-    for place, key in enumerate(where.keys):
-        assert where.extra[where.clip_of_extra == place].tolist() == expected[key]
+    assert where.extra.tolist() == [row for key in where.keys for row in expected[key]]
+
+
+@pytest.mark.parametrize("pool", ["clip", "all"])
+def test_unlabelled_frames_have_draws_of_their_own(pool: str) -> None:
+    where = sampler([10, 40], batch=2, pool=pool).indices(2)
+    assert where.draw_of_extra.tolist() == list(range(2, 10))
+    assert where.draws == 10
+
+
+def test_the_frames_of_a_clip_share_its_draw() -> None:
+    where = sampler([10, 40], needs=CLIPS, batch=2).indices(2)
+    assert where.draw_of_extra.tolist() == [0] * 5 + [1] * 5
+    assert where.draws == 2
+
+
+def test_the_pool_counts_the_frames_that_come_in_clips() -> None:
+    plan = sampler([5, 40], needs=CLIPS)
+    steps = [sampler([5, 40], needs=CLIPS, batch=2).indices(step) for step in range(5)]
+    seen = set(np.concatenate([where.extra for where in steps]).tolist())
+    assert plan.unlabelled_frames() == len(seen - {5, 40}) == 16
+    assert sampler([5, 40], needs=IMAGE).unlabelled_frames() == 0
+
+
+@pytest.mark.parametrize("needs", [CLIPS, FRAMES])
+def test_the_pool_of_a_window_is_what_the_window_reaches(needs: Needs) -> None:
+    plan = sampler([25], needs=needs, batch=1, neighbours="window")
+    seen = {row for step in range(400) for row in plan.indices(step).extra.tolist()}
+    assert plan.unlabelled_frames() == len(seen - {25})
+
+
+def test_clips_are_tested_as_they_are_trained_on_average() -> None:
+    frames = table(lengths=(2001,))
+    one_percent = StreamKey("toy", GridPoint(ratio=0.01, fold=0, seed=0))
+    plan = sampler(
+        [1000], frames=frames, needs=Needs(clip_len=5, clips=True), batch=1, key=one_percent,
+        neighbours="window",
+    )  # fmt: skip
+    offsets = np.mean([plan.indices(step).extra - 1000 for step in range(2000)], axis=0)
+    assert plan.test_stride == 17
+    assert offsets == pytest.approx(17 * np.arange(-2, 3), abs=1)
+    assert sampler(KEYS).test_stride == 1
+    assert sampler(KEYS, stride=3).test_stride == 3
 
 
 def test_a_neighbour_whose_label_is_paid_for_is_not_unlabelled():
@@ -151,7 +191,7 @@ def test_the_pool_of_all_takes_any_unlabelled_coded_frame():
     where = [plan.indices(step) for step in range(60)]
     seen = {row for indices in where for row in indices.extra.tolist()}
     assert seen == set(range(59)) - set(KEYS) - {3, 4}
-    assert all(np.bincount(indices.clip_of_extra).tolist() == [4] * 4 for indices in where)
+    assert all(len(indices.extra) == 16 for indices in where)
 
 
 def test_distinct_batches_hold_one_clip_of_a_sequence_and_forget_none():

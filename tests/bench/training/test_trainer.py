@@ -12,9 +12,6 @@ import torch
 from bench.config.settings import TrainConfig
 from bench.training.trainer import (
     NonFiniteLoss,
-    learning_rate,
-    make_optimiser,
-    total_steps,
     use_amp,
 )
 from tests.helpers import fakes as toys
@@ -120,34 +117,6 @@ def test_progress_in_epochs_counts_passes_over_the_key_frames():
     assert trainer.total == 15  # 6 key frames, 4 a step
     assert trainer.progress().epoch == 2.0
     assert trainer.progress().total_epochs == 10
-
-
-def test_a_budget_is_steps_or_else_epochs():
-    assert total_steps(TrainConfig(steps=7, epochs=3), 10) == 7
-    assert total_steps(TrainConfig(epochs=3), 10.4) == 31
-    assert total_steps(TrainConfig(epochs=0.001), 1) == 1
-
-
-def test_schedules_have_their_shapes():
-    constant = TrainConfig(lr=0.1)
-    cosine = TrainConfig(lr=0.1, schedule="cosine")
-    cycle = TrainConfig(lr=0.1, schedule="one-cycle")
-    assert learning_rate(constant, 0.7) == 0.1
-    assert [learning_rate(cosine, f) for f in (0.0, 0.5)] == pytest.approx([0.1, 0.05])
-    assert learning_rate(cycle, 0.3) == pytest.approx(0.1)
-    assert learning_rate(cycle, 0.0) == pytest.approx(0.004)
-    assert learning_rate(cycle, 1.0) == pytest.approx(0.0)
-    rising = [learning_rate(cycle, f / 100) for f in range(31)]
-    assert rising == sorted(rising)
-
-
-def test_only_matrices_and_kernels_are_decayed():
-    method = toys.Toy(toys.Toy.Config(), toys.TASK)
-    decayed, spared = make_optimiser(method, TrainConfig(weight_decay=0.1)).param_groups
-    assert [p is method.fc.weight for p in decayed["params"]] == [True]
-    assert decayed["weight_decay"] == 0.1
-    assert len(spared["params"]) == 3
-    assert spared["weight_decay"] == 0
 
 
 def test_gradients_are_clipped_when_asked():
