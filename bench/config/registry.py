@@ -134,7 +134,7 @@ def contract_flaws(cls: type[Method]) -> Iterator[str]:
             f"{cls.__name__} does not define {', '.join(missing)}: the loop calls losses(), "
             "evaluation calls encode() for each frame and head() for each clip"
         )
-    needs = _needs(cls)
+    needs = default_needs(cls)
     if not isinstance(needs, Needs):
         yield f"{cls.__name__}.needs is a {type(needs).__name__}: write needs = Needs(...)"
         return
@@ -145,7 +145,7 @@ def contract_flaws(cls: type[Method]) -> Iterator[str]:
         )
 
 
-def _needs(cls: type[Method]) -> Any:
+def default_needs(cls: type[Method]) -> Any:
     """Return the data that a method wants with its knobs at their defaults."""
     try:
         return cls.needs_for(cls.Config())

@@ -60,12 +60,29 @@ def resolve_settings(preset: Preset, sections: Knobs) -> Settings:
     return settings
 
 
+RECIPE = ".train"
+"""What ends the section of a method's own recipe: `eac.train`."""
+
+
+def method_settings(settings: Settings, name: MethodName, knobs: Knobs, preset: str) -> Settings:
+    """Put a method's own recipe into the settings that all share: the preset's, then what was set.
+
+    Raises UsageError for an unknown knob of `train`, and for a value out of range.
+    """
+    section = f"{name.base}{RECIPE}"
+    own = {**PRESETS[preset].recipes.get(name.base, {}), **knobs.get(section, {})}
+    return replace(settings, train=override_fields(settings.train, own, section))
+
+
 def own_knobs(registry: Registry, dataset: str, sections: Knobs) -> dict[str, Mapping[str, Any]]:
-    """Return the knobs that are a method's or the dataset's; UsageError for sections of nobody."""
+    """Return the knobs that are a method's, its recipe's, or the dataset's.
+
+    Raises UsageError for sections of nobody.
+    """
     general = {item.name for item in fields(Settings)}
     own = {name: knobs for name, knobs in sections.items() if name not in general}
     known = {*registry.methods(), dataset}
     for name in own:
-        if name not in known:
+        if name not in known and name.removesuffix(RECIPE) not in registry.methods():
             raise unknown_name("--set section", name, known | general)
     return own

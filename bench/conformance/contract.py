@@ -13,7 +13,7 @@ import torch
 
 from bench.config.names import MethodName
 from bench.config.parsing import override_fields
-from bench.config.registry import contract_flaws
+from bench.config.registry import contract_flaws, default_needs
 from bench.config.resolve import method_config
 from bench.errors import UsageError
 
@@ -68,7 +68,7 @@ def hooks(harness: Harness) -> None:
     """Check that the class defines its hooks, and that its needs can be met."""
     for flaw in contract_flaws(harness.cls):
         raise ContractViolation(flaw)
-    needs = harness.cls.needs_for(harness.cls.Config())
+    needs = default_needs(harness.cls)
     if needs.unlabelled_ratio and needs.clip_len == 1:
         raise ContractViolation(
             f"needs.unlabelled_ratio={needs.unlabelled_ratio} with clip_len=1 gives no unlabelled "

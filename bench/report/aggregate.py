@@ -30,6 +30,7 @@ from .grouping import (
 )
 from .model import Entry, ReportError, Row, Source, State, Table
 from .published import Published
+from .recipes import recipe_notes
 from .statistics import subject_bootstrap
 
 Value = Callable[[Record], float | None]
@@ -155,6 +156,7 @@ class RunMatrix:
             notes=(
                 *notes,
                 *legend(rows),
+                *recipe_notes(self.lines),
                 *config_differences(self.lines),
                 *troubles(failures(self.lines, ratio)),
                 *self.condition.fingerprint(),
@@ -243,14 +245,19 @@ def troubles(failures: Iterable[tuple[str, Record]]) -> Iterator[str]:
         yield f"{status}: {places[0]}{more}: {reason}"
 
 
-def config_differences(lines: Iterable[MethodRuns]) -> Iterator[str]:
-    """Say which shared knobs (trunk, training, data) the lines do not share."""
+def config_differences(lines: Sequence[MethodRuns]) -> Iterator[str]:
+    """Say which shared knobs (trunk, training, data) the lines do not share.
+
+    The knobs of a recipe of a method's own are no difference: `recipe_notes` tells them.
+    """
     known = {line.label: dict(flatten(line.records[0].config)) for line in lines if line.records}
     known = {label: flat for label, flat in known.items() if flat}
+    own = {line.label for line in lines if line.records and line.records[0].recipe != "common"}
     for key in sorted({key for flat in known.values() for key in flat}):
         users: dict[str, list[str]] = defaultdict(list)
         for label, flat in known.items():
-            users[str(flat.get(key, "unset"))].append(label)
+            if not (key.startswith("train.") and label in own):
+                users[str(flat.get(key, "unset"))].append(label)
         if len(users) > 1 and not key.startswith("method."):
             parts = "; ".join(f"{value} ({', '.join(rows)})" for value, rows in users.items())
             yield f"not shared by all rows: {key} = {parts}"

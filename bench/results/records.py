@@ -18,6 +18,8 @@ from typing import Any, Literal, get_args
 from bench.system.files import RecordError, atomic_file, cannot_read, quarantine
 
 Status = Literal["done", "failed", "skipped"]
+Recipe = Literal["common", "own"]
+"""Whether a method trained under its study's `train` knobs, or under some of its own."""
 SCHEMA = 1
 
 CELL_FIELDS = frozenset({"dataset", "method", "ratio", "rule", "fold", "seed", "preset"})
@@ -56,6 +58,8 @@ class Record:
     traceback: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     """Every resolved knob: `method`, `trunk`, `train`, `data`."""
+    recipe: Recipe = "common"
+    """Whether `train` is the study's, or the method has a recipe of its own."""
     hashes: dict[str, str] = field(default_factory=dict)
     """data, folds, split, mask, code, config, cell. Cells compare only if their `mask` agree."""
     code: dict[str, str] = field(default_factory=dict)

@@ -31,6 +31,7 @@ def failure_record(cell: Cell, status: Status, reason: str, trace: str | None = 
         reason=" ".join(reason.split()),
         traceback=trace,
         config=cell.config(),
+        recipe=cell.recipe,
         hashes=dict(cell.hashes),
         code=dict(cell.code),
     )
@@ -78,6 +79,7 @@ def success_record(
         status="done",
         cell=cell.coordinates,
         config=cell.config(),
+        recipe=cell.recipe,
         hashes=dict(cell.hashes),
         code=dict(cell.code),
         aus=list(task.aus),

@@ -6,6 +6,7 @@ Made by `run` and the conformance checks, carried out by `runner/run_cell.py`.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 from bench.config.names import GridPoint, MethodName
 from bench.config.settings import NOT_IDENTITY, Settings
 from bench.data.dataset import LabelledSplit, OpenedDataset, mask_path
+from bench.results.records import Recipe
 from bench.results.requests import RequestedCell, write_request
 from bench.system.files import cannot_write
 from bench.system.hashing import digest, file_digest
@@ -35,6 +37,8 @@ class Cell:
     point: GridPoint
     method_config: Mapping[str, Any]
     """The method's knobs as plain values: a plugin's Config class cannot be pickled by name."""
+    settings: Settings
+    """The other knobs: the study's, with the method's own recipe put in."""
     mask_file: Path
     hashes: Mapping[str, str] = field(default_factory=dict)
     code: Mapping[str, str] = field(default_factory=dict)
@@ -50,9 +54,9 @@ class Cell:
         return f"{label}-f{point.fold}-s{point.seed}-{self.hashes['cell'][:10]}"
 
     @property
-    def settings(self) -> Settings:
-        """The run's knobs; the method's are `method_config`."""
-        return self.context.settings
+    def recipe(self) -> Recipe:
+        """Whether the method trains as the others of its study do."""
+        return "common" if self.settings.train == self.context.settings.train else "own"
 
     @property
     def method_class(self) -> type[Method]:
@@ -90,12 +94,14 @@ class Cell:
         return {**self.coordinates, **parts}
 
     def config(self) -> dict[str, Any]:
-        """Every resolved knob, by section."""
+        """Every resolved knob, by section, as JSON keeps it."""
         sections = {
             name.name: asdict(getattr(self.settings, name.name)) for name in fields(Settings)
         }
         options = dict(self.context.dataset.options)
-        return {"method": dict(self.method_config), **sections, "dataset": options}
+        config = {"method": dict(self.method_config), **sections, "dataset": options}
+        plain: dict[str, Any] = json.loads(json.dumps(config))
+        return plain
 
     def as_requested(self) -> RequestedCell:
         """Return what a grid request keeps of it."""
@@ -138,13 +144,14 @@ def _cells(
     for name in study.methods:
         file = _source_file(study.context.registry.method(name.base))
         code, files = code_hash(file), code_files(file)
-        config = asdict(study.config_of(name))
+        config, settings = asdict(study.config_of(name)), study.settings_of(name)
         for point, (labelled, path) in masks.items():
             cell = Cell(
                 context=study.context,
                 method=name,
                 point=point,
                 method_config=config,
+                settings=settings,
                 mask_file=path,
                 code=files,
             )

@@ -17,7 +17,15 @@ from bench.config.names import GridPoint, MethodName, parse_ratio
 from bench.config.parsing import split_settings
 from bench.config.presets import PRESETS
 from bench.config.registry import Registry
-from bench.config.resolve import Knobs, check_method, method_config, own_knobs, resolve_settings
+from bench.config.resolve import (
+    RECIPE,
+    Knobs,
+    check_method,
+    method_config,
+    method_settings,
+    own_knobs,
+    resolve_settings,
+)
 from bench.config.settings import NOT_IDENTITY, Settings
 from bench.data.dataset import DatasetSpec
 from bench.errors import ValueT, pick
@@ -54,7 +62,7 @@ class Study:
     seeds: tuple[int, ...]
     rules: tuple[str, ...]
     knobs: Knobs
-    """The methods' own knobs that were set, as texts."""
+    """The methods' own knobs that were set, as texts; those of a recipe under `METHOD.train`."""
 
     def points(self) -> Iterator[GridPoint]:
         """Yield every point of the grid, in its order."""
@@ -65,6 +73,11 @@ class Study:
         """Resolve a method's knobs under this study."""
         cls = self.context.registry.method(method.base)
         return method_config(cls, method, self.knobs, self.context.preset)
+
+    def settings_of(self, method: MethodName) -> Settings:
+        """Return the settings that all methods share, with a method's own recipe put in."""
+        shared = self.context.settings
+        return method_settings(shared, method, self.knobs, self.context.preset)
 
     def select(self, records: Iterable[Record]) -> list[Record]:
         """Return the records of cells that the study asks for, on whatever dataset.
@@ -84,7 +97,7 @@ class Study:
 
     def _recorded_config(self, method: MethodName) -> dict[str, Any]:
         """Return the knobs of the study's cells of `method`, as a record tells them."""
-        config = {"method": asdict(self.config_of(method)), **asdict(self.context.settings)}
+        config = {"method": asdict(self.config_of(method)), **asdict(self.settings_of(method))}
         for name in NOT_IDENTITY:
             del config["train"][name]
         plain: dict[str, Any] = json.loads(json.dumps(config))
@@ -127,10 +140,13 @@ def make_study(
     options = own.pop(dataset, {})
     names = _once(map(MethodName.parse, methods or registry.methods()))
     _check_methods(registry, names, own, preset)
+    settings = resolve_settings(chosen, sections)
+    for name in _named(names, own):
+        method_settings(settings, name, own, preset)
     context = StudyContext(
         dataset=DatasetSpec(dataset, root, tuple(sorted(options.items())), registry),
         preset=preset,
-        settings=resolve_settings(chosen, sections),
+        settings=settings,
         results=results,
         cache=cache,
         deterministic=deterministic,
@@ -149,9 +165,13 @@ def make_study(
 def _check_methods(
     registry: Registry, names: Iterable[MethodName], knobs: Knobs, preset: str
 ) -> None:
-    # knobs of a method that does not run are checked too: they are as likely a slip
-    for name in _once([*names, *map(MethodName.parse, knobs)]):
+    for name in _named(names, knobs):
         check_method(registry, name, knobs, preset)
+
+
+def _named(names: Iterable[MethodName], knobs: Knobs) -> tuple[MethodName, ...]:
+    """Return the methods that run, and those that knobs were set of: as likely a slip."""
+    return _once([*names, *(MethodName.parse(name.removesuffix(RECIPE)) for name in knobs)])
 
 
 def _known_rule(name: str) -> str:

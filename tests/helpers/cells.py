@@ -81,6 +81,7 @@ def planned(
         method=MethodName.parse(method),
         point=GridPoint(ratio=ratio, fold=fold, seed=0),
         method_config={},
+        settings=context.settings,
         mask_file=results / "mask.json",
         hashes={"cell": f"{method}{ratio}{fold}".ljust(10, "0")},
     )

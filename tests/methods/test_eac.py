@@ -280,3 +280,47 @@ def test_centres_of_the_mean_face_lie_on_the_face() -> None:
     centres = au_centres(torch.from_numpy(canonical_face())[None], (1, 1))[0]
     assert centres.min() > 0
     assert centres.max() < 100
+
+
+# E-Net on the benchmark's trunk
+
+
+def test_attention_enhances_the_trunks_stages_of_a_quarter_and_an_eighth() -> None:
+    method = build(body="trunk").double().eval()
+    body, frames = method.enet.trunk.body, torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    attention = torch.rand(2, 64, 64, dtype=torch.float64)
+    x = body.maxpool(body.act1(body.bn1(body.conv1(frames))))
+    for stage, side in ((body.layer1, 4), (body.layer2, 8)):
+        first = stage[0](x)
+        pooled = attention.view(2, 64 // side, side, 64 // side, side).amax((2, 4))
+        x = stage[1](first) + first * pooled[:, None]
+    features = method.enet.features(frames, attention)
+    torch.testing.assert_close(features, x)
+    assert features.shape[1:] == (method.enet.channels, 8, 8)
+    without = torch.zeros_like(attention)
+    expected = method.enet.head(method.enet.trunk(frames))
+    torch.testing.assert_close(method.enet(frames, without), expected)
+
+
+def test_on_the_trunk_c_net_learns_from_fixed_features() -> None:
+    method = build(body="trunk", stage_two_from=0.5).train()
+    batch = with_face(make_batch(EAC.needs))
+    assert set(method.losses(batch, make_progress(4, 10))) == {"enet"}
+    method.losses(batch, make_progress(5, 10))["cnet"].backward()
+    assert all(p.grad is None for p in method.enet.parameters())
+    assert method.cnet.local.weight.grad.any()
+
+
+def test_a_trunk_that_is_no_resnet_is_refused() -> None:
+    task = make_task(trunk=Trunk(name="mobilenetv3_small_050", weights="none"))
+    with pytest.raises(MethodError, match="trunk mobilenetv3_small_050 has none, resnet18 has"):
+        EAC(EAC.Config(body="trunk"), task)
+
+
+def test_each_net_has_a_rate_schedule_of_its_own() -> None:
+    def shares(**knobs: Any) -> list[tuple[str, float]]:
+        return [(phase.name, phase.share) for phase in EAC.phases(EAC.Config(**knobs))]
+
+    assert shares() == [("enet", 0.5), ("cnet", 0.5)]
+    assert shares(stage_two_from=1.0) == [("enet", 1.0)]
+    assert shares(stage_two_from=0.0) == [("cnet", 1.0)]

@@ -417,3 +417,68 @@ def test_impossible_settings_are_named() -> None:
     assert refusal(KS, kd="E") == "unknown value of knob.kd 'E': known: A, B, C, D, F"
     assert refusal(KS, heads=0) == "knob.heads=0: it takes 1 or more"
     assert refusal(KS, alpha=-0.5) == "knob.alpha=-0.5: it takes 0 or more"
+
+
+# L_self: who learns from it, and whether it selects
+
+
+def moved(method: KS, term: str) -> dict[str, bool]:
+    """Whether a term's gradient reaches each part of the network."""
+    losses = method.losses(make_batch(KS.needs), make_progress(LATE))
+    losses[term].backward()
+    parts = {"trunk": method.trunk, "students": method.net.students}
+    parts |= {"T_b": method.net.temporal_encoder, "head": method.net.order}
+    return {
+        name: any(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
+        for name, part in parts.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("order_gradient", "learns"),
+    [
+        ("joint", ("trunk", "students", "T_b", "head")),
+        ("temporal", ("T_b", "head")),
+        ("head", ("head",)),
+    ],
+)
+@pytest.mark.parametrize("order_input", ["tokens", "features"])
+def test_l_self_teaches_those_that_the_knob_names(
+    order_gradient: str, learns: tuple[str, ...], order_input: str
+) -> None:
+    found = moved(build(order_gradient=order_gradient, order_input=order_input), "order")
+    if order_input == "features":
+        assert not found.pop("T_b")
+    expected = {name: name in learns for name in found}
+    assert found == expected
+
+
+def test_l_self_can_be_kept_without_selecting() -> None:
+    plain, kept = build(**KS.variants["naive_pseudo_label"]), build(**KS.variants["no_selection"])
+    batch, late = make_batch(KS.needs), make_progress(LATE)
+    assert "order" not in plain.losses(batch, late)
+    losses = kept.losses(batch, late)
+    assert losses["order"] > 0
+    assert kept.metrics["gate"] == 1
+    assert "order_accuracy" in kept.metrics
+
+
+def test_a_gate_by_order_needs_an_order_head() -> None:
+    assert "gate=order needs order_loss=true" in refusal(KS, order_loss=False)
+    KS.Config(order_loss=False, pseudo=False)
+
+
+def test_the_parts_predict_apart_and_together_as_the_method_does() -> None:
+    method, clips = build().eval(), torch.randn(3, 5, 3, 32, 32)
+    features = method.encode(clips.flatten(0, 1)).view(3, 5, -1)
+    members = method.members(features)
+    assert list(members) == ["AU heads", "S_a", "student", "T_b"]
+    torch.testing.assert_close((members["S_a"] + members["T_b"]) / 2, method.head(features))
+    student = method.net.student_logits(method.net.students(features))[:, 2]
+    torch.testing.assert_close(members["student"], student)
+    assert "T_b" not in build(**KS.variants["no_temporal_teacher"]).eval().members(features)
+
+
+def test_tables_of_embeddings_do_not_decay() -> None:
+    spared = [n for n, _ in build().named_parameters() if n.endswith(KS.no_decay)]
+    assert spared == ["net.au_positions", "net.frame_positions"]

@@ -178,3 +178,20 @@ def test_impossible_settings_are_named() -> None:
     assert refusal(TCL, shift_divisor=0) == "knob.shift_divisor=0: it takes 2 or more"
     with pytest.raises(MethodError, match=r"contrast_until=0.1 lies before .* it takes 0.12 to 1"):
         build(contrast_until=0.1)
+
+
+def test_the_key_frame_goes_round_unless_it_is_centred() -> None:
+    assert TCL.needs_for(TCL.Config()).key == "cyclic"
+    assert TCL.needs_for(TCL.Config(**TCL.variants["centred"])).key == "centre"
+
+
+def test_contrasts_are_taken_in_full_precision_under_autocast() -> None:
+    method, batch = build(dropout=0.0).eval(), make_batch(TCL.needs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = method.losses(batch, make_progress(50, 100))
+        fast = method._clip_logits(batch.clips["weak"]).float()
+        slow = method._clip_logits(batch.clips["weak2"][:, ::2]).float()
+    assert losses["instance"].dtype == losses["group"].dtype == torch.float32
+    expected = 9 / 4 * nt_xent(class_vectors(fast), class_vectors(slow), 0.5)
+    torch.testing.assert_close(losses["instance"], expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(losses["group"], group_contrast(fast, slow, 0.5) / 4)

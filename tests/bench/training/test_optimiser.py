@@ -112,7 +112,7 @@ def test_a_group_learns_at_its_own_rate() -> None:
     optimiser = make_optimiser(method, TrainConfig(group_lr=("tables=0.1", "head=2")))
     assert decay_of(optimiser, method.table)[1] == 0.1
     assert decay_of(optimiser, method.fc.weight)[1] == 2
-    with pytest.raises(UsageError, match="train.group_lr 'tabels': did you mean tables"):
+    with pytest.raises(UsageError, match=r"train.group_lr 'tabels': did you mean tables"):
         make_optimiser(method, TrainConfig(group_lr=("tabels=0.1",)))
 
 
