@@ -22,10 +22,12 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from bench.config.names import MethodName
 from bench.config.registry import Registry
 from bench.data.dataset import OpenedDataset
+from bench.data.frame_table import frame_table
 from bench.errors import pick
-from bench.runner.setup import Experiment, build_experiment
+from bench.runner.setup import Experiment, assemble, build_experiment
 from bench.study.cell import plan_cells
-from bench.study.study import make_study
+from bench.study.study import Study, make_study
+from bench.training.loader import Pixels
 from bench.training.trainer import Trainer
 from methods._base import Batch, Method, Progress
 
@@ -48,6 +50,9 @@ SETTINGS = (
 )
 
 
+_CPU = torch.device("cpu")
+
+
 class Harness:
     """One method under test; raises UsageError if there is none of that name, or no importing it.
 
@@ -64,6 +69,19 @@ class Harness:
 
     def experiment(self, ratio: str = RATIO, knobs: Sequence[str] = ()) -> Experiment:
         """Build the method and its trainer anew, as a run would."""
+        (cell,) = plan_cells(*self._planned(ratio, knobs))
+        return build_experiment(cell, _CPU)
+
+    def scrambled_experiment(self) -> Experiment:
+        """Build them from recordings whose hidden labels were scrambled before all else."""
+        study, data = self._planned(RATIO, ())
+        (point,) = study.points()
+        mask = data.labelled_split(point).mask
+        data = data.with_hidden_scrambled(mask)
+        (cell,) = plan_cells(study, data)
+        return assemble(cell, data, frame_table(data.store), Pixels(data.store.images, _CPU))
+
+    def _planned(self, ratio: str, knobs: Sequence[str]) -> tuple[Study, OpenedDataset]:
         study = make_study(
             methods=[str(self.name)],
             ratios=[ratio],
@@ -76,8 +94,7 @@ class Harness:
         if self._data is None:
             context = study.context
             self._data = context.dataset.open(context.settings.data, context.cache)
-        (cell,) = plan_cells(study, self._data)
-        return build_experiment(cell, torch.device("cpu"))
+        return study, self._data
 
     @property
     def data(self) -> OpenedDataset:

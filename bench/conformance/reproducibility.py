@@ -1,4 +1,4 @@
-"""Reproducibility checks, to the bit: one seed, hidden and uncoded labels, stop and go."""
+"""Reproducibility checks, to the bit: one seed, uncoded labels, stop and go."""
 
 from __future__ import annotations
 
@@ -38,24 +38,6 @@ def same_seed(harness: Harness) -> None:
         raise ContractViolation(
             f"two runs of one seed differ in {name_some(unlike)}: it depends on {culprit}; draw "
             "random numbers from torch's global generator, which is seeded and saved"
-        )
-
-
-def hidden_labels(harness: Harness) -> None:
-    """Check that turning round every label but the key frames' changes no bit of the training."""
-    experiment = harness.experiment()
-    sampler = experiment.trainer.loader.sampler
-    labels = sampler.table.labels.copy()
-    hidden = labels != UNCODED
-    hidden[sampler.keys] = False
-    labels[hidden] = 1 - labels[hidden]
-    sampler.table = replace(sampler.table, labels=labels)
-    experiment.trainer.run(STEPS)
-    unlike = harness.reference.differing(experiment.trainer)
-    if unlike:
-        raise ContractViolation(
-            f"labels that the budget did not pay for change {name_some(unlike)}: learn from "
-            "Batch.labels alone; what Progress.audit is given must stay behind it"
         )
 
 

@@ -19,7 +19,7 @@ import torch
 
 from bench.config.registry import Registry
 
-from . import contract, prediction, training
+from . import contract, firewall, prediction, training
 from . import reproducibility as bits
 from .harness import ContractViolation, Harness
 
@@ -64,7 +64,7 @@ CHECKS = (
     Check("its part", training.side_effects, after=("losses",)),
     Check("device", training.device, "it cannot be moved to another device", after=("gradients",)),
     Check("same seed", bits.same_seed, after=("losses",)),
-    Check("hidden labels", bits.hidden_labels, after=("same seed",)),
+    Check("hidden labels", firewall.hidden_labels, after=("same seed",)),
     Check(
         "uncoded labels",
         bits.uncoded_labels,

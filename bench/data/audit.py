@@ -10,14 +10,14 @@ import csv
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from bench.config.names import GridPoint
-from datasets._base import UNCODED, DatasetError, FoldList
+from datasets._base import DatasetError, FoldList
 from datasets._splits.masks import LabelMask
 
 from .dataset import OpenedDataset
@@ -145,21 +145,21 @@ def check_duplicates(data: OpenedDataset) -> Finding:
 
 
 def check_statistics(data: OpenedDataset) -> Finding:
-    """Flip every label that a method may not see: neither mask nor class rates may move."""
+    """Scramble every label that a method may not see: neither mask nor class rates may move."""
     moved = []
     for fold in range(len(data.folds.groups)):
         try:
             before, mask = _statistics(data, fold)
         except DatasetError as error:
             return Finding("statistics", "warning", f"fold {fold} cannot be trained: {error}")
-        after, again = _statistics(_hidden_flipped(data, mask), fold)
+        after, again = _statistics(data.with_hidden_scrambled(mask), fold)
         if again.sha256 != mask.sha256:
             moved.append(f"fold {fold}: the label mask depends on labels")
         if not np.array_equal(before, after, equal_nan=True):
             moved.append(f"fold {fold}: class rates depend on labels outside the training part")
     if moved:
         return Finding("statistics", "error", "taken outside the training part", tuple(moved))
-    text = "with all hidden labels flipped, masks and class rates of every fold stay the same"
+    text = "with all hidden labels scrambled, masks and class rates of every fold stay the same"
     return Finding("statistics", "ok", text)
 
 
@@ -167,17 +167,6 @@ def _statistics(data: OpenedDataset, fold: int) -> tuple[tuple[float, ...], Labe
     found = data.labelled_split(GridPoint(ratio=RATIO, fold=fold, seed=0))
     keys = key_rows(data.sequences_of(found.split.train), found.mask)
     return positive_rates(frame_table(data.store).labels[keys]), found.mask
-
-
-def _hidden_flipped(data: OpenedDataset, mask: LabelMask) -> OpenedDataset:
-    """Flip 0 and 1 on every frame that is no key frame; what is uncoded stays so."""
-    sequences = []
-    for s in data.store.sequences:
-        seen = np.isin(s.frames, mask.key_frames.get(s.name, np.empty(0, np.int64)))
-        flipped = np.where(s.labels == UNCODED, s.labels, 1 - s.labels)
-        labels = np.where(seen[:, None], s.labels, flipped).astype(np.int8)
-        sequences.append(replace(s, labels=labels))
-    return replace(data, store=replace(data.store, sequences=tuple(sequences)))
 
 
 def check_masks(data: OpenedDataset, results: Path) -> Finding:

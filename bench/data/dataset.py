@@ -7,15 +7,18 @@ where subjects are divided. Used by the command line, the study, the runner and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import numpy as np
 
 from bench.config.names import GridPoint
 from bench.config.registry import Registry
 from bench.config.settings import DataConfig
 from bench.errors import unknown_name
 from bench.frame_store.store import FrameStore, StoredSequence, open_store
-from datasets._base import Dataset, DatasetMissing, FoldList, Sequence
+from bench.system.seeds import generator
+from datasets._base import UNCODED, Dataset, DatasetMissing, FoldList, Sequence
 from datasets._landmarks.with_face_file import FACE_OPTIONS, WithFaces
 from datasets._splits.folds import Split, make_split
 from datasets._splits.masks import LabelMask, label_mask
@@ -96,6 +99,20 @@ class OpenedDataset:
     def split(self, point: GridPoint, val_subjects: int = 0) -> Split:
         """Divide the subjects for a point of the grid; raises DatasetError."""
         return make_split(self.store.sequences, self.folds, point.fold, val_subjects, point.seed)
+
+    def with_hidden_scrambled(self, mask: LabelMask) -> OpenedDataset:
+        """Return the data with hidden labels turned round at random; what is uncoded stays so.
+
+        Nothing but scores and audits may differ in a run on it: the test of every firewall.
+        """
+        rng = generator("scramble", self.name)
+        sequences = []
+        for s in self.store.sequences:
+            paid = np.isin(s.frames, mask.key_frames.get(s.name, np.empty(0, np.int64)))
+            turned = (rng.random(s.labels.shape) < 0.7) & (s.labels != UNCODED) & ~paid[:, None]
+            labels = np.where(turned, 1 - s.labels, s.labels).astype(np.int8)
+            sequences.append(replace(s, labels=labels))
+        return replace(self, store=replace(self.store, sequences=tuple(sequences)))
 
     def labelled_split(self, point: GridPoint, val_subjects: int = 0) -> LabelledSplit:
         """Draw the split and the label mask of a point of the grid; raises DatasetError.

@@ -75,12 +75,27 @@ def build_experiment(cell: Cell, device: torch.device, *, low_memory: bool = Fal
     )
     if data.store.content_hash != cell.hashes["data"]:
         raise UsageError(f"the frames of {data.name} have changed since this run was planned")
+    return assemble(cell, data, table, pixels, low_memory=low_memory)
+
+
+def assemble(
+    cell: Cell,
+    data: OpenedDataset,
+    table: FrameTable,
+    pixels: Pixels,
+    *,
+    low_memory: bool = False,
+) -> Experiment:
+    """Put a cell together on opened data: all that it knows of labels comes from `data`, `table`.
+
+    The conformance checks call it on data whose hidden labels were scrambled first.
+    """
     split = data.split(cell.point, cell.settings.data.val_subjects)
     mask = LabelMask.load(cell.mask_file)
     train, validation = data.sequences_of(split.train), data.sequences_of(split.validation)
     keys = key_rows(train, mask)
     sampler = _sampler(cell, table, keys, train)
-    trainer = _trainer(cell, data, sampler, pixels, device)
+    trainer = _trainer(cell, data, sampler, pixels)
     return Experiment(
         trainer=trainer,
         table=table,
@@ -124,19 +139,17 @@ def _stream_key(cell: Cell) -> StreamKey:
     return StreamKey(cell.context.dataset.name, cell.point)
 
 
-def _trainer(
-    cell: Cell, data: OpenedDataset, sampler: Sampler, pixels: Pixels, device: torch.device
-) -> Trainer:
+def _trainer(cell: Cell, data: OpenedDataset, sampler: Sampler, pixels: Pixels) -> Trainer:
     cls = cell.method_class
     task = _task(cell, data, sampler)
     key = _stream_key(cell)
     torch.manual_seed(stream_seed(*key.stream("init")))
-    method = cls(cls.Config(**cell.method_config), task).to(device)
+    method = cls(cls.Config(**cell.method_config), task).to(pixels.device)
     method = method.to(memory_format=torch.channels_last)
     # dropout and the like: a stream of its own, whatever the construction drew
     torch.manual_seed(stream_seed(*key.stream("train")))
     loader = Loader(sampler, pixels, cell.settings.augment)
-    return Trainer(method, loader, cell.settings.train, device)
+    return Trainer(method, loader, cell.settings.train, pixels.device)
 
 
 def _task(cell: Cell, data: OpenedDataset, sampler: Sampler) -> Task:

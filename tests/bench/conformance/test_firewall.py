@@ -1,0 +1,140 @@
+"""The firewall's own test: in a suite that leaks hidden labels in one place, the check must say so.
+
+Each mutation is one slip that nobody would see in a score. The check scrambles hidden labels before
+anything of a cell exists, so it holds the suite to its promise as well as the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.config.registry import Registry
+from bench.conformance import firewall
+from bench.conformance.harness import ContractViolation, Harness
+from bench.data.frame_table import positive_rates
+from bench.runner import setup
+from bench.system.environment import one_thread
+from bench.training import loader as loading
+from bench.training.sampler import Sampler
+from bench.training.trainer import Trainer
+
+METHODS = ("supervised", "fixmatch", "ks")
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where checks write: the frames are drawn once for all of them."""
+    one_thread()
+    return tmp_path_factory.mktemp("firewall")
+
+
+def leak(frames: Path, method: str = "fixmatch") -> str:
+    """Say what the check finds; nothing, if no label leaks."""
+    try:
+        firewall.hidden_labels(Harness(Registry(), method, frames))
+    except ContractViolation as violation:
+        return str(violation)
+    return ""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_label_leaks_from_the_suite_as_it_is(frames: Path, method: str) -> None:
+    assert leak(frames, method) == ""
+
+
+def class_weights_from_all_labels(patch: pytest.MonkeyPatch) -> None:
+    """Count positives over every frame of the store, those of the test fold included."""
+
+    def rates(_: Any) -> tuple[float, ...]:
+        return positive_rates(every["labels"])
+
+    every: dict[str, Any] = {}
+    original = setup._task
+
+    def task(cell: Any, data: Any, sampler: Sampler) -> Any:
+        every["labels"] = sampler.table.labels
+        return original(cell, data, sampler)
+
+    patch.setattr(setup, "_task", task)
+    patch.setattr(setup, "positive_rates", rates)
+
+
+def clips_that_turn_by_a_label(patch: pytest.MonkeyPatch) -> None:
+    """Play a clip backwards where its last frame shows the first AU."""
+    original = Sampler._clips
+
+    def clips(self: Sampler, keys: Any, slot: int, step: int) -> Any:
+        rows = original(self, keys, slot, step)
+        shown = self.table.labels[rows[:, -1], 0] == 1
+        rows[shown] = rows[shown, ::-1]
+        return rows
+
+    patch.setattr(Sampler, "_clips", clips)
+
+
+def positives_first(patch: pytest.MonkeyPatch) -> None:
+    """Draw key frames with positive neighbours before the others."""
+    original = Sampler._key_indices
+
+    def key_indices(self: Sampler, step: int) -> Any:
+        chosen = original(self, step)
+        after = np.minimum(self.keys[chosen] + 1, self.table.last[self.keys[chosen]])
+        return chosen[np.argsort(-self.table.labels[after].sum(axis=1), kind="stable")]
+
+    patch.setattr(Sampler, "_key_indices", key_indices)
+
+
+def normalised_by_label(patch: pytest.MonkeyPatch) -> None:
+    """Centre images on the mean of the frames that show the first AU."""
+    original = loading.Loader.batch
+
+    def batch(self: loading.Loader, step: int) -> Any:
+        table = self.sampler.table
+        positive = np.flatnonzero(table.labels[:, 0] == 1)
+        centre = self.pixels.gather(positive).float().mean() / 255
+        found, hidden = original(self, step)
+        found.key.sub_(centre)
+        return found, hidden
+
+    patch.setattr(loading.Loader, "batch", batch)
+
+
+def labels_in_the_checkpoint(patch: pytest.MonkeyPatch) -> None:
+    """Keep a count of hidden positives with the training's state."""
+    original = Trainer.state_dict
+
+    def state_dict(self: Trainer) -> dict[str, Any]:
+        return {**original(self), "positives": int(self.loader.sampler.table.labels.sum())}
+
+    patch.setattr(Trainer, "state_dict", state_dict)
+
+
+MUTATIONS = {
+    class_weights_from_all_labels: "Task",
+    clips_that_turn_by_a_label: "Batch.unlabelled",
+    positives_first: "Batch.key",
+    normalised_by_label: "Batch.key",
+    labels_in_the_checkpoint: "the checkpoint's positives",
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+def test_a_suite_that_leaks_is_caught(
+    mutation: Any, frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutation(monkeypatch)
+    assert MUTATIONS[mutation] in leak(frames)
+
+
+@pytest.fixture(autouse=True)
+def generators() -> Iterator[None]:
+    """Leave the global generator as it was."""
+    state = torch.get_rng_state()
+    yield
+    torch.set_rng_state(state)
