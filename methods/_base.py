@@ -212,6 +212,13 @@ class Method(nn.Module):
         """The data that this method, with its knobs, wants."""
         return self.needs_for(self.config)
 
+    def members(self, features: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
+        """Return what the network's parts would predict alone: name -> logits (B, A); none here.
+
+        Of the same features (B, T, F) as `head`'s; the record scores each part beside the method.
+        """
+        return {}
+
     @property
     def test_clip_len(self) -> int:
         """Frames of a clip in testing, the key frame in the middle; those of training by default.

@@ -67,6 +67,8 @@ class Record:
     aus: list[int] = field(default_factory=list)
     scores: dict[str, Scores] = field(default_factory=dict)
     """Selection rule -> scores: `last` always; `val` and `test-peek` only when asked for."""
+    members: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    """Parts of the network, tested alone at the last step: name -> per-AU `f1` and `auc`."""
     baselines: dict[str, list[float]] = field(default_factory=dict)
     """Trivial predictors' per-AU test F1: `always_positive`, `training_prior`."""
     frames: dict[str, int] = field(default_factory=dict)

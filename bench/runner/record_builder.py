@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -64,8 +65,8 @@ def write_history(cell: Cell, trainer: Trainer) -> None:
 
 def success_record(
     cell: Cell,
-    device: torch.device,
     experiment: Experiment,
+    predictions: Predictions,
     scores: Mapping[str, Scores],
     seconds: Mapping[str, float],
     warnings: list[str],
@@ -84,6 +85,7 @@ def success_record(
         code=dict(cell.code),
         aus=list(task.aus),
         scores=dict(scores),
+        members=_member_scores(experiment, predictions),
         baselines=_baselines(experiment),
         frames=_frame_counts(experiment),
         audit=trainer.audit.summary(),
@@ -94,9 +96,21 @@ def success_record(
             "samples_per_second": round(rate * sampler.batch_size, 2),
             "frames_per_second": round(rate * sampler.frames_per_step, 2),
         },
-        peak_memory_mib=round(peak_memory_mib(device), 1),
+        peak_memory_mib=round(peak_memory_mib(experiment.pixels.device), 1),
         warnings=[*warnings, *experiment.warnings, *experiment.method.warnings],
     )
+
+
+def _member_scores(
+    experiment: Experiment, predictions: Predictions
+) -> dict[str, dict[str, list[float | None]]]:
+    """Score each part of the network that the method tells, alone: per-AU F1 and AUC."""
+    found: dict[str, dict[str, list[float | None]]] = {}
+    for name, probabilities in predictions.members.items():
+        alone = replace(predictions, probabilities=probabilities, members={})
+        scores = alone.score(experiment.table, experiment.trainer.step)
+        found[name] = {"f1": list(scores.f1), "auc": list(scores.auc)}
+    return found
 
 
 def _parameters(method: Method) -> int:

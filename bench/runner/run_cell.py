@@ -125,7 +125,7 @@ def _attempt(cell: Cell, context: RunContext, notes: list[str], *, low_memory: b
         "evaluate": over - trained,
         "total": ready - began + experiment.trainer.seconds + over - trained,
     }
-    return success_record(cell, context.device, experiment, selection.scores, seconds, warnings)
+    return success_record(cell, experiment, predictions, selection.scores, seconds, warnings)
 
 
 def _resume(checkpointer: Checkpointer) -> list[str]:

@@ -6,8 +6,8 @@ times as much, and evaluation is otherwise the largest hidden cost of a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -42,15 +42,24 @@ class Predictions:
     tasks: NDArray[np.str_]
     frames: NDArray[np.int64]
     """(N,) the dataset's own frame numbers."""
+    members: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Probabilities (N, A) of each part of the network alone, where a method tells its parts."""
 
     def only(self, chosen: NDArray[np.bool_]) -> Predictions:
-        """Return the predictions where `chosen` (N,) is true."""
-        return Predictions(*(getattr(self, item.name)[chosen] for item in fields(self)))
+        """Return the method's predictions where `chosen` (N,) is true."""
+        return replace(
+            self,
+            **{name: getattr(self, name)[chosen] for name in _PER_FRAME},
+            members={name: values[chosen] for name, values in self.members.items()},
+        )
 
     def score(self, table: FrameTable, step: int) -> Scores:
         """Score them against the labels, per AU, at threshold 0.5."""
         subjects: Sequence[str] = self.subjects.tolist()
         return score_fold(table.labels[self.rows], self.probabilities, subjects, step)
+
+
+_PER_FRAME = ("probabilities", "rows", "subjects", "tasks", "frames")
 
 
 @torch.inference_mode()
@@ -72,12 +81,12 @@ def predict(
     parts = [_predict_group(method, pixels, table, group, stride, at_once) for group in groups]
     method.train(training)
     rows = np.concatenate([rows for rows, _ in parts])
-    probabilities = np.concatenate([values for _, values in parts])
-    if not np.isfinite(probabilities).all():
+    found = {name: np.concatenate([values[name] for _, values in parts]) for name in parts[0][1]}
+    if not all(np.isfinite(values).all() for values in found.values()):
         raise NonFiniteOutput(
             "the method predicts values that are not finite: try a lower train.lr"
         )
-    return Predictions(probabilities, rows, *_frame_names(sequences))
+    return Predictions(found.pop(_WHOLE), rows, *_frame_names(sequences), members=found)
 
 
 def _frame_names(
@@ -110,18 +119,29 @@ def _predict_group(
     group: list[StoredSequence],
     stride: int,
     at_once: int,
-) -> tuple[RowNumbers, NDArray[np.float32]]:
+) -> tuple[RowNumbers, dict[str, NDArray[np.float32]]]:
+    """Predict the coded frames of whole sequences; returns their rows, probabilities by member."""
     rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in group])
     coded = rows[np.concatenate([s.coded for s in group])]
     features = _encode(method, pixels, table, rows, at_once)
     length = method.test_clip_len
     clips = np.searchsorted(rows, clip_rows(table, coded, length // 2, length, stride))
     logits = [
-        method.head(features[torch.from_numpy(part).to(features.device)])
+        _classify(method, features[torch.from_numpy(part).to(features.device)])
         for part in np.array_split(clips, max(1, len(clips) // at_once))
     ]
-    probabilities: NDArray[np.float32] = torch.cat(logits).float().sigmoid().cpu().numpy()
-    return coded, probabilities
+    return coded, {
+        name: torch.cat([part[name] for part in logits]).float().sigmoid().cpu().numpy()
+        for name in logits[0]
+    }
+
+
+_WHOLE = ""
+"""Stands beside the names of a method's members for the method itself."""
+
+
+def _classify(method: Method, clips: Tensor) -> dict[str, Tensor]:
+    return {_WHOLE: method.head(clips), **method.members(clips)}
 
 
 def _encode(

@@ -86,6 +86,19 @@ def test_a_record_says_what_a_reader_needs(tmp_path):
     assert not (cell.folder / "checkpoint.pt").exists()
 
 
+def test_a_record_scores_the_parts_of_the_network_apart(tmp_path: Path) -> None:
+    control, ks = cells.grid(
+        cells.study(tmp_path, methods=["supervised", "ks:no_temporal_teacher"])
+    )
+    assert run(control).members == {}
+    record = run(ks)
+    assert list(record.members) == ["AU heads", "S_a", "student"]
+    scores = record.scores["last"]
+    # without T_b the method's answer is that of S_a
+    assert record.members["S_a"] == {"f1": scores.f1, "auc": scores.auc}
+    assert record.members["student"]["f1"] != scores.f1
+
+
 def test_scores_follow_from_the_saved_probabilities(tmp_path):
     (cell,) = cells.grid(cells.study(tmp_path))
     record = run(cell)
