@@ -90,7 +90,7 @@ def diagnose(
 
 
 def _system(found: Diagnosis) -> None:
-    at = (commit() or "no checkout")[:10]
+    at = commit() or "unknown: this is no checkout of the suite"
     here = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     found.lines.append(("suite", f"commit {at}; {here}"))
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -141,7 +142,33 @@ class DecodeBar:
 
 def stderr_console() -> Console:
     """Return the console for everything that is no result: progress, warnings, summaries."""
-    return Console(stderr=True, soft_wrap=True, highlight=False, file=sys.stderr)
+    return Console(
+        stderr=True, soft_wrap=True, highlight=False, file=cast(TextIO, _LastingStream(sys.stderr))
+    )
+
+
+class _LastingStream:
+    """A stream that goes quiet where it can no longer be written to.
+
+    A closed terminal or a full disk under a log must not end a grid.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 _PROBLEMS_SHOWN = 8

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from importlib import import_module
 
@@ -31,14 +33,34 @@ def make_app() -> typer.Typer:
 def main() -> None:
     """Run the command line; exit code 0 = done, 1 = something failed, 2 = wrongly asked."""
     try:
-        make_app()(prog_name="python -m bench")
+        try:
+            make_app()(prog_name="python -m bench")
+        finally:
+            sys.stdout.flush()
     except Exception as error:
+        if _is_of_the_output(error):
+            _fall_silent()
+            typer.echo(f"error: the output cannot be written: {error}", err=True)
+            sys.exit(1)
         from bench.errors import UsageError
 
         if not isinstance(error, expected_errors()):
             raise
         typer.echo(f"error: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _is_of_the_output(error: Exception) -> bool:
+    """Tell whether standard output failed; an error of a file would name the file."""
+    return isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_ERRORS
+
+
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EIO, errno.EPIPE, errno.EDQUOT, errno.EFBIG}
+
+
+def _fall_silent() -> None:
+    """Let Python close standard output at its end without a complaint of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 EXPECTED_ERRORS = {

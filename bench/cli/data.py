@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from bench.system.signals import handled
+
 from . import _options as opt
 
 app = typer.Typer(help="Look after a dataset's frames and labels.", no_args_is_help=True)
@@ -59,12 +61,11 @@ def prepare(
 
 @contextmanager
 def _kill_like_ctrl_c() -> Iterator[None]:
-    """Let a plain `kill`, a batch system's say, end the work as Ctrl-C does: with a sentence."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    """Let a plain `kill` or a closed terminal end the work as Ctrl-C does: with a sentence."""
+    signs = [signal.SIGTERM, signal.SIGHUP]
+    usual = [sign for sign in signs if signal.getsignal(sign) is not signal.SIG_IGN]
+    with handled(usual, signal.default_int_handler):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @app.command()

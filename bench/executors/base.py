@@ -13,6 +13,7 @@ from typing import Protocol
 from bench.results.records import Record
 from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
+from bench.system.signals import TERMINAL_SIGNALS, handled
 
 
 class Listener(Protocol):
@@ -43,7 +44,7 @@ class ExecutorError(Exception):
 
 
 class StopFlag:
-    """Set by Ctrl-C or SIGTERM; a run looks at it between steps: only whole steps are saved."""
+    """Set by Ctrl-C, SIGTERM or SIGHUP; a run looks at it between steps and saves whole ones."""
 
     def __init__(self) -> None:
         self.is_set = False
@@ -61,11 +62,13 @@ class StopFlag:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopFlag]:
-    """Turn SIGINT and SIGTERM into a flag for as long as the block runs."""
+    """Turn SIGINT, SIGTERM and SIGHUP into a flag for as long as the block runs.
+
+    SIGHUP stays ignored where it is (`nohup`): such a run is meant to outlive its terminal.
+    """
     flag = StopFlag()
-    before = {sign: signal.signal(sign, flag.set) for sign in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    signs = {*TERMINAL_SIGNALS, signal.SIGTERM}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signs.remove(signal.SIGHUP)
+    with handled(signs, flag.set):
         yield flag
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)

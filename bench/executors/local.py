@@ -17,6 +17,7 @@ from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
 from bench.system.environment import THREADS
 from bench.system.files import RecordError
+from bench.system.signals import TERMINAL_SIGNALS, handled
 
 from .base import ExecutorError, Listener, RunStopped, stop_on_signals
 from .supervisor import ProgressMonitor, WorkerHandle, supervise
@@ -63,10 +64,8 @@ class _ProcessPool:
         process = self.context.Process(
             target=_serve, args=(theirs, self.cells, self.spec, slot, index), daemon=True
         )
-        # Ctrl-C reaches the whole process group; only the parent is to act on it
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        process.start()
-        signal.signal(signal.SIGINT, handler)
+        with handled(TERMINAL_SIGNALS, signal.SIG_IGN):  # inherited
+            process.start()
         theirs.close()
         self.open[ours] = _WorkerProcess(slot, process)
         return self.open[ours]
@@ -123,8 +122,7 @@ def _serve(
         with suppress(OSError):
             pipe.send(event)
 
-    with stop_on_signals() as flag:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with stop_on_signals() as flag, handled(TERMINAL_SIGNALS, signal.SIG_IGN):
         try:
             work_through(
                 cells,

@@ -166,7 +166,7 @@ def _ctrl_c_blocked() -> Iterator[None]:
 
     They inherit the mask, so that not even their start-up is interrupted (with a traceback each).
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:

@@ -97,14 +97,26 @@ def versions() -> dict[str, str]:
 
 @lru_cache
 def commit() -> str | None:
-    """Return the checkout's commit, with `+` if files differ from it; None outside a checkout."""
-    git = ["git", "-C", str(Path(__file__).parent)]
+    """Return the suite's own commit, with `+` if code differs from it; None outside a checkout.
+
+    The repository that a virtual environment lies in is not the suite's: only one that keeps this
+    very file counts.
+    """
+    here = Path(__file__).resolve()
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changes = subprocess.run([*git, "diff", "--quiet", "HEAD"], capture_output=True)
-    except OSError:
+        if not _git(here, "ls-files", here.name):
+            return None
+        head = _git(here, "rev-parse", "HEAD")
+        code = [f":/{name}" for name in ("bench", "methods", "datasets")]
+        changed = _git(here, "status", "--porcelain", "--", *code)
+    except (OSError, subprocess.CalledProcessError):
         return None
-    return head.stdout.strip() + "+" * changes.returncode if head.returncode == 0 else None
+    return head + "+" * bool(changed)
+
+
+def _git(file: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(file.parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def peak_memory_mib(device: torch.device) -> float:

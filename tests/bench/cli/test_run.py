@@ -7,9 +7,11 @@ import io
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -18,7 +20,7 @@ import pytest
 from bench.cli import app as _errors
 from bench.cli.app import COMMANDS
 from bench.data.dataset import DatasetSpec
-from tests.helpers.cli_driver import Person, quoted
+from tests.helpers.cli_driver import SMALL, Person, quoted
 from tests.helpers.dataset_trees import make_bp4d_tree
 
 ROOT = Path(__file__).parents[3]
@@ -242,7 +244,7 @@ class Presses(Method):
 """
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_request_to_stop_saves_the_cell_and_the_same_command_goes_on(person, tmp_path, name):
     plugin = tmp_path / "presses.py"
     plugin.write_text(PRESSES.format(signal=name))
@@ -255,6 +257,47 @@ def test_a_request_to_stop_saves_the_cell_and_the_same_command_goes_on(person, t
     assert "1 unfinished" in person.asks("status").out
     assert person.runs(line).code == 0
     assert person.asks("status").out == "1 done\n"
+
+
+def test_a_closed_terminal_saves_the_cells_of_all_its_processes(
+    person: Person, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "presses.py"
+    plugin.write_text(PRESSES.format(signal="SIGCONT"))  # a signal that does nothing
+    where = f"--root {person.root} --results {person.results} --cache {person.cache}"
+    line = f"run --dataset bp4d {SMALL} --methods presses --ratios 0.2,0.5 {where} --workers 2"
+    terminal, theirs = os.openpty()
+    command = [sys.executable, "-m", "bench", *shlex.split(line), "--plugin", str(plugin)]
+    command += ["--set", "train.steps=100000"]
+    work = subprocess.Popen(
+        command, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    deadline = time.monotonic() + 120
+    seen = b""
+    while len(set(re.findall(rb"presses-r0\.\d+", seen))) < 2 or b"frames/s" not in seen:
+        assert time.monotonic() < deadline
+        seen += os.read(terminal, 4096)
+    os.close(terminal)  # nobody reads any more, and every write fails
+    os.killpg(work.pid, signal.SIGHUP)
+    assert work.wait(timeout=60) == 130
+    assert len(list(person.results.glob("runs/*/checkpoint.pt"))) == 2
+
+
+def test_output_that_cannot_be_written_ends_in_a_sentence() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    with full.open("w") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", "list", "methods"],
+            cwd=ROOT,
+            stdout=stream,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: the output cannot be written: .*No space left.*\n", done.stderr)
 
 
 def test_a_record_that_cannot_be_read_is_named_and_the_others_are_shown(person):
