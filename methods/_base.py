@@ -32,7 +32,8 @@ Variants = Mapping[str, Mapping[str, Any]]
 """Named settings of a method's knobs: variant -> {knob: value}."""
 
 View = Literal["weak", "weak2", "strong"]
-"""An augmentation: ONE geometric and photometric draw a clip; `weak2` is a second weak draw."""
+"""An augmentation: one geometric and photometric draw a clip, or one an unlabelled frame that comes
+outside of clips; `weak2` is a second weak draw."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,17 @@ Workers = Annotated[
     int, typer.Option(min=0, help="Processes; 0 = one a GPU, or one a processor core.")
 ]
 
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only", metavar="KEY=VALUE", help="Only rows told apart so, e.g. code=1a2b3c4d; repeat."
+    ),
+]
+
+Latest = Annotated[
+    bool, typer.Option("--latest", help="Of a method run with several versions: the last one.")
+]
+
 RESULTS = Path("results")
 CACHE = Path(".cache/frames")
 

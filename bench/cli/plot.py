@@ -25,6 +25,8 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the figures; default: RESULTS/plots.")
     ] = None,
+    only: opt.Only = None,
+    latest: opt.Latest = False,
     settings: opt.SetOption = None,
     results: opt.Results = opt.RESULTS,
     plugins: opt.Plugins = None,
@@ -38,7 +40,9 @@ def command(
     from bench.errors import pick
     from bench.report.plot_style import SUFFIXES, save
     from bench.report.plots import KINDS, figures, sampling_figures
-    from bench.results.records import read_records, select_records
+    from bench.results.records import read_records
+    from bench.results.selection import latest as latest_of
+    from bench.results.selection import only_matching, select_records
 
     pick("plot", kind, dict.fromkeys(("sampling", *KINDS)))
     pick("format", style, dict.fromkeys(SUFFIXES))
@@ -53,7 +57,9 @@ def command(
         kept = label_budgets(dataset, recordings, shares, seeds=draws)
         found = sampling_figures(dataset, kept, records)
     else:
-        found = figures(kind, select_records(records, {}, opt.split_commas(methods)), select)
+        chosen = select_records(records, {}, opt.split_commas(methods))
+        chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
+        found = figures(kind, chosen, select)
     for name, made in found:
         path = (out or results / "plots") / f"{name}.{style}"
         save(made, path)

@@ -39,23 +39,28 @@ def command(
     ratios: Annotated[str, typer.Option(help="Only these label ratios.")] = "",
     dataset: Annotated[str | None, typer.Option(help="Only cells on this dataset.")] = None,
     preset: Annotated[str | None, typer.Option(help="Only cells of this preset.")] = None,
+    only: opt.Only = None,
+    latest: opt.Latest = False,
     results: opt.Results = opt.RESULTS,
 ) -> None:
     """Print a table of the records there are; works while a run is going on."""
     from bench.errors import UsageError
     from bench.report.render import render_all
     from bench.report.tables import tables
-    from bench.results.records import read_records, select_records
+    from bench.results.records import read_records
+    from bench.results.selection import latest as latest_of
+    from bench.results.selection import only_matching, select_records
 
     records, problems = read_records(results)
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
     chosen = select_records(records, named, opt.split_commas(methods), opt.label_ratios(ratios))
+    chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
     if config:  # only then is torch imported, which takes longer than a small table
         chosen = study_of_file(ctx, config, **named).select(chosen)
     if records and not chosen:
-        parts = [*([config] if config else []), *named.values(), methods, ratios]
+        parts = [*([config] if config else []), *named.values(), methods, ratios, *(only or [])]
         of = " ".join(str(part) for part in parts if part)
         raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
     found = tables(kind, chosen, select=select, published=published, intervals=intervals)

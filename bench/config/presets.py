@@ -76,7 +76,8 @@ PRESETS = {
     ),
     "paper": Preset(
         summary="the paper's: ResNet-18, ImageNet weights, 224 px, SGD 0.01, 50 epochs",
-        settings=Settings(trunk=Trunk(weights="imagenet")),
+        # what torchvision had in 2023: timm's own choice for the bare name has changed since
+        settings=Settings(trunk=Trunk(name="resnet18.tv_in1k", weights="imagenet")),
         recipes=_PUBLISHED,
         ratios=(0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
         folds=(0, 1, 2),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import gc
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -194,22 +194,6 @@ def read_records(results: Path) -> tuple[list[Record], list[str]]:
             except RecordError as error:
                 problems.append(f"{error}: left out")
     return sorted(records, key=lambda record: record.id), problems
-
-
-def select_records(
-    records: Iterable[Record],
-    named: Mapping[str, str],
-    methods: Collection[str] = (),
-    ratios: Collection[float] = (),
-) -> list[Record]:
-    """Keep the records of what is named (a cell's `dataset`, ...); nothing named keeps all."""
-    return [
-        record
-        for record in records
-        if named.items() <= record.cell.items()
-        and (not methods or record.cell["method"] in methods)
-        and (not ratios or record.cell["ratio"] in ratios)
-    ]
 
 
 @contextmanager

@@ -1,0 +1,75 @@
+"""Choosing records: by place in the grid, by knob, by version of the code; for tables and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.errors import UsageError, unknown_name
+
+from .compare import flatten
+from .records import Record
+
+
+def select_records(
+    records: Iterable[Record],
+    named: Mapping[str, str],
+    methods: Collection[str] = (),
+    ratios: Collection[float] = (),
+) -> list[Record]:
+    """Keep the records of what is named (a cell's `dataset`, ...); nothing named keeps all."""
+    return [
+        record
+        for record in records
+        if named.items() <= record.cell.items()
+        and (not methods or record.cell["method"] in methods)
+        and (not ratios or record.cell["ratio"] in ratios)
+    ]
+
+
+def only_matching(records: Sequence[Record], texts: Iterable[str]) -> list[Record]:
+    """Keep the records for which every KEY=VALUE holds, spelt as rows of a table are told apart.
+
+    A key is a knob (`train.lr`, or a method's own, `width`), a hash (`code`, `weights`: its first
+    digits do), `recipe` or `commit`. A record without such a knob stays: the knob is not its own.
+    Raises UsageError for another form, and for a key that no record knows.
+    """
+    chosen = list(records)
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (equals and key):
+            raise UsageError(f"--only {text}: write KEY=VALUE, e.g. --only code=1a2b3c4d")
+        told = [(record, _tells(record)) for record in chosen]
+        if told and not any(key in keys for _, keys in told):
+            raise unknown_name("key of --only", key, {name for _, keys in told for name in keys})
+        chosen = [record for record, keys in told if _agrees(key, str(keys.get(key, value)), value)]
+    return chosen
+
+
+_BY_FIRST_DIGITS = ("code", "weights", "commit")
+
+
+def _tells(record: Record) -> dict[str, Any]:
+    knobs = {key.removeprefix("method."): value for key, value in flatten(record.config)}
+    hashes = {key: record.hashes[key] for key in _BY_FIRST_DIGITS if key in record.hashes}
+    commit = record.environment.get("commit")
+    return {**knobs, **hashes, "recipe": record.recipe, **({"commit": commit} if commit else {})}
+
+
+def _agrees(key: str, told: str, wanted: str) -> bool:
+    return told.startswith(wanted) if key in _BY_FIRST_DIGITS else told == wanted
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """Keep of each method, in each dataset and preset, the code that finished a cell last."""
+    records = list(records)
+    newest: dict[tuple[str, ...], tuple[str, str]] = {}
+    for record in records:
+        when = str(record.environment.get("finished", ""))
+        code = record.hashes.get("code", "")
+        newest[_whose(record)] = max(newest.get(_whose(record), ("", "")), (when, code))
+    return [r for r in records if r.hashes.get("code", "") == newest[_whose(r)][1]]
+
+
+def _whose(record: Record) -> tuple[str, ...]:
+    return tuple(str(record.cell[key]) for key in ("method", "dataset", "preset", "rule"))
