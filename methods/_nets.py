@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +67,12 @@ class EMA(nn.Module):
         super().__init__()
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(requires_grad=False)
+        self._pairs: tuple[tuple[Tensor, ...], ...] | None = None
         self.train()
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Any:
+        self._pairs = None  # a move to a device makes other tensors of buffers
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def train(self, mode: bool = True) -> EMA:  # noqa: ARG002, FBT001, FBT002 (nn.Module's)
         """Stay in eval mode: an average is looked at, never trained."""
@@ -76,10 +82,16 @@ class EMA(nn.Module):
     def update(self, source: nn.Module, step: int) -> None:
         """Move towards `source` after optimiser step `step` (0-based)."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        ours, theirs = tuple(self.network.parameters()), tuple(source.parameters())
+        if self._pairs is None:  # to walk through all modules takes as long as the arithmetic
+            networks = self.network, source
+            self._pairs = (
+                *(tuple(network.parameters()) for network in networks),
+                *(tuple(network.buffers()) for network in networks),
+            )
+        ours, theirs, our_buffers, their_buffers = self._pairs
         torch._foreach_lerp_(ours, theirs, 1 - decay)
-        for mine, its in zip(self.network.buffers(), source.buffers(), strict=True):
-            mine.copy_(its)
+        if our_buffers:
+            torch._foreach_copy_(our_buffers, their_buffers)
 
 
 @contextmanager

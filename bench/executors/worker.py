@@ -33,7 +33,7 @@ from bench.runner.context import Interrupted, ProgressEvent, RunContext
 from bench.runner.record_builder import failure_record
 from bench.runner.run_cell import run_cell
 from bench.study.cell import Cell
-from bench.system.environment import describe, one_thread, pick_device
+from bench.system.environment import describe, keep_freed_memory, one_thread, pick_device
 from bench.system.files import RecordError
 from bench.system.processes import process_name
 
@@ -122,6 +122,7 @@ def work_through(
     (disk full), and DeviceLost.
     """
     one_thread()
+    keep_freed_memory()
     device = pick_device(spec.device, index)
     watch, unfinished = ClaimWatch(spec.patience), list(cells)
     while unfinished and not stop():

@@ -7,6 +7,7 @@ no more than the device is: they compute the same, up to the order of additions.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import resource
@@ -30,6 +31,26 @@ THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "P
 def one_thread() -> None:
     """Hold this process to one thread of arithmetic (`THREADS` does it for the ones it starts)."""
     torch.set_num_threads(1)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's `mallopt`."""
+
+_LARGEST = 2**31 - 1
+
+
+def keep_freed_memory() -> bool:
+    """Let freed memory stay with this process instead of going back to the system at once.
+
+    A step on a CPU frees and takes the same megabytes again and again, and a page that comes anew
+    from the system costs a fault: without them a step of FixMatch took 0.72 of the time. Returns
+    whether the C library could be told (glibc).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    return all(mallopt(name, _LARGEST) == 1 for name in (_TRIM_THRESHOLD, _MMAP_THRESHOLD))
 
 
 def pick_device(name: str, slot: int = 0) -> torch.device:

@@ -81,14 +81,10 @@ class Loader:
         """Return the batch of `step` on the device, and the labels that no method may see."""
         needs, where = self.sampler.needs, self.sampler.indices(step)
         draws = self._draws(step, where.draws)
-        count = len(where.keys)
-        frames = self.pixels.gather(np.concatenate([where.keys, where.extra]))
-        key_draw = draws[needs.key_view]
-        beside = {
-            view: augment(frames[count:], where.draw_of_extra, draws[view]) for view in needs.views
-        }
+        count, key_draw = len(where.keys), draws[needs.key_view]
+        key, beside = self._views(where, draws)
         batch = Batch(
-            key=_channels_last(augment(frames[:count], np.arange(count), key_draw)),
+            key=_channels_last(key),
             labels=self._labels(where.keys),
             slot=where.slot,
             clips=_as_clips(beside, count) if needs.clips else {},
@@ -97,6 +93,25 @@ class Loader:
             landmarks=self._landmarks(where.keys, key_draw) if needs.landmarks else None,
         )
         return batch, self._hidden(where)
+
+    def _views(
+        self, where: Indices, draws: Mapping[View, Draw]
+    ) -> tuple[Tensor, dict[View, Tensor]]:
+        """Return the key frames, and the frames beside them in every view.
+
+        Frames of one view are drawn at once, key frames too.
+        """
+        needs, count = self.sampler.needs, len(where.keys)
+        frames = self.pixels.gather(np.concatenate([where.keys, where.extra]))
+        numbers = np.concatenate([np.arange(count), where.draw_of_extra])
+        key_view = needs.key_view
+        first = len(frames) if key_view in needs.views else count
+        drawn = augment(frames[:first], numbers[:first], draws[key_view])
+        beside = {key_view: drawn[count:]}
+        for view in needs.views:
+            if view not in beside or first == count:
+                beside[view] = augment(frames[count:], numbers[count:], draws[view])
+        return drawn[:count], {view: beside[view] for view in needs.views}
 
     def _draws(self, step: int, count: int) -> dict[View, Draw]:
         needs, stream = self.sampler.needs, self.sampler.key.stream

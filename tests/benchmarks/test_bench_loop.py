@@ -13,8 +13,9 @@ from bench.config.presets import PRESETS
 from bench.config.settings import AugmentConfig
 from bench.data.frame_table import FrameTable
 from bench.training.loader import Loader, Pixels
+from bench.training.optimiser import make_optimiser
 from bench.training.sampler import Sampler, StreamKey
-from bench.training.trainer import Trainer, make_optimiser
+from bench.training.trainer import Trainer
 from methods._base import Task
 from methods.fixmatch import FixMatch
 from methods.supervised import Supervised
@@ -64,7 +65,7 @@ class Bare:
 
     def __init__(self, trainer: Trainer):
         self.net = trainer.method.net
-        self.optimiser = make_optimiser(self.net, QUICK.train)
+        self.optimiser = make_optimiser(trainer.method, QUICK.train)
         batch, _ = trainer.loader.batch(0)
         parts = [batch.key, *batch.unlabelled.values()]
         self.frames = torch.cat(parts).contiguous(memory_format=torch.channels_last)
