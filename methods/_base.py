@@ -31,9 +31,9 @@ Count = Annotated[int, Ge(1)]
 Variants = Mapping[str, Mapping[str, Any]]
 """Named settings of a method's knobs: variant -> {knob: value}."""
 
-View = Literal["weak", "weak2", "strong"]
+View = Literal["plain", "weak", "weak2", "strong"]
 """An augmentation: one geometric and photometric draw a clip, or one an unlabelled frame that comes
-outside of clips; `weak2` is a second weak draw."""
+outside of clips; `weak2` is a second weak draw, `plain` is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +51,8 @@ class Needs:
     clips: bool = False
     """Whether whole clips come (`Batch.clips`)."""
     unlabelled_ratio: int = 0
-    """Unlabelled frames a key frame (`Batch.unlabelled`), drawn from its clip; 0 = none. Each is an
-    image of its own: its draws are not those of its clip."""
+    """Unlabelled frames a key frame (`Batch.unlabelled`), from its clip or, with `data.pool=all`,
+    from anywhere; 0 = none. Each is an image of its own: its draws are not those of its clip."""
     known_labels: bool = False
     """Whether labels of other key frames in the clips come (`Batch.known`)."""
     landmarks: bool = False
@@ -76,6 +76,10 @@ class Phase:
     """Share of the run's steps, in order; the last phase takes what is left."""
     lr_factor: NonNegative = 1.0
     """Factor on the run's learning rate."""
+    labelled_only: bool = False
+    """Whether its steps have key frames alone: no clips, no unlabelled frames."""
+    fit: bool = False
+    """Whether `Method.fit` is called at its end."""
 
 
 WHOLE = (Phase(name="train", share=1.0),)
@@ -93,10 +97,14 @@ class Batch:
     slot: int
     """Position of the key frame in the clips of this batch, 0..T-1."""
     clips: Mapping[str, Tensor] = field(default_factory=dict)
-    """view -> (B, T, 3, H, W), if `needs.clips`."""
+    """view -> (B, T, 3, H, W), if `needs.clips`; none in a phase of labelled frames only."""
     unlabelled: Mapping[str, Tensor] = field(default_factory=dict)
     """view -> (U, 3, H, W), if `needs.unlabelled_ratio`; the same U frames in every view. U may be
     0: frames whose label the budget pays for are not in the pool, so at 100 % labels none is."""
+    ids: Tensor | None = None
+    """(N,) numbers of the frames beside the key frames, in the order of `unlabelled` or of the
+    clips flattened: a frame of the pool has the same one, 0..P-1, at every step (P is
+    `Task.unlabelled_frames`); -1 where the label is paid for or nobody coded the frame."""
     known: Tensor | None = None
     """(B, T, A) labels of those frames of the clips that are key frames themselves, -1 of all
     others, if `needs.known_labels`."""
@@ -154,8 +162,11 @@ class Task:
     """Share of positives per AU among the LABELLED training frames only; nan if none codes it."""
     labelled_frames: int
     unlabelled_frames: int
-    """Distinct frames in the unlabelled pool; 0 at 100 % labels."""
+    """Distinct frames in the unlabelled pool, P; 0 at 100 % labels."""
     clip_len: int = 1
+    labels: Tensor | None = field(default=None, repr=False, compare=False)
+    """(N, A) int8: 1, 0, or -1 = not coded, of the labelled training frames: what the budget paid
+    for, and nothing else."""
 
 
 class MethodError(Exception):
@@ -201,7 +212,10 @@ class Method(nn.Module):
 
     @classmethod
     def phases(cls, config: Any) -> tuple[Phase, ...]:  # noqa: ARG003
-        """Return the parts of the training, in order; their shares sum to 1 or less."""
+        """Return the parts of the training, in order; their shares sum to 1 or less.
+
+        A single one of share 0 is a training without gradient steps: all is left to `fit`.
+        """
         return WHOLE
 
     def group_of(self, parameter: str) -> str:  # noqa: ARG002
@@ -212,6 +226,15 @@ class Method(nn.Module):
     def data_needs(self) -> Needs:
         """The data that this method, with its knobs, wants."""
         return self.needs_for(self.config)
+
+    def fit(self, features: Tensor, labels: Tensor) -> None:
+        """Fit what no gradient step fits (a prior, a linear model, pseudo labels of the pool).
+
+        Called without gradients, in eval mode, at the end of each phase whose `fit` is true.
+        `features` (N + P, F) are `encode`'s of plain frames: the labelled ones, then the pool's in
+        the order of their `Batch.ids`; `labels` (N + P, A) are -1 throughout for the pool. What it
+        finds goes into buffers.
+        """
 
     def members(self, features: Tensor) -> dict[str, Tensor]:  # noqa: ARG002
         """Return what the network's parts would predict alone: name -> logits (B, A); none here.

@@ -95,20 +95,17 @@ class ENet(nn.Module):
 
 
 class TrunkENet(nn.Module):
-    """E-Net on the benchmark's trunk, a ResNet: attention enhances its third and fourth stage.
+    """E-Net on the benchmark's trunk, a ResNet, enhanced where it has VGG-19's sides S/4 and S/8.
 
-    Stages count by resolution, as VGG-19's do: the stem halves the image twice, so that layer1 and
-    layer2 have the sides S/4 and S/8 of conv3 and conv4.
+    The stem halves the image twice: these are layer1 and layer2.
     """
 
     def __init__(self, aus: int, trunk: ImageTrunk, name: str):
         super().__init__()
         body: Any = trunk.body
         if not isinstance(body, ResNet):
-            raise MethodError(
-                f"eac.body=trunk enhances the stages of a ResNet: trunk {name} has none, "
-                "resnet18 has"
-            )
+            text = f"eac.body=trunk enhances a ResNet's stages: trunk {name} has none, resnet18 has"
+            raise MethodError(text)
         self.trunk = trunk
         stages: Any = body.feature_info
         self.channels = int(stages[2]["num_chs"])

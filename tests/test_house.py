@@ -75,7 +75,7 @@ CONTRACTS = {
     "frame_store": "datasets._base datasets._landmarks",
     "data": "datasets._base datasets._landmarks datasets._splits",
     "study": "methods._base datasets._splits",
-    "training": "methods._base datasets._base datasets._landmarks",
+    "training": "methods._base methods._trunks datasets._base datasets._landmarks",
     "runner": "methods._base methods._nets datasets._base datasets._splits",
     "conformance": "methods._base methods._trunks datasets._base",
     "doctor": "datasets._base",

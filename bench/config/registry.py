@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -20,7 +20,7 @@ import datasets
 import methods
 from bench.errors import UsageError, pick
 from datasets._base import Dataset
-from methods._base import Method, Needs
+from methods._base import WHOLE, Method, Needs, Phase
 
 from .plugins import import_file
 
@@ -128,11 +128,15 @@ class Registry:
 
 def contract_flaws(cls: type[Method]) -> Iterator[str]:
     """Say in sentences in what a method's class breaks its contract, as far as the class tells."""
-    missing = [hook for hook in HOOKS if getattr(cls, hook) is getattr(Method, hook)]
+    phases = _default(cls, "phases", WHOLE)
+    hooks = ["fit"] if any(phase.fit for phase in phases) else []
+    hooks += HOOKS if takes_steps(phases) else HOOKS[1:]
+    missing = [hook for hook in hooks if getattr(cls, hook) is getattr(Method, hook)]
     if missing:
         yield (
-            f"{cls.__name__} does not define {', '.join(missing)}: the loop calls losses(), "
-            "evaluation calls encode() for each frame and head() for each clip"
+            f"{cls.__name__} does not define {', '.join(missing)}: the loop calls losses(), and "
+            "fit() where a phase says so; evaluation calls encode() for each frame and head() for "
+            "each clip"
         )
     needs = default_needs(cls)
     if not isinstance(needs, Needs):
@@ -147,10 +151,28 @@ def contract_flaws(cls: type[Method]) -> Iterator[str]:
 
 def default_needs(cls: type[Method]) -> Any:
     """Return the data that a method wants with its knobs at their defaults."""
+    return _default(cls, "needs_for", cls.needs)
+
+
+def _default(cls: type[Method], hook: str, otherwise: Any) -> Any:
     try:
-        return cls.needs_for(cls.Config())
+        return getattr(cls, hook)(cls.Config())
     except Exception:  # noqa: BLE001  what is wrong with the knobs, `default_config` says
-        return cls.needs
+        return otherwise
+
+
+def check_phases(phases: Sequence[Phase]) -> None:
+    """Raise UsageError unless there is a phase, and the shares sum to 1 or less."""
+    if not phases:
+        raise UsageError("phases() returned none: write (Phase(name='train', share=1.0),)")
+    if sum(phase.share for phase in phases) > 1 + 1e-9:
+        named = " + ".join(f"{phase.name} {phase.share:g}" for phase in phases)
+        raise UsageError(f"the shares of the phases sum to more than 1: {named}")
+
+
+def takes_steps(phases: Sequence[Phase]) -> bool:
+    """Tell whether a method's phases have gradient steps at all."""
+    return len(phases) > 1 or phases[0].share > 0
 
 
 def default_config(cls: type[Method], where: str) -> Any:

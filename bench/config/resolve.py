@@ -16,7 +16,7 @@ from methods._base import Method
 from .names import MethodName
 from .parsing import override_fields, parse_fields, replace_fields
 from .presets import PRESETS, Preset
-from .registry import Registry, default_config
+from .registry import Registry, check_phases, default_config
 from .settings import Settings
 
 Knobs = Mapping[str, Mapping[str, Any]]
@@ -27,9 +27,10 @@ def check_method(registry: Registry, name: MethodName, knobs: Knobs, preset: str
     """Raise UsageError unless a method is there, and takes its knobs, as a record can keep them."""
     cls = registry.method(name.base)
     default_config(cls, registry.methods()[name.base].where)
-    config = asdict(method_config(cls, name, knobs, preset))
+    config = method_config(cls, name, knobs, preset)
     try:
-        json.dumps(config, allow_nan=False)
+        check_phases(cls.phases(config))
+        json.dumps(asdict(config), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"a knob of {name} cannot be kept in a record ({error}): knobs are finite numbers, "

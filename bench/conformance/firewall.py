@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+import torch
+
 from bench.runner.setup import Experiment
 from bench.training.trainer import Trainer
 from methods._base import Batch
 
-from .harness import STEPS, ContractViolation, Harness, differing_entries, name_some
+from .harness import ContractViolation, Harness, differing_entries, name_some
 
 
 def hidden_labels(harness: Harness) -> None:
@@ -25,7 +27,7 @@ def hidden_labels(harness: Harness) -> None:
     """
     plain, scrambled = harness.reference.experiment, harness.scrambled_experiment()
     changed = [*_told_differently(plain, scrambled), *_batches_that_differ(plain, scrambled)]
-    scrambled.trainer.run(STEPS)
+    scrambled.trainer.run(scrambled.trainer.total)
     changed += harness.reference.differing(scrambled.trainer)
     changed += differing_entries(_kept(plain.trainer), _kept(scrambled.trainer))
     if changed:
@@ -37,15 +39,18 @@ def hidden_labels(harness: Harness) -> None:
 
 
 def _told_differently(one: Experiment, other: Experiment) -> list[str]:
-    told = [repr(experiment.method.task) for experiment in (one, other)]  # nan equals nan in text
-    return [] if told[0] == told[1] else ["Task"]
+    tasks = [experiment.method.task for experiment in (one, other)]
+    told = [repr(task) for task in tasks]  # nan equals nan in text
+    labels = [task.labels for task in tasks]
+    same = told[0] == told[1] and torch.equal(*map(torch.as_tensor, labels))
+    return [] if same else ["Task"]
 
 
 def _batches_that_differ(one: Experiment, other: Experiment) -> list[str]:
     """Name the fields of `Batch` in which two experiments differ at any step."""
     loaders = one.trainer.loader, other.trainer.loader
     found: list[str] = []
-    for step in range(STEPS):
+    for step in range(one.trainer.total):
         tensors = [dict(_tensors(loader.batch(step)[0])) for loader in loaders]
         found += differing_entries(*tensors)
     return found

@@ -116,7 +116,7 @@ class Harness:
         experiment = self.experiment()
         watched = MethodProbe(experiment.trainer)
         with watched:
-            experiment.trainer.run(STEPS)
+            experiment.trainer.run(experiment.trainer.total)
         state = copy.deepcopy(experiment.method.state_dict())
         return ReferenceRun(experiment, watched, state)
 

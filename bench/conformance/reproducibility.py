@@ -14,7 +14,6 @@ from bench.training.trainer import Trainer
 from datasets._base import UNCODED
 
 from .harness import (
-    STEPS,
     ContractViolation,
     Harness,
     generator_states,
@@ -29,7 +28,7 @@ def same_seed(harness: Harness) -> None:
     perturb_rng(1)
     again = harness.experiment()
     before = generator_states()
-    again.trainer.run(STEPS)
+    again.trainer.run(again.trainer.total)
     unlike = harness.reference.differing(again.trainer)
     if unlike:
         culprit = (
@@ -42,9 +41,17 @@ def same_seed(harness: Harness) -> None:
 
 
 def uncoded_labels(harness: Harness) -> None:
-    """Check that a label of -1 counts neither as present nor as absent nor as a number."""
-    trainer = harness.run(until=STEPS // 2).trainer
-    batch, hidden = trainer.loader.batch(trainer.step)
+    """Check that a label of -1 counts neither as present nor as absent nor as a number.
+
+    In the middle of every phase.
+    """
+    for phase in harness.reference.trainer.phases:
+        if phase.start < phase.stop:
+            _uncoded_labels_at(harness.run(until=(phase.start + phase.stop) // 2).trainer)
+
+
+def _uncoded_labels_at(trainer: Trainer) -> None:
+    batch, hidden = trainer.loader.batch(trainer.step, labelled_only=trainer.phase.labelled_only)
     trainer.audit.expect(hidden)
     state, random = copy.deepcopy(trainer.method.state_dict()), torch.get_rng_state()
 
@@ -73,12 +80,13 @@ def uncoded_labels(harness: Harness) -> None:
 def stop_and_go(harness: Harness) -> None:
     """Check that a run saved half-way, loaded and continued gives the bits of one that was not."""
     stream = io.BytesIO()
-    torch.save(harness.run(until=STEPS // 2).trainer.state_dict(), stream)
+    half = harness.reference.trainer.total // 2
+    torch.save(harness.run(until=half).trainer.state_dict(), stream)
     stream.seek(0)
     again = harness.experiment().trainer
     torch.manual_seed(0)
     again.load_state_dict(torch.load(stream, weights_only=True))
-    again.run(STEPS)
+    again.run(again.total)
     unlike = harness.reference.differing(again)
     if unlike:
         suspects = _plain_state(harness.reference.trainer, again)

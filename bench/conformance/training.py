@@ -49,6 +49,8 @@ def losses(harness: Harness) -> None:
 def gradients(harness: Harness) -> None:
     """Check that gradients reach every kernel of the trunk, and no weight outside the method."""
     seen, method = harness.reference.seen, harness.reference.trainer.method
+    if not harness.reference.trainer.total:
+        return  # nothing is learnt by gradients
     if seen.lasting:
         raise ContractViolation(
             f"{seen.lasting} weights behind the losses are no parameters of the method, so they "
@@ -117,8 +119,10 @@ def _side_effect(node: Any) -> str:
 def device(harness: Harness) -> None:
     """Check that a step leaves no tensor behind on another device than the batch's."""
     trainer = harness.experiment().trainer
+    if not trainer.total:
+        return
     method = trainer.method.to("meta")  # a device on which tensors have no values
-    batch, _ = trainer.loader.batch(0)
+    batch, _ = trainer.loader.batch(0, labelled_only=trainer.phase.labelled_only)
     try:
         method.losses(_batch_on(batch, "meta"), replace(trainer.progress(), audit=lambda *_: None))
     except (RuntimeError, NotImplementedError) as error:

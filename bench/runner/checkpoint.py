@@ -97,7 +97,7 @@ class Checkpointer:
         self.cell, self.context, self.selection = cell, context, selection
         self.trainer, self.method = experiment.trainer, experiment.method
         self.path = checkpoint_file(cell)
-        self.looked = 0
+        self.looked = -1
         """The last step at which the selection has looked: a checkpoint may lie just before it."""
         self.last_save, self.last_event = time.monotonic(), 0.0
 

@@ -159,6 +159,7 @@ def _task(cell: Cell, data: OpenedDataset, sampler: Sampler) -> Task:
         trunk=cell.settings.trunk,
         positive_rates=positive_rates(sampler.table.labels[sampler.keys]),
         labelled_frames=len(sampler.keys),
-        unlabelled_frames=sampler.unlabelled_frames(),
+        unlabelled_frames=len(sampler.unlabelled_rows),
         clip_len=sampler.needs.clip_len,
+        labels=torch.from_numpy(sampler.table.labels[sampler.keys]),
     )

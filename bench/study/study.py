@@ -139,9 +139,9 @@ def make_study(
     own = own_knobs(registry, dataset, sections)
     options = own.pop(dataset, {})
     names = _once(map(MethodName.parse, methods or registry.methods()))
-    _check_methods(registry, names, own, preset)
     settings = resolve_settings(chosen, sections)
-    for name in _named(names, own):
+    for name in _once([*names, *_named_by(own)]):  # what does not run is as likely a slip
+        check_method(registry, name, own, preset)
         method_settings(settings, name, own, preset)
     context = StudyContext(
         dataset=DatasetSpec(dataset, root, tuple(sorted(options.items())), registry),
@@ -162,16 +162,9 @@ def make_study(
     )
 
 
-def _check_methods(
-    registry: Registry, names: Iterable[MethodName], knobs: Knobs, preset: str
-) -> None:
-    for name in _named(names, knobs):
-        check_method(registry, name, knobs, preset)
-
-
-def _named(names: Iterable[MethodName], knobs: Knobs) -> tuple[MethodName, ...]:
-    """Return the methods that run, and those that knobs were set of: as likely a slip."""
-    return _once([*names, *(MethodName.parse(name.removesuffix(RECIPE)) for name in knobs)])
+def _named_by(knobs: Knobs) -> Iterator[MethodName]:
+    """Yield the methods that knobs were set of."""
+    return (MethodName.parse(section.removesuffix(RECIPE)) for section in knobs)
 
 
 def _known_rule(name: str) -> str:

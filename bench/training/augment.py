@@ -91,12 +91,26 @@ def strong_draw(config: AugmentConfig, clips: int, seed: int) -> Draw:
     return Draw(matrix[:, :2], colour, ops, magnitudes, _boxes(config.cutout, box))
 
 
+def plain_draw(_: AugmentConfig, clips: int, seed: int) -> Draw:
+    """Return the draw under which every frame stays as it is."""
+    still = AugmentConfig(flip=0, rotate=0, brightness=0, contrast=0, saturation=0)
+    return weak_draw(still, clips, seed)
+
+
 DRAWS: Mapping[View, Callable[[AugmentConfig, int, int], Draw]] = {
     "weak": weak_draw,
     "weak2": weak_draw,
     "strong": strong_draw,
 }
-"""View -> how it is drawn; `weak2` differs from `weak` by the seed that it is given."""
+"""View -> how it is drawn; `weak2` differs from `weak` by the seed that it is given.
+
+Of `plain` nothing is drawn.
+"""
+
+
+def show(view: View, frames: Tensor, clip_of_frame: RowNumbers, draw: Draw) -> Tensor:
+    """Show `frames` in a view: `augment`, or for the plain one `normalise`."""
+    return normalise(frames) if view == "plain" else augment(frames, clip_of_frame, draw)
 
 
 def augment(frames: Tensor, clip_of_frame: RowNumbers, draw: Draw) -> Tensor:

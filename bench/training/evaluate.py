@@ -123,7 +123,7 @@ def _predict_group(
     """Predict the coded frames of whole sequences; returns their rows, probabilities by member."""
     rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in group])
     coded = rows[np.concatenate([s.coded for s in group])]
-    features = _encode(method, pixels, table, rows, at_once)
+    features = encode_rows(method, pixels, table, rows, at_once)
     length = method.test_clip_len
     clips = np.searchsorted(rows, clip_rows(table, coded, length // 2, length, stride))
     logits = [
@@ -144,9 +144,14 @@ def _classify(method: Method, clips: Tensor) -> dict[str, Tensor]:
     return {_WHOLE: method.head(clips), **method.members(clips)}
 
 
-def _encode(
-    method: Method, pixels: Pixels, table: FrameTable, rows: RowNumbers, at_once: int
+def encode_rows(
+    method: Method,
+    pixels: Pixels,
+    table: FrameTable,
+    rows: RowNumbers,
+    at_once: int = FRAMES_AT_ONCE,
 ) -> Tensor:
+    """Encode frames `rows` as they are stored, `at_once` at once -> (N, ...), in eval mode."""
     parts = np.array_split(rows, max(1, -(-len(rows) // at_once)))
     return torch.cat([_encode_batch(method, pixels, table, part) for part in parts])
 

@@ -22,7 +22,7 @@ from datasets._base import UNCODED
 from datasets._landmarks.markup import MIRROR_49, MIRROR_68
 from methods._base import Batch, View
 
-from .augment import DRAWS, Draw, augment, move_landmarks
+from .augment import DRAWS, Draw, move_landmarks, plain_draw, show
 from .sampler import Indices, Sampler
 
 
@@ -77,9 +77,9 @@ class Loader:
     def __init__(self, sampler: Sampler, pixels: Pixels, augment: AugmentConfig):
         self.sampler, self.pixels, self.config = sampler, pixels, augment
 
-    def batch(self, step: int) -> tuple[Batch, HiddenLabels]:
+    def batch(self, step: int, *, labelled_only: bool = False) -> tuple[Batch, HiddenLabels]:
         """Return the batch of `step` on the device, and the labels that no method may see."""
-        needs, where = self.sampler.needs, self.sampler.indices(step)
+        needs, where = self.sampler.needs, self.sampler.indices(step, labelled_only=labelled_only)
         draws = self._draws(step, where.draws)
         count, key_draw = len(where.keys), draws[needs.key_view]
         key, beside = self._views(where, draws)
@@ -87,8 +87,9 @@ class Loader:
             key=_channels_last(key),
             labels=self._labels(where.keys),
             slot=where.slot,
-            clips=_as_clips(beside, count) if needs.clips else {},
+            clips=_as_clips(beside, count) if needs.clips and not labelled_only else {},
             unlabelled=dict(beside.items()) if needs.unlabelled_ratio else {},
+            ids=self._ids(where) if needs.clips or needs.unlabelled_ratio else None,
             known=self._known(where) if needs.known_labels else None,
             landmarks=self._landmarks(where.keys, key_draw) if needs.landmarks else None,
         )
@@ -106,23 +107,29 @@ class Loader:
         numbers = np.concatenate([np.arange(count), where.draw_of_extra])
         key_view = needs.key_view
         first = len(frames) if key_view in needs.views else count
-        drawn = augment(frames[:first], numbers[:first], draws[key_view])
+        drawn = show(key_view, frames[:first], numbers[:first], draws[key_view])
         beside = {key_view: drawn[count:]}
         for view in needs.views:
             if view not in beside or first == count:
-                beside[view] = augment(frames[count:], numbers[count:], draws[view])
+                beside[view] = show(view, frames[count:], numbers[count:], draws[view])
         return drawn[:count], {view: beside[view] for view in needs.views}
 
     def _draws(self, step: int, count: int) -> dict[View, Draw]:
         needs, stream = self.sampler.needs, self.sampler.key.stream
         return {
-            view: DRAWS[view](self.config, count, stream_seed(*stream("augment", view, step)))
+            view: DRAWS.get(view, plain_draw)(
+                self.config, count, stream_seed(*stream("augment", view, step))
+            )
             for view in {needs.key_view, *needs.views}
         }
 
     def _labels(self, rows: RowNumbers) -> Tensor:
         labels = self.sampler.table.labels[rows].astype(np.float32)
         return torch.from_numpy(labels).to(self.pixels.device, non_blocking=True)
+
+    def _ids(self, where: Indices) -> Tensor:
+        ids = torch.from_numpy(self.sampler.ids_of(where.extra))
+        return ids.to(self.pixels.device, non_blocking=True)
 
     def _known(self, where: Indices) -> Tensor:
         """Return the labels (B, T, A) of the clips' frames that the budget pays for."""

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from bench.config.settings import TrainConfig
-from bench.errors import UsageError, unknown_name
+from bench.errors import unknown_name
 from methods._base import Method, Phase
 from methods._trunks import ImageTrunk
 
@@ -52,11 +52,13 @@ class PhaseSteps:
 
 
 def phase_steps(phases: Sequence[Phase], total: int) -> tuple[PhaseSteps, ...]:
-    """Lay phases out over `total` steps; raises UsageError if their shares sum to more than 1."""
+    """Lay phases out over `total` steps.
+
+    The last one takes what the others leave, unless it is alone and its share is 0.
+    """
     shares = [phase.share for phase in phases]
-    if sum(shares) > 1 + 1e-9:
-        named = " + ".join(f"{phase.name} {phase.share:g}" for phase in phases)
-        raise UsageError(f"the shares of the phases sum to more than 1: {named}")
+    if shares == [0]:
+        return (PhaseSteps(phases[0], 0, 0),)
     # the first step of a phase is the first whose share of the run reaches the phase's beginning
     starts = [math.ceil(total * share - 1e-9) for share in accumulate(shares[:-1], initial=0.0)]
     stops = [*starts[1:], total]

@@ -15,6 +15,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -122,13 +123,25 @@ class Sampler:
         """Frames in a full batch, every view counted: what frames/s counts."""
         return self.batch_size * self.needs.frames_per_clip
 
-    def unlabelled_frames(self) -> int:
-        """Count the distinct frames of the pool that the method is handed, in clips or beside."""
+    @cached_property
+    def unlabelled_rows(self) -> RowNumbers:
+        """Rows (P,) of the frames of the pool that the method is handed, in clips or beside."""
         if self.needs.unlabelled_ratio and self.data.pool == "all":
-            return int(self.pool.sum())
+            return np.flatnonzero(self.pool)
         if not (self.needs.clips or self.needs.unlabelled_ratio):
-            return 0
-        return int(self.pool[self._rows_in_clips()].sum())
+            return np.empty(0, dtype=np.int64)
+        rows = self._rows_in_clips()
+        return rows[self.pool[rows]]
+
+    @cached_property
+    def _id_of_row(self) -> RowNumbers:
+        ids = np.full(len(self.pool), -1, dtype=np.int64)
+        ids[self.unlabelled_rows] = np.arange(len(self.unlabelled_rows))
+        return ids
+
+    def ids_of(self, rows: RowNumbers) -> RowNumbers:
+        """Return the number of each row in the pool, 0..P-1; -1 if it is not in it."""
+        return self._id_of_row[rows]
 
     def _rows_in_clips(self) -> RowNumbers:
         """Return the distinct rows that clips may hold, whatever the step."""
@@ -137,9 +150,12 @@ class Sampler:
         slots = range(self.needs.clip_len) if self.needs.key == "cyclic" else [self._slot(0)]
         return np.unique(np.concatenate([self._contiguous(self.keys, slot) for slot in slots]))
 
-    def indices(self, step: int) -> Indices:
-        """Return the rows of `step`, 0-based."""
+    def indices(self, step: int, *, labelled_only: bool = False) -> Indices:
+        """Return the rows of `step`, 0-based; with `labelled_only`, of its key frames alone."""
         keys, slot = self.keys[self._key_indices(step)], self._slot(step)
+        if labelled_only:
+            nothing = np.empty(0, dtype=np.int64)
+            return Indices(keys, slot, nothing, nothing)
         clips = self._clips(keys, slot, step)
         if self.needs.clips:
             return Indices(

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.config.settings import TrainConfig
-from methods._base import Batch, Method, Progress
+from datasets._base import UNCODED
+from methods._base import Batch, Method, Phase, Progress
 
+from .evaluate import encode_rows
 from .loader import Loader
 from .optimiser import make_optimiser, phase_at, phase_steps, rate_at, total_steps
 from .pseudo_label_audit import PseudoLabelAudit
@@ -50,8 +52,11 @@ class Trainer:
         self.optimiser = make_optimiser(method, config)
         # to walk through all modules at every step takes longer than to clip
         self._weights = [p for group in self.optimiser.param_groups for p in group["params"]]
-        self.total = total_steps(config, loader.sampler.steps_per_epoch)
-        self.phases = phase_steps(method.phases(method.config), self.total)
+        steps = total_steps(config, loader.sampler.steps_per_epoch)
+        self.phases = phase_steps(method.phases(method.config), steps)
+        self.total = self.phases[-1].stop
+        self.phases_over = 0
+        """Phases that are over, what is fitted at their ends included."""
         self.audit = PseudoLabelAudit(len(method.task.aus))
         self.step = 0
         self.seconds = 0.0
@@ -67,12 +72,19 @@ class Trainer:
         """
         self.method.train()
         started, before = time.perf_counter(), self.seconds
+        self._end_phases()  # one may be empty
         while self.step < until:
             self._one_step()
+            self._end_phases()
             if self.step % _LOG_EVERY == 0 or self.step == self.total:
                 self._look()
             self.seconds = before + time.perf_counter() - started
             after_step(self)
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that the next step is in."""
+        return phase_at(self.phases, self.step).phase
 
     def progress(self) -> Progress:
         """Say where training stands, in the units schedules are written in."""
@@ -87,12 +99,12 @@ class Trainer:
             total_steps=self.total,
             epoch=epoch,
             total_epochs=epochs,
-            phase=phase_at(self.phases, self.step).phase.name,
+            phase=self.phase.name,
             audit=self.audit.take,
         )
 
     def _one_step(self) -> None:
-        batch, hidden = self.loader.batch(self.step)
+        batch, hidden = self.loader.batch(self.step, labelled_only=self.phase.labelled_only)
         self.audit.expect(hidden)
         progress = self.progress()
         losses = self._backward(batch, progress)
@@ -103,6 +115,16 @@ class Trainer:
         self.method.after_step(progress)
         self._pending.append((self.step, losses, dict(self.method.metrics)))
         self.step += 1
+
+    def _end_phases(self) -> None:
+        """Fit what is to be fitted at the end of each phase that the last step ended."""
+        while self.phases_over < len(self.phases):
+            ending = self.phases[self.phases_over]
+            if self.step < ending.stop:
+                return
+            if ending.phase.fit:
+                fit(self.method, self.loader)
+            self.phases_over += 1
 
     def _backward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         self.optimiser.zero_grad(set_to_none=True)
@@ -143,6 +165,7 @@ class Trainer:
         """Return all that the rest of the run depends on; only whole steps are in it."""
         return {
             "step": self.step,
+            "phases_over": self.phases_over,
             "seconds": self.seconds,
             "method": self.method.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -155,12 +178,26 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
         self.step, self.seconds = state["step"], state["seconds"]
+        self.phases_over = state["phases_over"]
         self.method.load_state_dict(state["method"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.history = list(state["history"])
         self._pending = list(state["pending"])
         self.audit.load_state_dict(state["audit"])
         _set_random_state(state["random"])
+
+
+@torch.no_grad()
+def fit(method: Method, loader: Loader) -> None:
+    """Hand a method the features of its labelled frames and of its pool, whose labels are -1."""
+    sampler = loader.sampler
+    rows = np.concatenate([sampler.keys, sampler.unlabelled_rows])
+    labels = sampler.table.labels[rows].copy()
+    labels[len(sampler.keys) :] = UNCODED
+    method.eval()
+    features = encode_rows(method, loader.pixels, sampler.table, rows)
+    method.fit(features, torch.from_numpy(labels).to(features.device))
+    method.train()
 
 
 def use_amp(config: TrainConfig, device: torch.device) -> bool:

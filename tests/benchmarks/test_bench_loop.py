@@ -53,7 +53,7 @@ def make_trainer(cls) -> Trainer:
         trunk=QUICK.trunk,
         positive_rates=(0.5,) * AUS,
         labelled_frames=len(keys),
-        unlabelled_frames=sampler.unlabelled_frames(),
+        unlabelled_frames=len(sampler.unlabelled_rows),
         clip_len=cls.needs.clip_len,
     )
     method = cls(cls.Config(), task).to(memory_format=torch.channels_last)

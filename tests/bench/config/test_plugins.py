@@ -145,7 +145,8 @@ def test_a_run_of_all_methods_leaves_out_broken_ones_and_says_so(person, plugin)
     assert notes == [
         f"note: {broken} cannot be imported: ModuleNotFoundError: No module named "
         "'no_such_library'; it is left out",
-        f"note: {headless}: Small does not define head: the loop calls losses(), evaluation calls "
+        f"note: {headless}: Small does not define head: the loop calls losses(), and fit() where a "
+        "phase says so; evaluation calls "
         "encode() for each frame and head() for each clip; it is left out",
     ]
 

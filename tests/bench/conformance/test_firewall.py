@@ -94,11 +94,11 @@ def normalised_by_label(patch: pytest.MonkeyPatch) -> None:
     """Centre images on the mean of the frames that show the first AU."""
     original = loading.Loader.batch
 
-    def batch(self: loading.Loader, step: int) -> Any:
+    def batch(self: loading.Loader, step: int, **phase: bool) -> Any:
         table = self.sampler.table
         positive = np.flatnonzero(table.labels[:, 0] == 1)
         centre = self.pixels.gather(positive).float().mean() / 255
-        found, hidden = original(self, step)
+        found, hidden = original(self, step, **phase)
         found.key.sub_(centre)
         return found, hidden
 

@@ -129,3 +129,41 @@ def test_known_labels_are_those_of_key_frames_only():
 
 def test_known_labels_come_only_if_asked_for():
     assert toys.loader(needs=CLIPS).batch(0)[0].known is None
+
+
+def test_a_plain_view_is_the_stored_frame() -> None:
+    loader = toys.loader(needs=Needs(clip_len=5, views=("plain", "weak"), unlabelled_ratio=4))
+    batch, _ = loader.batch(1)
+    where = loader.sampler.indices(1)
+    assert torch.equal(batch.unlabelled["plain"], normalise(loader.pixels.gather(where.extra)))
+    plain_key = toys.loader(needs=Needs(key_view="plain")).batch(1)[0].key
+    assert torch.equal(plain_key, normalise(loader.pixels.gather(where.keys)))
+
+
+def test_a_frame_of_the_pool_has_one_number_at_every_step() -> None:
+    loader, rows_of_id = toys.loader(needs=WEAK), {}
+    for step in range(60):
+        ids = loader.batch(step)[0].ids.tolist()
+        for number, row in zip(ids, loader.sampler.indices(step).extra, strict=True):
+            assert rows_of_id.setdefault(number, row) == row
+    assert sorted(rows_of_id) == list(range(len(loader.sampler.unlabelled_rows)))
+    assert len(set(rows_of_id.values())) == len(rows_of_id)
+
+
+def test_a_frame_of_a_clip_whose_label_is_paid_for_has_no_number() -> None:
+    loader = toys.loader(needs=CLIPS)
+    batch, _ = loader.batch(3)
+    labelled = loader.sampler.labelled[loader.sampler.indices(3).extra]
+    assert labelled.any()
+    assert ((batch.ids.numpy() == -1) == labelled).all()
+    assert toys.loader(needs=IMAGE).batch(0)[0].ids is None
+
+
+def test_a_step_of_labelled_frames_only_has_nothing_beside_them() -> None:
+    for needs in (BOTH, CLIPS):
+        alone, hidden = toys.loader(needs=needs).batch(4, labelled_only=True)
+        whole, _ = toys.loader(needs=needs).batch(4)
+        assert torch.equal(alone.key, whole.key)
+        assert torch.equal(alone.labels, whole.labels)
+        assert (len(hidden.labels), len(alone.ids), alone.clips) == (0, 0, {})
+        assert all(len(frames) == 0 for frames in alone.unlabelled.values())

@@ -71,13 +71,6 @@ def test_phases_cover_the_run_without_gap(total: int, shares: tuple[float, ...])
         assert step / total >= share_before - 1e-9
 
 
-def test_shares_that_sum_to_more_than_one_are_refused() -> None:
-    with pytest.raises(
-        UsageError, match=r"sum to more than 1: first 0.5 \+ second 0.5 \+ more 0.1"
-    ):
-        phase_steps([*HALVES, Phase(name="more", share=0.1)], 10)
-
-
 class Grouped(toys.Toy):
     """A method with a table of embeddings, which does not decay, and a group of its own."""
 

@@ -133,15 +133,15 @@ def test_the_pool_counts_the_frames_that_come_in_clips() -> None:
     plan = sampler([5, 40], needs=CLIPS)
     steps = [sampler([5, 40], needs=CLIPS, batch=2).indices(step) for step in range(5)]
     seen = set(np.concatenate([where.extra for where in steps]).tolist())
-    assert plan.unlabelled_frames() == len(seen - {5, 40}) == 16
-    assert sampler([5, 40], needs=IMAGE).unlabelled_frames() == 0
+    assert len(plan.unlabelled_rows) == len(seen - {5, 40}) == 16
+    assert len(sampler([5, 40], needs=IMAGE).unlabelled_rows) == 0
 
 
 @pytest.mark.parametrize("needs", [CLIPS, FRAMES])
 def test_the_pool_of_a_window_is_what_the_window_reaches(needs: Needs) -> None:
     plan = sampler([25], needs=needs, batch=1, neighbours="window")
     seen = {row for step in range(400) for row in plan.indices(step).extra.tolist()}
-    assert plan.unlabelled_frames() == len(seen - {25})
+    assert len(plan.unlabelled_rows) == len(seen - {25})
 
 
 def test_clips_are_tested_as_they_are_trained_on_average() -> None:
@@ -173,16 +173,16 @@ def test_nothing_is_unlabelled_when_every_coded_frame_is_labelled():
     frames = table(uncoded=range(15, 29))
     keys = np.flatnonzero(frames.coded)
     plan = sampler(keys, frames=frames)
-    assert plan.unlabelled_frames() == 0
+    assert len(plan.unlabelled_rows) == 0
     assert all(len(plan.indices(step).extra) == 0 for step in range(20))
-    assert sampler(keys, frames=frames, pool="all").unlabelled_frames() == 0
+    assert len(sampler(keys, frames=frames, pool="all").unlabelled_rows) == 0
     assert len(sampler(keys, frames=frames, pool="all").indices(0).extra) == 0
 
 
 def test_the_pool_is_counted_frame_by_frame():
     plan = sampler([5, 40])
     seen = np.concatenate([sampler([5, 40], batch=2).indices(step).extra for step in range(5)])
-    assert plan.unlabelled_frames() == len(set(seen.tolist())) == 16
+    assert len(plan.unlabelled_rows) == len(set(seen.tolist())) == 16
 
 
 def test_the_pool_of_all_takes_any_unlabelled_coded_frame():

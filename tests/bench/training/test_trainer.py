@@ -48,6 +48,7 @@ def test_the_state_is_all_there_is_to_continue_from():
     state = saved(toys.trainer())
     assert set(state) == {
         "step",
+        "phases_over",
         "seconds",
         "method",
         "optimiser",
