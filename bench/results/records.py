@@ -40,7 +40,7 @@ class Scores:
     accuracy: list[float | None]
     """Share of the coded frames predicted right; None where F1 is."""
     counts: dict[str, list[list[int]]]
-    """subject -> [tp, fp, fn, tn], each per AU: enough to pool, and to resample subjects."""
+    """subject -> [tp, fp, fn, tn], each per AU: enough to pool, and to leave subjects out."""
 
     @property
     def mean_f1(self) -> float:

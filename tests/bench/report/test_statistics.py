@@ -311,7 +311,7 @@ def test_a_paired_difference_changes_sign_with_its_order() -> None:
     assert there.p == pytest.approx(back.p)
 
 
-def test_the_interval_of_a_difference_is_students_with_the_jackknifes_error() -> None:
+def test_the_interval_of_a_difference_is_students_with_jackknife_error() -> None:
     one, two = population(5, (0.76, 0.72), people=7)
     pairs = list(zip(tables(one), tables(two), strict=True))
 
@@ -392,7 +392,7 @@ def test_pairs_scored_on_different_subjects_are_refused() -> None:
         paired_difference([one], [two])
 
 
-def test_a_run_without_counts_cannot_be_resampled() -> None:
+def test_a_run_without_counts_has_no_interval() -> None:
     bare = dataclasses.replace(counted([0.5, 0.5]), counts={})
     with pytest.raises(ReportError, match="no counts per subject"):
         mean_interval([record(scores={"last": bare})])

@@ -255,7 +255,7 @@ def test_the_share_that_masks_hold_stands_beside_the_ratio() -> None:
     assert not any("in brackets" in text for text in ssl_table([record("ks", 0.01)]).notes)
 
 
-def test_folds_of_one_subject_each_have_an_interval_together_and_one_alone_none() -> None:
+def test_folds_of_one_subject_have_an_interval_together_and_none_alone() -> None:
     def single(method: str, fold: int, f1: float) -> Record:
         whole = record(method, fold=fold, f1=f1)
         scores = whole.scores["last"]
