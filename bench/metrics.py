@@ -1,7 +1,10 @@
 """Metrics: scores per action unit (F1 as the field counts it, AUC), and trivial baselines.
 
+Used by the runner to score a fold, and by `bench data stats`.
+
 Shapes: N frames, A action units. `labels` (N, A) hold 1, 0 or -1; -1 = not coded, and is counted
-nowhere. `probabilities` (N, A) are in [0, 1]; at or above the threshold means predicted.
+nowhere. `probabilities` (N, A) are in [0, 1]; at or above the threshold means predicted. An AU that
+none of the frames is coded for has no score: NaN here, None in a record.
 """
 
 from __future__ import annotations
@@ -36,13 +39,15 @@ def counts_per_au(
 
 
 def f1_from_counts(counts: ArrayLike) -> NDArray[np.float64]:
-    """Turn counts (..., 4, A) into F1 (..., A) = 2 TP / (2 TP + FP + FN).
+    """Turn counts (..., 4, A) into F1 (..., A) = 2 TP / (2 TP + FP + FN); NaN where all are 0.
 
-    An AU that is absent and never predicted scores 0, as in the field's evaluation scripts.
+    An AU that is absent and never predicted scores 0, as in the field's evaluation scripts; one
+    that no frame is coded for has no F1.
     """
     table = np.asarray(counts, dtype=np.float64)
     tp, fp, fn = table[..., 0, :], table[..., 1, :], table[..., 2, :]
-    return _ratio(2 * tp, 2 * tp + fp + fn)
+    coded = table.sum(axis=-2) > 0
+    return np.where(coded, _ratio(2 * tp, 2 * tp + fp + fn), np.nan)
 
 
 def f1_per_au(
@@ -55,7 +60,7 @@ def f1_per_au(
 def accuracy_per_au(
     labels: ArrayLike, probabilities: ArrayLike, threshold: float = THRESHOLD
 ) -> NDArray[np.float64]:
-    """Return the share of coded frames that are predicted right, (A,); 0 where none is coded."""
+    """Return the share of coded frames that are predicted right, (A,); NaN where none is coded."""
     return _accuracy_from_counts(counts_per_au(labels, probabilities, threshold))
 
 
@@ -71,9 +76,9 @@ def auc_per_au(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float6
 
 
 def positive_rates(labels: ArrayLike) -> NDArray[np.float64]:
-    """Return the share of positives among the coded frames, (A,); 0 where none is coded."""
+    """Return the share of positives among the coded frames, (A,); NaN where none is coded."""
     truth = _checked_labels(labels)
-    return _ratio((truth == 1).sum(axis=0), (truth != -1).sum(axis=0))
+    return _share((truth == 1).sum(axis=0), (truth != -1).sum(axis=0))
 
 
 def always_positive_f1(labels: ArrayLike) -> NDArray[np.float64]:
@@ -94,7 +99,7 @@ def training_prior_f1(labels: ArrayLike, training_rates: ArrayLike) -> NDArray[n
     prior, rates = np.asarray(training_rates, dtype=np.float64), positive_rates(labels)
     if prior.shape != rates.shape or not np.all((prior >= 0) & (prior <= 1)):
         raise ValueError(f"training rates must be {rates.size} shares in [0, 1], one per AU")
-    return _ratio(2 * prior * rates, prior + rates)
+    return np.where(np.isnan(rates), np.nan, _ratio(2 * prior * rates, prior + rates))
 
 
 def score_fold(
@@ -102,7 +107,7 @@ def score_fold(
 ) -> Scores:
     """Score one fold's frames; `subjects` (N,) names whose frame each one is.
 
-    The F1 is pooled over the fold; the counts are kept per subject, for pooling and bootstraps.
+    The F1 is pooled over the fold; the counts are kept per subject, for pooling and for intervals.
     """
     truth, share = _checked(labels, probabilities)
     owners = np.asarray(subjects, dtype=np.str_)
@@ -115,19 +120,28 @@ def score_fold(
     pooled = counts_per_au(truth, share)
     return Scores(
         step=step,
-        f1=f1_from_counts(pooled).tolist(),
-        auc=[None if np.isnan(area) else float(area) for area in auc_per_au(truth, share)],
-        accuracy=_accuracy_from_counts(pooled).tolist(),
+        f1=with_gaps(f1_from_counts(pooled)),
+        auc=with_gaps(auc_per_au(truth, share)),
+        accuracy=with_gaps(_accuracy_from_counts(pooled)),
         counts={name: table.tolist() for name, table in counts.items()},
     )
 
 
+def with_gaps(values: NDArray[np.float64]) -> list[float | None]:
+    """Write NaN as None: a record is JSON, which has no NaN."""
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
 def _accuracy_from_counts(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    return _ratio(counts[0] + counts[3], counts.sum(axis=0))
+    return _share(counts[0] + counts[3], counts.sum(axis=0))
 
 
 def _auc(truth: NDArray[np.int64], share: NDArray[np.float64]) -> float:
-    """Compute one AU's AUC from average ranks: multiples of 1/2, so exact in float64."""
+    """Compute one AU's AUC from average ranks: multiples of 1/2, so exact in float64.
+
+    Not scikit-learn's, which a test holds it against: that takes four times as long, and a second
+    to be imported, in every worker.
+    """
     coded = truth != -1
     positive = truth[coded] == 1
     pairs = int(positive.sum()) * int((~positive).sum())
@@ -144,6 +158,11 @@ def _ratio(part: NDArray, whole: NDArray) -> NDArray[np.float64]:
     result = np.zeros(np.shape(whole), dtype=np.float64)
     np.divide(part, whole, out=result, where=np.asarray(whole) > 0)
     return result
+
+
+def _share(part: NDArray, whole: NDArray) -> NDArray[np.float64]:
+    """Divide, with NaN for 0 / 0."""
+    return np.where(whole > 0, _ratio(part, whole), np.nan)
 
 
 def _checked(

@@ -14,7 +14,10 @@ from ._study_file import study_of_file, take_file
 def command(
     ctx: typer.Context,
     kind: Annotated[
-        str, typer.Argument(help="ssl, supervised, per-au, complexity, ablation or ranks.")
+        str,
+        typer.Argument(
+            help="ssl, supervised, per-au, complexity, ablation, ranks or pseudo-labels."
+        ),
     ] = "ssl",
     style: Annotated[
         str, typer.Option("--format", help="markdown, latex, csv or html.")
@@ -24,8 +27,11 @@ def command(
     ] = False,
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",
     intervals: Annotated[
-        bool, typer.Option("--intervals", help="95 % intervals: a bootstrap over subjects.")
+        bool, typer.Option("--intervals", help="95 % intervals, for other test subjects.")
     ] = False,
+    against: Annotated[
+        str | None, typer.Option(help="Of `ranks`: compare with this method only.")
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -55,7 +61,9 @@ def command(
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
-    chosen = select_records(records, named, opt.split_commas(methods), opt.label_ratios(ratios))
+    wanted = opt.split_commas(methods)
+    wanted += [against] if wanted and against else []
+    chosen = select_records(records, named, wanted, opt.label_ratios(ratios))
     chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
     if config:  # only then is torch imported, which takes longer than a small table
         chosen = study_of_file(ctx, config, **named).select(chosen)
@@ -63,5 +71,7 @@ def command(
         parts = [*([config] if config else []), *named.values(), methods, ratios, *(only or [])]
         of = " ".join(str(part) for part in parts if part)
         raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
-    found = tables(kind, chosen, select=select, published=published, intervals=intervals)
+    found = tables(
+        kind, chosen, select=select, published=published, intervals=intervals, against=against
+    )
     typer.echo(render_all(found, style), nl=False)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.config.names import GridPoint
-from datasets._base import DatasetError, FoldList
+from datasets._base import UNCODED, DatasetError, FoldList
 from datasets._splits.masks import LabelMask
 
 from .dataset import OpenedDataset
@@ -60,6 +61,7 @@ def audit_dataset(
     yield check_windows(data, clip_len, stride)
     yield check_duplicates(data)
     yield check_statistics(data)
+    yield check_action_units(data)
     yield check_masks(data, results)
     yield from check_counts(data)
     yield from check_shared(data)
@@ -167,6 +169,37 @@ def _statistics(data: OpenedDataset, fold: int) -> tuple[tuple[float, ...], Labe
     found = data.labelled_split(GridPoint(ratio=RATIO, fold=fold, seed=0))
     keys = key_rows(data.sequences_of(found.split.train), found.mask)
     return positive_rates(frame_table(data.store).labels[keys]), found.mask
+
+
+def check_action_units(data: OpenedDataset) -> Finding:
+    """Look for AUs that a fold cannot be tested on, or that nothing can be learnt of."""
+    details = [text for fold in range(len(data.folds.groups)) for text in _au_gaps(data, fold)]
+    if not details:
+        text = "every AU is coded in each fold's test part, and present in its training part"
+        return Finding("action-units", "ok", text)
+    text = "AUs that have no score in a fold, or of which nothing can be learnt"
+    return Finding("action-units", "warning", text, tuple(details))
+
+
+def _au_gaps(data: OpenedDataset, fold: int) -> Iterator[str]:
+    tested = data.folds.test_subjects(fold)
+    trained = {subject for group in data.folds.groups for subject in group}.difference(tested)
+    test, training = (_labels_of(data, subjects) for subjects in (tested, trained))
+    missing = {
+        "coded on no test frame: no score": (test == UNCODED).all(axis=0),
+        "coded on no training frame": (training == UNCODED).all(axis=0),
+        "present on no training frame": (training != 1).all(axis=0)
+        & (training != UNCODED).any(axis=0),
+    }
+    for what, found in missing.items():
+        names = ", ".join(f"AU{data.store.aus[place]}" for place in np.flatnonzero(found))
+        if names:
+            yield f"fold {fold}: {names} {what}"
+
+
+def _labels_of(data: OpenedDataset, subjects: Collection[str]) -> NDArray[np.int8]:
+    labels = [s.labels for s in data.store.sequences if s.subject in subjects]
+    return np.concatenate([np.empty((0, len(data.store.aus)), np.int8), *labels])
 
 
 def check_masks(data: OpenedDataset, results: Path) -> Finding:

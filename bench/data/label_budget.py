@@ -37,7 +37,10 @@ class LabelBudget:
     of_combinations: int
     """Distinct AU combinations among all frames."""
     held_f1: float
-    """Mean F1 (a share of one) of holding each key frame's label over the frames nearest to it."""
+    """Mean F1 (a share of one) of holding each key frame's label over the frames nearest to it.
+
+    Over the AUs that any frame is coded for.
+    """
 
 
 def label_budgets(
@@ -86,7 +89,7 @@ def _nearest_label_f1(
         nearest_labels(r.frames, r.labels, p) for r, p in zip(recordings, positions, strict=True)
     ]
     labels = np.concatenate([r.labels for r in recordings])
-    return float(f1_from_counts(counts_per_au(labels, np.concatenate(held))).mean())
+    return float(np.nanmean(f1_from_counts(counts_per_au(labels, np.concatenate(held)))))
 
 
 def nearest_labels(

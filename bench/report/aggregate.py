@@ -1,4 +1,4 @@
-"""Aggregation: runs -> a table's entries (mean, spread, interval), and the notes under a table.
+"""Aggregation: runs -> a table's entries (mean, spread, interval).
 
 Used by every table of results and by the figures.
 """
@@ -6,7 +6,7 @@ Used by every table of results and by the figures.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 
 from bench.config.names import GridPoint
-from bench.results.compare import flatten
 from bench.results.records import Record, Status
 
 from .grouping import (
@@ -27,11 +26,14 @@ from .grouping import (
     point_of,
     ratio_of,
     scores_of,
+    share_remark,
+    true_share,
 )
-from .model import Entry, ReportError, Row, Source, State, Table
+from .model import Entry, ReportError, Row, Table
+from .notes import SHARES, config_differences, legend, troubles, uncoded_note
 from .published import Published
 from .recipes import recipe_notes
-from .statistics import subject_bootstrap
+from .statistics import mean_interval
 
 Value = Callable[[Record], float | None]
 """What a table shows of one run, in the table's unit; None if the run does not have it."""
@@ -89,19 +91,33 @@ class RunMatrix:
     def f1(self, line: MethodRuns, ratio: float, *, intervals: bool = False) -> Entry:
         """Make the entry of a row's mean F1 (%), with its 95 % interval if asked for."""
         entry = self.entry(line, ratio, lambda record: _mean_f1(record, self.select))
+        entry = replace(entry, aus=self._over(line.at(ratio)))
         if not intervals or entry.value is None:
             return entry
-        low, high = subject_bootstrap(line.at(ratio).values(), self.select)
-        return replace(entry, interval=(100 * low, 100 * high))
+        known = mean_interval(line.at(ratio).values(), self.select)
+        if known.interval is None:
+            return replace(entry, remark=known.reason)
+        low, high = known.interval
+        return replace(entry, interval=(100 * low, 100 * high), trainings=known.trainings)
 
     def au_f1(self, line: MethodRuns, ratio: float, column: int) -> Entry:
         """Make the entry of a row's F1 (%) on one AU; its n is that of the mean."""
 
         def value(record: Record) -> float | None:
             scores = scores_of(record, self.select)
-            return 100 * scores.f1[column] if scores else None
+            return _percent(scores.f1[column]) if scores else None
 
-        return replace(self.entry(line, ratio, value), terse=True)
+        return self._au_entry(line.at(ratio), ratio, column, value)
+
+    def _au_entry(
+        self, runs: Mapping[GridPoint, Record], ratio: float, column: int, value: Value
+    ) -> Entry:
+        """Make an entry of one AU from the runs of those folds in which it is coded."""
+        expected = {p for p in self.expected[ratio] if column not in self.uncoded.get(p.fold, ())}
+        coded = {point: record for point, record in runs.items() if point in expected}
+        if not coded and any(record.status == "done" for record in runs.values()):
+            return Entry(state="uncoded")
+        return replace(entry_of_runs(coded or runs, expected, value), terse=True)
 
     def baseline(self, name: str, ratio: float, column: int | None = None) -> Entry:
         """Make the entry of a trivial predictor's F1 (%) on one AU, or on average.
@@ -110,14 +126,55 @@ class RunMatrix:
         """
 
         def value(record: Record) -> float | None:
-            f1 = record.baselines.get(name)
-            if not f1:
-                return None
-            return 100 * (f1[column] if column is not None else sum(f1) / len(f1))
+            f1 = record.baselines.get(name, [])
+            some = f1 if column is None else f1[column : column + 1]
+            known = [each for each in some if each is not None]
+            return _percent(sum(known) / len(known)) if known else None
 
         runs = self._with_baselines.get(ratio, {})
-        entry = entry_of_runs(runs, self.expected[ratio], value)
-        return replace(entry, terse=column is not None)
+        if column is not None:
+            return self._au_entry(runs, ratio, column, value)
+        return replace(entry_of_runs(runs, self.expected[ratio], value), aus=self._over(runs))
+
+    @cached_property
+    def uncoded(self) -> Mapping[int, frozenset[int]]:
+        """Fold -> the AUs (their places) that no test frame is coded for."""
+        return uncoded_aus(self.records)
+
+    def _over(self, runs: Mapping[GridPoint, Record]) -> str:
+        """Say over how many AUs the means of these runs are, if not over all."""
+        folds = {point.fold for point, record in runs.items() if record.status == "done"}
+        counts = {len(self.aus) - len(self.uncoded.get(fold, ())) for fold in folds}
+        if counts <= {len(self.aus)}:
+            return ""
+        ends = dict.fromkeys((min(counts), max(counts)))
+        return f"{' to '.join(map(str, ends))} of {len(self.aus)}"
+
+    @cached_property
+    def shares(self) -> Mapping[float, float]:
+        """Ratio -> the share of labelled frames that the masks hold, a mean over the runs' masks.
+
+        Ratios of which no record tells it are left out.
+        """
+        known: dict[float, dict[GridPoint, float]] = defaultdict(dict)
+        for record in self.records:
+            if (share := true_share(record)) is not None:
+                known[ratio_of(record)][point_of(record)] = share
+        return {ratio: float(np.mean(list(found.values()))) for ratio, found in known.items()}
+
+    def share_remark(self, ratio: float) -> str:
+        """Write what the masks of a ratio hold, where it is not the ratio."""
+        return share_remark(ratio, self.shares.get(ratio))
+
+    def heading(self, ratio: float) -> str:
+        """Write a ratio with the share that its masks hold, e.g. `1 % (1.25 %)`."""
+        remark = self.share_remark(ratio)
+        return f"{percent(ratio)} ({remark})" if remark else percent(ratio)
+
+    def ratio_context(self, ratio: float) -> dict[str, str]:
+        """Return a ratio and its true share as columns of a CSV file."""
+        share = self.shares.get(ratio)
+        return {"ratio": f"{ratio:g}", "share": "" if share is None else f"{share:.6g}"}
 
     @cached_property
     def _with_baselines(self) -> Mapping[float, Mapping[GridPoint, Record]]:
@@ -144,10 +201,17 @@ class RunMatrix:
         *,
         notes: Iterable[str] = (),
         ratio: float | None = None,
-        column_context: Sequence[Mapping[str, str]] = (),
+        by_ratio: bool = False,
+        of_f1: bool = True,
     ) -> Table:
-        """Assemble a table whose title, notes and CSV context say what it was made from."""
+        """Assemble a table whose title, notes and CSV context say what it was made from.
+
+        It is of one `ratio`, or has a column for each (`by_ratio`), or mixes them; `of_f1` tells
+        whether it matters which AUs have one.
+        """
         context = {"table": kind, **self.condition.context(self.select)}
+        ratios = self.ratios if by_ratio or ratio is None else (ratio,)
+        told = by_ratio or ratio is not None
         return Table(
             title=f"{what}: {self.condition.title(self.select)}",
             corner="method",
@@ -155,15 +219,22 @@ class RunMatrix:
             rows=tuple(rows),
             notes=(
                 *notes,
+                *([SHARES] if told and any(map(self.share_remark, ratios)) else []),
                 *legend(rows),
+                *(uncoded_note(self.aus, self._uncoded_at(ratios)) if of_f1 else ()),
                 *recipe_notes(self.lines),
                 *config_differences(self.lines),
                 *troubles(failures(self.lines, ratio)),
                 *self.condition.fingerprint(),
             ),
-            context=context if ratio is None else {**context, "ratio": f"{ratio:g}"},
-            column_context=tuple(column_context),
+            context=context if ratio is None else {**context, **self.ratio_context(ratio)},
+            column_context=tuple(map(self.ratio_context, ratios)) if by_ratio else (),
+            remarks=tuple(map(self.share_remark, ratios)) if by_ratio else (),
         )
+
+    def _uncoded_at(self, ratios: Iterable[float]) -> dict[int, frozenset[int]]:
+        folds = {point.fold for ratio in ratios for point in self.expected[ratio]}
+        return {fold: places for fold, places in self.uncoded.items() if fold in folds}
 
 
 def mean_of_runs(values: Mapping[GridPoint, float]) -> float:
@@ -199,65 +270,20 @@ def _emptiness(states: set[Status]) -> Literal["failed", "skipped", "missing"]:
 
 def _mean_f1(record: Record, select: str) -> float | None:
     scores = scores_of(record, select)
-    return 100 * scores.mean_f1 if scores else None
+    return _percent(scores.mean_f1) if scores else None
 
 
-RUNS = "mean over folds, then over seeds ± standard deviation over folds and seeds (number of runs)"
-INTERVAL = "[low, high]: 95 % interval, bootstrap over test subjects"
-TIED = "≈ tied: not told apart from no difference"
-
-STATES: Mapping[State, str] = {
-    "partial": "† partial: some of the runs that others have in this column are missing here",
-    "missing": "– not run, or not in the paper",
-    "check": "? hard to read in the paper",
-    "unread": "blank: could not be read in the paper",
-}
-
-SOURCES: Mapping[Source, str] = {
-    "baseline": "baseline: a trivial predictor that looks at no image",
-    "paper": "paper: as printed by Li et al., ICCV 2023; other code, preparation and hardware",
-}
+def _percent(share: float | None) -> float | None:
+    return None if share is None or np.isnan(share) else 100 * share
 
 
-def legend(rows: Iterable[Row]) -> Iterator[str]:
-    """Explain the signs that stand in these rows, and no others."""
-    entries = [entry for row in rows for entry in row.entries]
-    sources = {row.source for row in rows} | {entry.source for entry in entries}
-    states = {entry.state for entry in entries}
-    signs = [
-        (any(entry.interval for entry in entries), INTERVAL),
-        (any(entry.tied for entry in entries), TIED),
-        *((state in states, note) for state, note in STATES.items()),
-        *((source in sources, note) for source, note in SOURCES.items()),
-    ]
-    yield from (note for shown, note in signs if shown)
+def uncoded_aus(records: Iterable[Record]) -> dict[int, frozenset[int]]:
+    """Map folds to the AUs (their places) that no test frame is coded for: the same for all runs.
 
-
-def troubles(failures: Iterable[tuple[str, Record]]) -> Iterator[str]:
-    """Say why runs have no result: one sentence for each reason, with the first and how many."""
-    reasons: dict[tuple[Status, str], list[str]] = defaultdict(list)
-    for label, record in failures:
-        point = point_of(record)
-        where = f"{label} at {percent(point.ratio)}, fold {point.fold}, seed {point.seed}"
-        reasons[record.status, record.reason or "no reason was recorded"].append(where)
-    for (status, reason), places in sorted(reasons.items()):
-        more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        yield f"{status}: {places[0]}{more}: {reason}"
-
-
-def config_differences(lines: Sequence[MethodRuns]) -> Iterator[str]:
-    """Say which shared knobs (trunk, training, data) the lines do not share.
-
-    The knobs of a recipe of a method's own are no difference: `recipe_notes` tells them.
+    Folds that nothing finished on are left out.
     """
-    known = {line.label: dict(flatten(line.records[0].config)) for line in lines if line.records}
-    known = {label: flat for label, flat in known.items() if flat}
-    own = {line.label for line in lines if line.records and line.records[0].recipe != "common"}
-    for key in sorted({key for flat in known.values() for key in flat}):
-        users: dict[str, list[str]] = defaultdict(list)
-        for label, flat in known.items():
-            if not (key.startswith("train.") and label in own):
-                users[str(flat.get(key, "unset"))].append(label)
-        if len(users) > 1 and not key.startswith("method."):
-            parts = "; ".join(f"{value} ({', '.join(rows)})" for value, rows in users.items())
-            yield f"not shared by all rows: {key} = {parts}"
+    done = (record for record in records if record.status == "done" and record.scores)
+    return {
+        point_of(record).fold: frozenset(next(iter(record.scores.values())).uncoded)
+        for record in done
+    }

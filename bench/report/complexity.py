@@ -40,7 +40,7 @@ def complexity_table(
         rows, notes = [*rows, *_paper_rows(paper)], [PAPER_SPEED]
     columns = ["device", *(heading for heading, _, _ in COLUMNS)]
     what = "Parameters, speed and memory"
-    return matrix.table("complexity", what, columns, rows, notes=[SPEED, *notes])
+    return matrix.table("complexity", what, columns, rows, notes=[SPEED, *notes], of_f1=False)
 
 
 def _rows(line: MethodRuns) -> list[Row]:

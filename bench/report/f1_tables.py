@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 
 from bench.results.records import Record
 
-from .aggregate import RUNS, RunMatrix
+from .aggregate import RunMatrix
 from .grouping import percent
 from .model import MISSING, Entry, NothingToShow, Row, Table, text_entry
+from .notes import RUNS
 
 BASELINES = {"always_positive": "always positive", "training_prior": "training prior"}
 """Trivial predictors as records and as tables call them."""
@@ -46,7 +47,7 @@ def ssl_table(
         [percent(ratio) for ratio in matrix.ratios],
         rows,
         notes=[RUNS, *notes],
-        column_context=[{"ratio": f"{ratio:g}"} for ratio in matrix.ratios],
+        by_ratio=True,
     )
 
 
@@ -79,7 +80,7 @@ def per_au_table(
     if paper and (printed := paper.per_au(ratio, matrix.aus)):
         rows += printed
         notes = ["means of the paper are computed from its columns"]
-    what = f"F1 (%) by action unit at {percent(ratio)} labels"
+    what = f"F1 (%) by action unit at {matrix.heading(ratio)} labels"
     columns = [*(f"AU{au}" for au in matrix.aus), "mean"]
     return matrix.table("per-au", what, columns, rows, notes=[RUNS, *notes], ratio=ratio)
 

@@ -96,6 +96,20 @@ def percent(ratio: float) -> str:
     return f"{100 * ratio:g} %"
 
 
+def true_share(record: Record) -> float | None:
+    """Return the share of the training frames that the label mask holds; None if it is unknown."""
+    frames = record.frames
+    coded = frames.get("train", 0) + frames.get("validation", 0)
+    return frames["labelled"] / coded if coded and "labelled" in frames else None
+
+
+def share_remark(ratio: float, share: float | None) -> str:
+    """Write the true share to three digits where it differs from the ratio, e.g. `1.25 %`."""
+    if share is None or f"{share:.3g}" == f"{ratio:.3g}":
+        return ""
+    return f"{float(f'{100 * share:.3g}'):g} %"
+
+
 def by_condition(records: Iterable[Record]) -> dict[Condition, list[Record]]:
     """Split records by condition, sorted.
 

@@ -1,6 +1,6 @@
 """Table model: rows of entries that know value, spread, and why they may have none; for all tables.
 
-Tables are built from records and rendered by `bench/report/formats.py`; an entry keeps raw numbers,
+Tables are built from records and rendered by `bench/report/render.py`; an entry keeps raw numbers,
 so that a format only decides how they look.
 """
 
@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-State = Literal["done", "partial", "missing", "failed", "skipped", "check", "unread", "text"]
-"""`partial`: fewer runs than its neighbours. `check`, `unread`: a paper's number that was hard, or
-impossible, to read. `text`: words, no number."""
+State = Literal[
+    "done", "partial", "missing", "failed", "skipped", "uncoded", "check", "unread", "text"
+]
+"""`partial`: fewer runs than its neighbours. `uncoded`: no test frame is coded for the AU. `check`,
+`unread`: a paper's number that was hard, or impossible, to read. `text`: words, no number."""
 
 Source = Literal["measured", "baseline", "paper"]
 
@@ -46,6 +48,12 @@ class Entry:
     """Whether another entry of the row tells `n` already."""
     interval: tuple[float, float] | None = None
     """95 % interval of `value`."""
+    trainings: bool = False
+    """Whether interval and p are about other trainings too, not of other test subjects alone."""
+    remark: str = ""
+    """Why an interval that was asked for is not there."""
+    aus: str = ""
+    """Over how many AUs a mean is (`11 of 12`), where not over all of the table's."""
     p: float | None = None
     """Holm-corrected p-value of a paired difference."""
     tied: bool = False
@@ -83,6 +91,15 @@ class Table:
     context: Mapping[str, str] = field(default_factory=dict)
     column_context: tuple[Mapping[str, str], ...] = ()
     """The same for the entries of each column, if any."""
+    remarks: tuple[str, ...] = ()
+    """What people read in brackets behind each column's name, if anything."""
+
+    @property
+    def headings(self) -> tuple[str, ...]:
+        """Name the columns as people read them."""
+        remarks = self.remarks or ("",) * len(self.columns)
+        pairs = zip(self.columns, remarks, strict=True)
+        return tuple(f"{column} ({remark})" if remark else column for column, remark in pairs)
 
     def __post_init__(self) -> None:
         assert len(self.column_context) in (0, len(self.columns)), self.title

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 
 from bench.config.names import GridPoint, MethodName
 from bench.results.records import Record
 
-from .aggregate import RUNS, RunMatrix, entry_of_runs
+from .aggregate import RunMatrix, entry_of_runs
 from .grouping import MethodRuns, cell_field, mean_f1s, percent, point_of, ratio_of
 from .model import MISSING, Entry, NothingToShow, ReportError, Row, Table, text_entry
+from .notes import RUNS
 from .published import ABLATED, ABLATION_RATIO, Published
-from .statistics import Difference, ScoredRuns, difference, holm, tied
+from .statistics import Estimate, Runs, estimate_difference, holm, scored_runs, tied
 
 
 def ablation_table(
@@ -35,8 +35,8 @@ def ablation_table(
     matrix = RunMatrix.of(records, select)
     full, variants = _family(matrix, base)
     ratio = matrix.one_ratio(_only_ratio(variants) if ratio is None else ratio)
-    whole = ScoredRuns(full.at(ratio).values(), select)
-    differences = [_difference(ScoredRuns(v.at(ratio).values(), select), whole) for v in variants]
+    whole = scored_runs(full.at(ratio).values(), select)
+    differences = [_difference(scored_runs(v.at(ratio).values(), select), whole) for v in variants]
     changes = _entries(differences, runs=len(matrix.expected[ratio]))
     rows = [
         Row(label=full.label, entries=(matrix.f1(full, ratio, intervals=intervals), text_entry("")))
@@ -48,7 +48,7 @@ def ablation_table(
     columns = ["mean F1", "change"]
     if paper:
         rows, columns = _beside(paper, variants, rows), [*columns, "change in the paper"]
-    what = f"Ablation of {full.label} at {percent(ratio)} labels, mean F1 (%)"
+    what = f"Ablation of {full.label} at {matrix.heading(ratio)} labels, mean F1 (%)"
     return matrix.table("ablation", what, columns, rows, notes=[RUNS, CHANGE, *notes], ratio=ratio)
 
 
@@ -56,42 +56,68 @@ def ranks_table(
     records: Iterable[Record],
     *,
     ratio: float | None = None,
+    against: str | None = None,
     select: str = "last",
     intervals: bool = False,
 ) -> Table:
-    """Mean rank of the methods over the runs that all of them have, and all paired differences.
+    """Mean rank of the methods over the runs that all of them have, and paired differences.
 
-    Rank 1 is the best mean F1; equal ones share their average. p-values are Holm-corrected over all
-    pairs, and a difference that is not told apart from none is marked as tied.
+    The differences are of all pairs, or of each method to the one that is named in `against`: they
+    are the family that p-values are Holm-corrected over. Rank 1 is the best mean F1; equal ones
+    share their average. A difference that is not told apart from none is marked as tied.
     """
     matrix = RunMatrix.of((r for r in records if ratio is None or ratio_of(r) == ratio), select)
     lines = [line for line in matrix.lines if mean_f1s(line.records, select)]
     if len(lines) < 2:
         raise NothingToShow("ranks need finished runs of at least two methods")
+    columns = range(len(lines)) if against is None else [_named(lines, against)]
     runs = sum(map(len, matrix.expected.values()))
     ranks = _ranks([mean_f1s(line.records, select) for line in lines], runs)
-    differences = _all_differences(lines, select, runs, intervals=intervals)
+    differences = _all_differences(lines, columns, select, runs, intervals=intervals)
     rows = [
         Row(label=line.label, entries=(rank, *row))
         for line, rank, row in zip(lines, ranks, differences, strict=True)
     ]
     for line in matrix.lines:
         if line.records and line not in lines:
-            entries = (_nothing(line), *(text_entry("") for _ in lines))
+            entries = (_nothing(line), *(text_entry("") for _ in columns))
             rows.append(Row(label=line.label, entries=entries))
-    columns = ["mean rank", *(f"over {line.label}" for line in lines)]
+    headings = ["mean rank", *(f"over {lines[place].label}" for place in columns)]
     what = "Mean rank, and differences of mean F1 (points), row minus column"
-    return matrix.table("ranks", what, columns, rows, notes=[RANK, PAIRS], ratio=ratio)
+    return matrix.table("ranks", what, headings, rows, notes=[RANK, PAIRS], ratio=ratio)
 
 
-CHANGE = "change: variant minus full method, over the runs that both have; p-values Holm-corrected"
+def _named(lines: Sequence[MethodRuns], name: str) -> int:
+    """Find the line to compare with, by its label or, where that is one line, by its method."""
+    labels = [line.label for line in lines]
+    places = [i for i, line in enumerate(lines) if line.method == name]
+    if name in labels:
+        return labels.index(name)
+    if not places:
+        known = ", ".join(labels)
+        raise NothingToShow(f"no finished run of {name!r} to compare with; there are {known}")
+    if len(places) > 1:
+        versions = "; ".join(repr(labels[place]) for place in places)
+        raise ReportError(
+            f"{name} was run in more than one version: compare with one of {versions}"
+        )
+    return places[0]
+
+
+CHANGE = (
+    "change: variant minus full method, over the runs that both have; p-values Holm-corrected over "
+    "this column"
+)
 
 RANK = (
     "mean rank ± standard deviation: over the (ratio, fold, seed) that all rows have (how many); "
     "1 = best, equal ones share"
 )
 
-PAIRS = "differences: over the (ratio, fold, seed) that both have; p-values Holm-corrected"
+PAIRS = (
+    "differences: over the (ratio, fold, seed) that both have; p-values Holm-corrected over all "
+    "differences of this table"
+)
 
 
 def ablations(records: Iterable[Record]) -> list[tuple[str, float]]:
@@ -122,23 +148,30 @@ def _only_ratio(lines: Iterable[MethodRuns]) -> float | None:
     return ratios.pop() if len(ratios) == 1 else None
 
 
-def _difference(one: ScoredRuns, two: ScoredRuns) -> Difference | None:
+def _difference(one: Runs, two: Runs) -> Estimate | None:
     """Take the paired difference; None where they share no run."""
-    return difference(one, two) if one.folds.keys() & two.folds.keys() else None
+    return estimate_difference(one, two) if one.keys() & two.keys() else None
 
 
-def _entries(differences: Sequence[Difference | None], runs: int) -> list[Entry]:
+def _entries(differences: Sequence[Estimate | None], runs: int) -> list[Entry]:
     """Turn differences into entries in points of F1, their p-values corrected for their number."""
-    adjusted = iter(holm([item.p for item in differences if item]))
-    return [_change(item, float(next(adjusted)), runs) if item else MISSING for item in differences]
+    family = [item.p for item in differences if item and item.p is not None]
+    adjusted = iter(holm(family).tolist())
+    return [
+        _change(item, None if item.p is None else next(adjusted), runs) if item else MISSING
+        for item in differences
+    ]
 
 
-def _change(item: Difference, p: float, runs: int) -> Entry:
+def _change(item: Estimate, p: float | None, runs: int) -> Entry:
+    interval = item.interval and (100 * item.interval[0], 100 * item.interval[1])
     return Entry(
-        state="done" if item.pairs >= runs else "partial",
+        state="done" if item.runs >= runs else "partial",
         value=100 * item.mean,
-        n=item.pairs,
-        interval=(100 * item.interval[0], 100 * item.interval[1]),
+        n=item.runs,
+        interval=interval,
+        trainings=item.trainings,
+        remark=item.reason,
         p=p,
         tied=tied(item, p),
         signed=True,
@@ -146,16 +179,28 @@ def _change(item: Difference, p: float, runs: int) -> Entry:
 
 
 def _all_differences(
-    lines: Sequence[MethodRuns], select: str, runs: int, *, intervals: bool
+    lines: Sequence[MethodRuns],
+    columns: Sequence[int],
+    select: str,
+    runs: int,
+    *,
+    intervals: bool,
 ) -> list[list[Entry]]:
-    """Return every paired difference, row minus column; the diagonal is empty."""
-    table = [[text_entry("") for _ in lines] for _ in lines]
-    places = list(combinations(range(len(lines)), 2))
-    every = [ScoredRuns(line.records, select) for line in lines]
+    """Return the paired differences, row minus column; that of a line to itself is empty."""
+    table = [[text_entry("") for _ in columns] for _ in lines]
+    places = [
+        (row, column)
+        for row in range(len(lines))
+        for column in columns
+        if row != column and (row < column or row not in columns)
+    ]
+    every = [scored_runs(line.records, select) for line in lines]
     found = [_difference(every[one], every[two]) for one, two in places]
     for (one, two), entry in zip(places, _entries(found, runs), strict=True):
         shown = entry if intervals else replace(entry, interval=None)
-        table[one][two], table[two][one] = shown, _negative(shown)
+        table[one][columns.index(two)] = shown
+        if one in columns:
+            table[two][columns.index(one)] = _negative(shown)
     return table
 
 

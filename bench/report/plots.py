@@ -20,6 +20,7 @@ from .aggregate import RunMatrix
 from .grouping import CONTROL, MethodRuns, by_condition, cell_field, ratio_of
 from .model import Entry, NothingToShow
 from .plot_style import BLACK, Label, figure, look, name_lines, ratio_axis
+from .pseudo_labels import NO_PSEUDO_LABELS, audit_figures
 
 Drawn = list[tuple[MethodRuns, dict[float, Entry]]]
 """The lines of a figure: of each, ratio -> an entry with a value."""
@@ -75,7 +76,7 @@ def sampling_figures(
 
 
 def curves(records: Iterable[Record], select: str = "last") -> Figure:
-    """Draw mean F1 over label ratios, a line a method, bars the 95 % intervals over subjects.
+    """Draw mean F1 over label ratios, a line a method, bars the 95 % intervals for other people.
 
     Points at one ratio stand a little beside each other, so that their bars can be told apart.
 
@@ -90,7 +91,7 @@ def curves(records: Iterable[Record], select: str = "last") -> Figure:
         axes.set_ylabel("mean F1 (%)")
         axes.set_xlabel(RATIO_LABEL)
         made.suptitle(
-            _title("F1 by share of labels; bars: 95 % over subjects", matrix),
+            _title("F1 by share of labels; bars: 95 % for other subjects", matrix),
             x=0.02,
             ha="left",
             fontsize=8,
@@ -101,20 +102,24 @@ def curves(records: Iterable[Record], select: str = "last") -> Figure:
 def pseudo_labels(records: Iterable[Record]) -> Figure:
     """Draw how many of the pseudo labels that methods used were right, and how many they used.
 
-    Both are over the whole training, all AUs together. Raises NothingToShow if no record has any.
+    Dashed is how many would be right if each AU's more frequent class were told of the same frames.
+    All are over the whole training, all AUs together. Raises NothingToShow if no record has any.
     """
     matrix = RunMatrix.of([r for r in records if r.status == "done"], "last")
     accuracy = _audited(matrix, "overall_accuracy")
+    constant = _audited(matrix, "overall_majority_accuracy")
     used = _audited(matrix, "overall_used")
     if not accuracy:
-        raise NothingToShow("no record has pseudo labels: run pseudo_label, fixmatch, tcl or ks")
+        raise NothingToShow(NO_PSEUDO_LABELS)
     with figure(2, 1.9) as (made, (above, below)):
         _lines(above, accuracy)
+        _dashed(above, constant, [line for line, _ in accuracy])
         above.set_ylabel("right, % of those used")
         _lines(below, used)
         below.set_ylabel("used, % of those offered")
         below.set_xlabel(RATIO_LABEL)
-        title = _title("Pseudo labels against the hidden labels, whole training", matrix)
+        what = "Pseudo labels against the hidden labels; dashed: a constant"
+        title = _title(what, matrix)
         made.suptitle(title, x=0.02, ha="left", fontsize=8)
     return made
 
@@ -221,7 +226,7 @@ def _audited(matrix: RunMatrix, key: str) -> Drawn:
     """Return percentages of the lines whose records were audited."""
 
     def value(record: Record) -> float | None:
-        share = record.audit.get(key)
+        share = audit_figures(record).get(key)
         return None if share is None else 100 * float(share)
 
     return _points(matrix, lambda line, ratio: matrix.entry(line, ratio, value))
@@ -229,11 +234,10 @@ def _audited(matrix: RunMatrix, key: str) -> Drawn:
 
 def _lines(axes: Axes, drawn: Drawn) -> None:
     """Draw a line a method with its bars, the control black, each named at its right end."""
-    others = 0
     names: list[Label] = []
+    looks = _looks([line for line, _ in drawn])
     for index, (line, points) in enumerate(drawn):
-        style = _CONTROL_LOOK if line.method == CONTROL else look(others)
-        others += line.method != CONTROL
+        style = looks[line.label]
         beside = _BESIDE ** (index - (len(drawn) - 1) / 2)
         places = [ratio * beside for ratio in points]
         values = [float(entry.value or 0) for entry in points.values()]
@@ -245,6 +249,23 @@ def _lines(axes: Axes, drawn: Drawn) -> None:
         names.append((places[-1], values[-1], line.label, style["color"]))
     ratio_axis(axes, {ratio for _, points in drawn for ratio in points})
     name_lines(axes, names)
+
+
+def _dashed(axes: Axes, drawn: Drawn, order: Sequence[MethodRuns]) -> None:
+    """Draw values in the colours of the lines that they belong to, without a name."""
+    looks = _looks(order)
+    for line, points in drawn:
+        values = [float(entry.value or 0) for entry in points.values()]
+        axes.plot(list(points), values, color=looks[line.label]["color"], linestyle="--", lw=0.8)
+
+
+def _looks(lines: Sequence[MethodRuns]) -> dict[str, dict[str, Any]]:
+    """Give each line its colour and marker, the control black."""
+    others = [line.label for line in lines if line.method != CONTROL]
+    return {
+        line.label: _CONTROL_LOOK if line.method == CONTROL else look(others.index(line.label))
+        for line in lines
+    }
 
 
 _BESIDE = 1.02

@@ -89,6 +89,15 @@ class Published:
             if column in row
         ]
 
+    def pseudo_labels(self, ratio: float) -> list[tuple[str, Entry]]:
+        """Return (rule, accuracy of its pseudo labels in percent) at one ratio."""
+        rows = self._rows("pseudo_label_accuracy.csv")
+        return [
+            (row["rule"], _number(row["accuracy_percent"]))
+            for row in rows
+            if float(row["ratio"]) == ratio
+        ]
+
     def complexity(self) -> list[tuple[str, Entry, Entry]]:
         """Return (model, million parameters, samples a second at 224 x 224)."""
         return [

@@ -19,10 +19,17 @@ from .model import Entry, ReportError, Row, Table
 FORMATS = ("markdown", "latex", "csv", "html")
 MARKS: Mapping[str, str] = {"partial": "†", "check": "?"}
 TIE = "≈"
-EMPTY: Mapping[str, str] = {"missing": "–", "failed": "failed", "skipped": "skipped", "unread": ""}
-CSV_CONTEXT = ("table", "dataset", "rule", "preset", "data", "folds", "select", "ratio")
+EMPTY: Mapping[str, str] = {
+    "missing": "–",
+    "failed": "failed",
+    "skipped": "skipped",
+    "uncoded": "uncoded",
+    "unread": "",
+}
+CSV_CONTEXT = ("table", "dataset", "rule", "preset", "data", "folds", "select", "ratio", "share")
 CSV_NUMBERS = ("value", "spread", "n", "low", "high", "p")
-CSV_COLUMNS = (*CSV_CONTEXT, "row", "column", "source", "state", *CSV_NUMBERS, "tied", "text")
+CSV_PLACE = ("row", "column", "source", "state")
+CSV_COLUMNS = (*CSV_CONTEXT, *CSV_PLACE, *CSV_NUMBERS, "trainings", "aus", "tied", "text")
 
 
 def render(table: Table, style: str = "markdown") -> str:
@@ -48,22 +55,30 @@ def format_entry(entry: Entry) -> str:
         return entry.text
     if entry.value is None:
         return EMPTY[entry.state]
-    sign = "+" if entry.signed else ""
-    parts = [f"{entry.value:{sign}.{entry.digits}f}"]
+    parts = [_number(entry.value, entry)]
     if entry.spread is not None:
         parts.append(f"± {entry.spread:.{entry.digits}f}")
     if entry.n is not None and not entry.terse:
         parts.append(f"({entry.n})")
     if entry.interval is not None:
-        low, high = (f"{bound:{sign}.{entry.digits}f}" for bound in entry.interval)
+        low, high = (_number(bound, entry) for bound in entry.interval)
         parts.append(f"[{low}, {high}]")
+    if entry.aus:
+        parts.append(f"over {entry.aus} AUs")
     marks = MARKS.get(entry.state, "") + (TIE if entry.tied else "")
     return " ".join(parts) + (f" {marks}" if marks else "")
 
 
+def _number(value: float, entry: Entry) -> str:
+    """Write a number to the entry's digits; one that rounds to 0 has no sign."""
+    rounded = round(value, entry.digits) + 0.0  # -0.0 becomes 0.0
+    sign = "+" if entry.signed and rounded else ""
+    return f"{rounded:{sign}.{entry.digits}f}"
+
+
 def _markdown(table: Table) -> str:
     body_texts = [[_piped(text) for text in line] for line in _texts(table)]
-    header = [_piped(text) for text in (table.corner, *table.columns)]
+    header = [_piped(text) for text in (table.corner, *table.headings)]
     body = tabulate(
         body_texts,
         header,
@@ -98,7 +113,7 @@ def _latex(table: Table) -> str:
     return LATEX.format(
         caption=_tex(table.title),
         columns="l" + "r" * len(table.columns),
-        header=_latex_line([table.corner, *table.columns]),
+        header=_latex_line([table.corner, *table.headings]),
         body="\n\\midrule\n".join(blocks),
         notes=notes,
     )
@@ -138,6 +153,8 @@ def _csv_line(row: Row, column: str, entry: Entry) -> dict[str, object]:
         "low": low,
         "high": high,
         "p": entry.p,
+        "trainings": "in" if entry.trainings else "",
+        "aus": entry.aus,
         "tied": "tied" if entry.tied else "",
         "text": entry.text,
     }
@@ -192,7 +209,7 @@ FRAGMENT = _JINJA.from_string(
 <table class="results">
 <caption>{{ table.title }}</caption>
 <thead><tr><th scope="col">{{ table.corner }}</th>
-{%- for column in table.columns %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
+{%- for column in table.headings %}<th scope="col">{{ column }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for source, texts in lines %}
 <tr class="{{ source }}"><th scope="row">{{ texts[0] }}</th>

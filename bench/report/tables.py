@@ -6,9 +6,8 @@ among the records (and for each ratio, where a table shows one), never a mixture
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.errors import closest
@@ -20,8 +19,23 @@ from .f1_tables import per_au_table, ssl_table, supervised_table
 from .grouping import by_condition
 from .model import NothingToShow, ReportError, Table
 from .paired_tables import ablation_table, ablations, ranks_table
+from .pseudo_labels import pseudo_label_tables
 
-KINDS = ("ssl", "supervised", "per-au", "complexity", "ablation", "ranks")
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """What was asked of a table, whatever its kind."""
+
+    select: str = "last"
+    published: bool = False
+    intervals: bool = False
+    against: str | None = None
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The options that the F1 tables and ablations have in common."""
+        names = ("select", "published", "intervals")
+        return {name: getattr(self, name) for name in names}
 
 
 def tables(
@@ -31,6 +45,7 @@ def tables(
     select: str = "last",
     published: bool = False,
     intervals: bool = False,
+    against: str | None = None,
 ) -> list[Table]:
     """Build every table of a kind that the records give, one condition after another.
 
@@ -39,11 +54,14 @@ def tables(
     """
     if kind not in KINDS:
         raise ReportError(f"no table {kind!r}: {closest(kind, KINDS)}known: {', '.join(KINDS)}")
+    if against is not None and kind != "ranks":
+        raise ReportError("only `table ranks` compares against one method: leave out --against")
+    options = TableOptions(select=select, published=published, intervals=intervals, against=against)
     found: list[Table] = []
     reasons: list[str] = []
     for condition, members in by_condition(records).items():
         try:
-            found += _build(kind, members, select, published=published, intervals=intervals)
+            found += _BUILDERS[kind](members, options)
         except NothingToShow as error:
             reasons.append(f"not shown: {', '.join(condition.name)}: {error}")
     if not found:
@@ -51,25 +69,45 @@ def tables(
     return [*found[:-1], replace(found[-1], notes=(*found[-1].notes, *reasons))]
 
 
-def _build(
-    kind: str, records: list[Record], select: str, *, published: bool, intervals: bool
-) -> list[Table]:
-    """Build the tables of one condition; per-AU and ablation tables show one ratio each."""
-    if kind == "complexity":
-        return [complexity_table(records, select=select, published=published)]
-    if kind == "ranks":
-        return [ranks_table(records, select=select, intervals=intervals)]
-    builders: dict[str, Callable[..., Table]] = {
-        "ssl": ssl_table,
-        "supervised": supervised_table,
-        "per-au": per_au_table,
-        "ablation": ablation_table,
-    }
-    build = partial(builders[kind], select=select, published=published, intervals=intervals)
-    if kind in ("ssl", "supervised"):
-        return [build(records)]
-    matrix = RunMatrix.of(records, select)
-    places: list[dict[str, Any]] = [{"ratio": ratio} for ratio in matrix.ratios]
-    if kind == "ablation":
-        places = [{"base": base, "ratio": ratio} for base, ratio in ablations(records)] or [{}]
-    return [build(matrix, **place) for place in places]
+def _per_au(records: list[Record], options: TableOptions) -> list[Table]:
+    matrix = RunMatrix.of(records, options.select)
+    return [per_au_table(matrix, ratio=ratio, **options.shared) for ratio in matrix.ratios]
+
+
+def _ablation(records: list[Record], options: TableOptions) -> list[Table]:
+    matrix = RunMatrix.of(records, options.select)
+    places: list[dict[str, Any]] = [{"base": b, "ratio": r} for b, r in ablations(records)]
+    return [ablation_table(matrix, **place, **options.shared) for place in places or [{}]]
+
+
+def _ranks(records: list[Record], options: TableOptions) -> list[Table]:
+    return [
+        ranks_table(
+            records,
+            against=options.against,
+            select=options.select,
+            intervals=options.intervals,
+        )
+    ]
+
+
+def _complexity(records: list[Record], options: TableOptions) -> list[Table]:
+    return [complexity_table(records, select=options.select, published=options.published)]
+
+
+def _pseudo_labels(records: list[Record], options: TableOptions) -> list[Table]:
+    return pseudo_label_tables(records, select=options.select, published=options.published)
+
+
+_BUILDERS: Mapping[str, Callable[[list[Record], TableOptions], list[Table]]] = {
+    "ssl": lambda records, options: [ssl_table(records, **options.shared)],
+    "supervised": lambda records, options: [supervised_table(records, **options.shared)],
+    "per-au": _per_au,
+    "complexity": _complexity,
+    "ablation": _ablation,
+    "ranks": _ranks,
+    "pseudo-labels": _pseudo_labels,
+}
+"""Builders of the tables of one condition."""
+
+KINDS = tuple(_BUILDERS)

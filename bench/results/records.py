@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import gc
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
@@ -31,18 +32,28 @@ class Scores:
     """Test scores of one chosen step; lists are per AU, in the record's AU order."""
 
     step: int
-    f1: list[float]
-    """At threshold 0.5, TP/FP/FN pooled over the fold; 0 for an AU absent and never predicted."""
+    f1: list[float | None]
+    """At threshold 0.5, TP/FP/FN pooled over the fold; 0 for an AU absent and never predicted.
+
+    None for an AU that is coded on no test frame: nothing is known of it.
+    """
     auc: list[float | None]
     """Area under the ROC curve; None where the fold holds one class only."""
-    accuracy: list[float]
+    accuracy: list[float | None]
+    """Share of the coded frames predicted right; None where F1 is."""
     counts: dict[str, list[list[int]]]
-    """subject -> [tp, fp, fn, tn], each per AU: enough to pool, and to bootstrap over subjects."""
+    """subject -> [tp, fp, fn, tn], each per AU: enough to pool, and to leave subjects out."""
 
     @property
     def mean_f1(self) -> float:
-        """Mean F1 over the AUs, the field's headline figure (0..1)."""
-        return sum(self.f1) / len(self.f1)
+        """Mean F1 over the AUs that have one, the field's headline figure (0..1)."""
+        values = [value for value in self.f1 if value is not None]
+        return sum(values) / len(values) if values else math.nan
+
+    @property
+    def uncoded(self) -> tuple[int, ...]:
+        """Places in the list of AUs that no test frame is coded for."""
+        return tuple(place for place, value in enumerate(self.f1) if value is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +80,8 @@ class Record:
     """Selection rule -> scores: `last` always; `val` and `test-peek` only when asked for."""
     members: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
     """Parts of the network, tested alone at the last step: name -> per-AU `f1` and `auc`."""
-    baselines: dict[str, list[float]] = field(default_factory=dict)
-    """Trivial predictors' per-AU test F1: `always_positive`, `training_prior`."""
+    baselines: dict[str, list[float | None]] = field(default_factory=dict)
+    """Trivial predictors' per-AU test F1: `always_positive`, `training_prior`; None as in `f1`."""
     frames: dict[str, int] = field(default_factory=dict)
     """labelled (validation's included), unlabelled (the pool); coded: train, validation, test."""
     audit: dict[str, Any] = field(default_factory=dict)
@@ -102,8 +113,36 @@ def from_json(text: str) -> Record:
     values = {key: value for key, value in values.items() if key in _KNOWN}
     _check(values)
     scores = values.get("scores", {})
-    values["scores"] = {rule: Scores(**each) for rule, each in scores.items()}
+    values["scores"] = {rule: Scores(**_marked(each)) for rule, each in scores.items()}
+    values["baselines"] = _marked_baselines(values)
     return Record(**values)
+
+
+def _marked(scores: dict[str, Any]) -> dict[str, Any]:
+    """Mark the AUs that no test frame is coded for: earlier versions wrote an F1 of 0 there."""
+    zeros = [place for place, f1 in enumerate(scores["f1"]) if f1 == 0]
+    counts = scores["counts"]
+    uncoded = {place for place in zeros if counts and not _coded(counts, place)}
+    if not uncoded:
+        return scores
+    per_au = {name: _without(scores[name], uncoded) for name in ("f1", "accuracy")}
+    return {**scores, **per_au}
+
+
+def _marked_baselines(values: dict[str, Any]) -> dict[str, list[float | None]]:
+    found: dict[str, list[float | None]] = values.get("baselines", {})
+    scores = next(iter(values["scores"].values()), None)
+    if scores is None or not scores.uncoded:
+        return found
+    return {name: _without(f1, set(scores.uncoded)) for name, f1 in found.items()}
+
+
+def _coded(counts: dict[str, list[list[int]]], place: int) -> bool:
+    return any(kind[place] for table in counts.values() for kind in table)
+
+
+def _without(per_au: list[float | None], uncoded: Collection[int]) -> list[float | None]:
+    return [None if place in uncoded else value for place, value in enumerate(per_au)]
 
 
 _KINDS = {"str": str, "dict": dict, "list": list}

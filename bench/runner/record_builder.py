@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from bench.metrics import always_positive_f1, training_prior_f1
+from bench.metrics import always_positive_f1, training_prior_f1, with_gaps
 from bench.results.records import Record, Scores, Status
 from bench.study.cell import Cell
 from bench.system.environment import peak_memory_mib
@@ -97,8 +98,23 @@ def success_record(
             "frames_per_second": round(rate * sampler.frames_per_step, 2),
         },
         peak_memory_mib=round(peak_memory_mib(experiment.pixels.device), 1),
-        warnings=[*warnings, *experiment.warnings, *experiment.method.warnings],
+        warnings=[
+            *warnings,
+            *experiment.warnings,
+            *experiment.method.warnings,
+            *_missing_in_training(task.aus, task.positive_rates),
+        ],
     )
+
+
+def _missing_in_training(aus: Sequence[int], rates: Sequence[float]) -> Iterator[str]:
+    """Name the AUs that cannot have been learnt; `rates` are those of the labelled frames."""
+    uncoded = [au for au, rate in zip(aus, rates, strict=True) if math.isnan(rate)]
+    absent = [au for au, rate in zip(aus, rates, strict=True) if rate == 0]
+    for found, what in ((uncoded, "coded"), (absent, "present")):
+        if found:
+            names = ", ".join(f"AU{au}" for au in found)
+            yield f"{names}: {what} on no labelled training frame, so there was nothing to learn"
 
 
 def _member_scores(
@@ -129,13 +145,13 @@ def weights_hash(method: Method) -> str:
     return whole.hexdigest()
 
 
-def _baselines(experiment: Experiment) -> dict[str, list[float]]:
+def _baselines(experiment: Experiment) -> dict[str, list[float | None]]:
     rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in experiment.test])
     labels = experiment.table.labels[rows]
     rates = np.nan_to_num(experiment.method.task.positive_rates)
     return {
-        "always_positive": always_positive_f1(labels).tolist(),
-        "training_prior": training_prior_f1(labels, rates).tolist(),
+        "always_positive": with_gaps(always_positive_f1(labels)),
+        "training_prior": with_gaps(training_prior_f1(labels, rates)),
     }
 
 

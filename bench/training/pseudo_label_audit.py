@@ -72,6 +72,8 @@ class PseudoLabelAudit:
     def summary(self) -> dict[str, Any]:
         """Return accuracy, precision, recall and share used, per AU and over all, if any was used.
 
+        Beside the accuracy stand what a constant would reach, and the balanced accuracy.
+
         And, if the method logged metrics (a gate's acceptance, the accuracy of an order head), the
         mean of each over the training, and over the last steps that had it.
         """
@@ -96,7 +98,11 @@ class PseudoLabelAudit:
 
 
 def _scores(counts: Tensor, digits: int | None = None) -> dict[str, Any]:
-    """Return the scores of counts (6, A), to so many digits; {} if no pseudo label was offered."""
+    """Return the scores of counts (6, A), to so many digits; {} if no pseudo label was offered.
+
+    The majority accuracy is what a constant reaches on the frames used: the share of the more
+    frequent class of each AU. The balanced accuracy is the mean of the two classes' recalls.
+    """
     tp, fp, fn, tn, offered, used = counts.double()
     if not offered.sum():
         return {}
@@ -105,12 +111,20 @@ def _scores(counts: Tensor, digits: int | None = None) -> dict[str, Any]:
         shares = (p / w if w else None for p, w in zip(part.tolist(), whole.tolist(), strict=True))
         return [s if s is None or digits is None else round(s, digits) for s in shares]
 
+    present, absent = tp + fn, fp + tn
+    majority = torch.maximum(present, absent)
+    balanced = ratios(tp * absent + tn * present, 2 * present * absent)
+    known = [value for value in balanced if value is not None]
     return {
         "accuracy": ratios(tp + tn, used),
         "precision": ratios(tp, tp + fp),
-        "recall": ratios(tp, tp + fn),
+        "recall": ratios(tp, present),
         "positive_share": ratios(tp + fp, used),
+        "majority_accuracy": ratios(majority, used),
+        "balanced_accuracy": balanced,
         "used": ratios(used, offered),
         "overall_accuracy": ratios((tp + tn).sum()[None], used.sum()[None])[0],
+        "overall_majority_accuracy": ratios(majority.sum()[None], used.sum()[None])[0],
+        "mean_balanced_accuracy": sum(known) / len(known) if known else None,
         "overall_used": ratios(used.sum()[None], offered.sum()[None])[0],
     }

@@ -60,11 +60,28 @@ def test_an_au_absent_and_never_predicted_scores_zero() -> None:
     assert metrics.f1_per_au(labels, probabilities).tolist() == [0.0, 0.0]
 
 
-def test_an_au_that_nobody_coded_scores_zero_and_has_no_auc() -> None:
-    labels, probabilities = np.full((3, 1), -1), np.full((3, 1), 0.7)
-    assert metrics.f1_per_au(labels, probabilities).tolist() == [0.0]
-    assert metrics.accuracy_per_au(labels, probabilities).tolist() == [0.0]
-    assert np.isnan(metrics.auc_per_au(labels, probabilities)).all()
+def test_an_au_that_nobody_coded_has_no_score_of_any_kind() -> None:
+    labels = np.array([[1, -1], [0, -1], [1, -1]])
+    probabilities = np.array([[0.7, 0.7], [0.7, 0.2], [0.1, 0.9]])
+    for score in (metrics.f1_per_au, metrics.accuracy_per_au, metrics.auc_per_au):
+        found = score(labels, probabilities)
+        assert np.isnan(found).tolist() == [False, True], score.__name__
+    for baseline in (
+        metrics.positive_rates(labels),
+        metrics.always_positive_f1(labels),
+        metrics.training_prior_f1(labels, [0.3, 0.3]),
+    ):
+        assert np.isnan(baseline).tolist() == [False, True]
+
+
+def test_the_mean_f1_is_over_the_aus_that_are_coded() -> None:
+    labels = np.array([[1, -1, 0], [0, -1, 0], [1, -1, 0]])
+    scores = metrics.score_fold(labels, np.full((3, 3), 0.7), ["a", "b", "b"], 1)
+    assert scores.f1 == [pytest.approx(0.8), None, 0.0]
+    assert scores.accuracy == [pytest.approx(2 / 3), None, 0.0]
+    assert scores.auc == [0.5, None, None]
+    assert scores.mean_f1 == pytest.approx(0.4)
+    assert scores.uncoded == (1,)
 
 
 def test_auc_of_ties_is_the_share_of_pairs_in_order_a_tie_counting_half() -> None:
@@ -105,7 +122,8 @@ def test_training_rates_that_are_no_shares_are_refused() -> None:
 
 
 def test_positive_rates_count_coded_frames_only() -> None:
-    assert metrics.positive_rates([[1, -1], [0, -1], [-1, -1], [0, -1]]).tolist() == [1 / 3, 0.0]
+    rates = metrics.positive_rates([[1, -1], [0, -1], [-1, -1], [0, 0]])
+    assert rates.tolist() == [1 / 3, 0.0]
 
 
 def test_counts_per_subject_add_up_to_the_fold() -> None:

@@ -26,7 +26,7 @@ SECONDS = {
     "table --intervals": 10.0,
     "table ranks": 20.0,
 }
-"""What a large study may cost to look at; the last two resample subjects of every run."""
+"""What a large study may cost to look at; the last two leave out the subjects of every run."""
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,9 @@ TINY = (
     "train.steps=6",
 )
 
+UNTAUGHT = "AU24: present on no labelled training frame, so there was nothing to learn"
+"""What every record of the tiny dataset warns of at its usual ratio."""
+
 
 def study(
     results: Path,

@@ -251,7 +251,9 @@ def check_same(results: Path, reference: Path) -> int:
 def outcome(folder: Path) -> dict[str, object]:
     """Return what a record says of the result: all but timings and where it ran."""
     values = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    if not values["final_weights"] or values["warnings"]:
+    # AUs that the few labels do not show are the data's, and the same without a kill
+    warned = [text for text in values["warnings"] if not text.endswith("nothing to learn")]
+    if not values["final_weights"] or warned:
         raise Broken(f"{folder}: weights {values['final_weights']}, warns {values['warnings']}")
     return {key: value for key, value in values.items() if key not in TIMINGS}
 

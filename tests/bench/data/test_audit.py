@@ -67,6 +67,7 @@ def test_a_sound_dataset_gives_no_error_and_no_warning(
         "windows": "ok",
         "near-duplicates": "ok",
         "statistics": "ok",
+        "action-units": "ok",
         "masks": "ok",
         "counts": "note",
     }
@@ -198,6 +199,21 @@ def test_statistics_of_more_than_the_training_part_are_an_error(
     finding = data_audit.check_statistics(sound)
     assert finding.level == "error"
     assert any("class rates depend" in detail for detail in finding.details)
+
+
+def test_aus_that_a_fold_cannot_score_or_learn_are_named(tmp_path: Path) -> None:
+    dataset = faces(tmp_path / "data")
+    for index, labels in enumerate(((1, -1), (1, -1), (0, 1), (0, 1))):
+        dataset = changed(dataset, index, labels=np.tile(np.int8(labels), (12, 1)))
+    data = opened(dataset, tmp_path)
+    first, second = data.store.aus
+    finding = data_audit.check_action_units(data)
+    assert finding.level == "warning"
+    assert finding.details == (
+        f"fold 0: AU{second} coded on no test frame: no score",
+        f"fold 0: AU{first} present on no training frame",
+        f"fold 1: AU{second} coded on no training frame",
+    )
 
 
 def test_a_saved_mask_that_buys_a_test_subjects_label_is_an_error(

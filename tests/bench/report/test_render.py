@@ -43,6 +43,10 @@ def sample(**cell: object) -> Table:
         (Entry(state="unread"), ""),
         (Entry(state="text", text="CVPR 2021"), "CVPR 2021"),
         (Entry(value=2.0, digits=2), "2.00"),
+        (Entry(value=-0.0, signed=True, interval=(-0.0, -0.001)), "0.0 [0.0, 0.0]"),
+        (Entry(value=0.04, signed=True, interval=(-0.04, 0.06)), "0.0 [0.0, +0.1]"),
+        (Entry(state="uncoded"), "uncoded"),
+        (Entry(value=42.9, n=1, aus="1 of 2"), "42.9 (1) over 1 of 2 AUs"),
     ],
 )
 def test_a_cell_reads_as_a_person_expects(cell: Entry, text: str) -> None:
@@ -122,6 +126,30 @@ def test_csv_gives_raw_numbers_back_with_their_place() -> None:
     assert (cell["select"], cell["table"]) == ("last", "ssl")
 
 
+def shared() -> list[Record]:
+    """At 1 %, masks hold 1.25 %; at 50 %, what was asked for."""
+    frames = {"train": 8000, "validation": 2000, "test": 5000}
+    labelled = {0.01: 125, 0.5: 5001}
+    return [record("ks", r, frames={**frames, "labelled": n}) for r, n in labelled.items()]
+
+
+def test_people_read_the_true_share_and_csv_has_a_column_for_it() -> None:
+    (table,) = tables("ssl", shared())
+    header = render(table).splitlines()[2]
+    assert [text.strip() for text in header.strip("|").split("|")] == [
+        "method",
+        "1 % (1.25 %)",
+        "50 %",
+    ]
+    assert r"1 \% (1.25 \%) & 50 \%" in render(table, "latex")
+    assert '<th scope="col">1 % (1.25 %)</th>' in render(table, "html")
+    lines = read(render_all([table], "csv"))
+    assert {(line["ratio"], line["share"], line["column"]) for line in lines} == {
+        ("0.01", "0.0125", "1 %"),
+        ("0.5", "0.5001", "50 %"),
+    }
+
+
 def test_csv_keeps_gaps_as_gaps() -> None:
     states = {
         (line["row"], line["ratio"]): (line["state"], line["value"], line["n"])
@@ -186,8 +214,10 @@ def test_an_unknown_format_lists_the_known_ones() -> None:
 
 @pytest.mark.parametrize("style", FORMATS)
 def test_every_table_can_be_drawn_in_every_format(style: str) -> None:
-    runs = [record(m, r, dataset="bp4d") for m in ("ks", "ks:no_skd", "tcl") for r in (0.5, 1.0)]
-    for kind in ("ssl", "supervised", "per-au", "complexity", "ablation", "ranks"):
+    audit = {"overall_accuracy": 0.7, "accuracy": [0.8, 0.6], "majority_accuracy": [0.8, 0.5]}
+    methods = ("ks", "ks:no_skd", "tcl")
+    runs = [record(m, r, dataset="bp4d", audit=audit) for m in methods for r in (0.5, 1.0)]
+    for kind in KINDS:
         text = render_all(tables(kind, runs, published=True), style)
         assert "no_skd" in text.replace("\\_", "_")
         assert text.endswith("\n")

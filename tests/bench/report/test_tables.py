@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.report.complexity import complexity_table
 from bench.report.f1_tables import per_au_table, ssl_table, supervised_table
 from bench.report.model import Entry, NothingToShow, ReportError, Table
+from bench.report.notes import TRAININGS_ELSEWHERE
 from bench.report.paired_tables import ablation_table, ranks_table
 from bench.report.render import format_entry
 from bench.report.tables import tables
-from bench.results.records import Record
-from tests.helpers.fake_records import counted, record, unfinished
+from bench.results.records import Record, read_records
+from tests.helpers.fake_records import counted, record, sampled, unfinished
 
 
 def row(table: Table, label: str, source: str = "measured") -> dict[str, Entry]:
@@ -73,7 +78,7 @@ def test_the_interval_comes_from_subjects_and_only_when_asked_for() -> None:
     assert row(ssl_table(runs), "ks")["10 %"].interval is None
     table = ssl_table(runs, intervals=True)
     assert row(table, "ks")["10 %"].interval == pytest.approx((50, 50))
-    assert note(table, "bootstrap over test subjects")
+    assert note(table, "95 % interval, for other test subjects")
 
 
 # What stays visible ---------------------------------------------------------------------------
@@ -164,6 +169,142 @@ def test_a_run_without_the_selection_asked_for_is_a_gap() -> None:
     both = {"last": counted([0.5, 0.5]), "val": counted([0.6, 0.6])}
     table = ssl_table([record("ks", scores=both), record("tcl")], select="val")
     assert row(table, "tcl")["10 %"].state == "missing"
+
+
+def uncoded(method: str, fold: int, f1: float, missing: int | None = 1, **more: Any) -> Record:
+    """A run of two AUs, of which one (by its place) is coded on no test frame."""
+    whole = record(method, fold=fold, f1=f1, **more)
+    if missing is None:
+        return whole
+    scores = whole.scores["last"]
+    counts = {
+        name: [[0 if place == missing else n for place, n in enumerate(row)] for row in table]
+        for name, table in scores.counts.items()
+    }
+    values = [None if place == missing else f1 for place in range(2)]
+    baselines = {
+        name: [None if place == missing else value for place, value in enumerate(per_au)]
+        for name, per_au in whole.baselines.items()
+    }
+    last = dataclasses.replace(scores, f1=values, counts=counts)
+    return dataclasses.replace(whole, scores={"last": last}, baselines=baselines)
+
+
+def test_an_au_that_nobody_coded_is_a_gap_with_a_note_and_in_no_mean() -> None:
+    runs = [uncoded("supervised", 0, 0.6), uncoded("ks", 0, 0.4)]
+    table = per_au_table(runs, intervals=True)
+    assert [format_entry(cell) for cell in row(table, "ks").values()] == [
+        "40.0",
+        "uncoded",
+        "40.0 (1) [40.0, 40.0] over 1 of 2 AUs",
+    ]
+    always = row(table, "always positive", "baseline")
+    assert [format_entry(cell) for cell in always.values()] == [
+        "30.0",
+        "uncoded",
+        "30.0 (1) over 1 of 2 AUs",
+    ]
+    assert note(table, "AU12 in fold 0") == (
+        "no F1 where no test frame is coded (means are over the other AUs): AU12 in fold 0"
+    )
+    assert note(table, "uncoded: no test frame")
+    change = row(ranks_table(runs), "ks")["over supervised"]
+    assert change.value == pytest.approx(-20)
+    assert note(ranks_table(runs), "AU12 in fold 0")
+
+
+def test_an_au_coded_in_some_folds_has_the_mean_of_those() -> None:
+    runs = [uncoded("ks", 0, 0.4), uncoded("ks", 1, 0.6, None), uncoded("ks", 2, 0.5, 0)]
+    table = per_au_table(runs)
+    au1, au12, mean = row(table, "ks").values()
+    assert (au1.value, au12.value) == (pytest.approx(50), pytest.approx(55))
+    assert (au1.state, au12.state) == ("done", "done")
+    assert format_entry(mean) == "50.0 ± 10.0 (3) over 1 to 2 of 2 AUs"
+    assert note(table, "no F1 where").endswith(": AU1 in fold 2; AU12 in fold 0")
+    prior = row(table, "training prior", "baseline")
+    assert prior["AU12"].value == pytest.approx(30)
+    assert prior["mean"].value == pytest.approx((20 + 25 + 30) / 3)
+
+
+def test_a_run_that_failed_says_nothing_of_the_aus_of_its_fold() -> None:
+    runs = [uncoded("ks", 0, 0.4), uncoded("ks", 1, 0.6, None)]
+    runs += [unfinished("failed", "boom", method="tcl", fold=0), uncoded("eac", 0, 0.5)]
+    runs += [unfinished("failed", "boom", method="eac", fold=1)]
+    table = per_au_table(runs)
+    assert [format_entry(cell) for cell in row(table, "tcl").values()] == ["failed"] * 3
+    assert row(table, "eac")["mean"].aus == "1 of 2"
+    assert format_entry(row(table, "eac")["AU12"]) == "failed"
+    assert not any("no F1 where" in text for text in complexity_table(runs).notes)
+
+
+def test_rows_of_other_folds_are_over_other_aus_and_say_so() -> None:
+    runs = [uncoded("ks", 0, 0.4), uncoded("ks", 1, 0.6, None), uncoded("tcl", 1, 0.5, None)]
+    table = ssl_table(runs)
+    assert row(table, "ks")["10 %"].aus == "1 to 2 of 2"
+    assert row(table, "tcl")["10 %"].aus == ""
+
+
+def test_the_share_that_masks_hold_stands_beside_the_ratio() -> None:
+    frames = {"train": 9000, "validation": 1000, "test": 5000, "labelled": 125}
+    runs = [record("ks", 0.01, frames=frames), record("ks", 0.01, fold=1, frames=frames)]
+    assert ssl_table(runs).headings == ("1 % (1.25 %)",)
+    assert note(ssl_table(runs), "in brackets")
+    (per_au,) = tables("per-au", runs)
+    assert per_au.title.startswith("F1 (%) by action unit at 1 % (1.25 %) labels")
+    assert (per_au.context["ratio"], per_au.context["share"]) == ("0.01", "0.0125")
+    assert not any("in brackets" in text for text in ssl_table([record("ks", 0.01)]).notes)
+
+
+def test_folds_of_one_subject_have_an_interval_together_and_none_alone() -> None:
+    def single(method: str, fold: int, f1: float) -> Record:
+        whole = record(method, fold=fold, f1=f1)
+        scores = whole.scores["last"]
+        name = min(scores.counts)
+        last = dataclasses.replace(scores, counts={name: scores.counts[name]})
+        return dataclasses.replace(whole, scores={"last": last})
+
+    runs = [
+        single(m, f, 0.4 + 0.1 * f + 0.02 * m.count("t")) for m in ("ks", "tcl") for f in (0, 1)
+    ]
+    cell = row(ssl_table(runs, intervals=True), "ks")["10 %"]
+    assert cell.interval is not None
+    assert cell.interval[1] - cell.interval[0] > 50
+    table = ssl_table(runs[::2], intervals=True)
+    assert format_entry(row(table, "ks")["10 %"]) == "40.0 (1)"
+    assert note(table, "no interval: fold 0 has one test subject")
+    ranks = ranks_table(runs[::2], intervals=True)
+    assert format_entry(row(ranks, "ks")["over tcl"]) == "-2.0 (1) ≈"
+    assert note(ranks, "no interval: fold 0 has one test subject")
+
+
+def test_a_note_tells_whether_trainings_are_in_the_intervals() -> None:
+    def trained(*seeds: int) -> list[Record]:
+        return [
+            record(m, seed=s, f1=0.5 + 0.01 * s + 0.02 * m.count("t"))
+            for m in ("ks", "tcl")
+            for s in seeds
+        ]
+
+    for make in (lambda runs: ssl_table(runs, intervals=True), ranks_table):
+        assert note(
+            make(trained(0, 1, 2)), "are about other trainings too: every fold has three seeds"
+        )
+        assert note(make(trained(0, 1)), "are not about other trainings")
+    mixed = [*trained(0, 1, 2), record("eac")]
+    assert note(ssl_table(mixed, intervals=True), "too where every fold has three seeds")
+    assert not any("trainings" in text for text in ssl_table(trained(0, 1)).notes)
+
+
+def test_what_trainings_did_elsewhere_is_what_the_records_say() -> None:
+    root = Path(__file__).parents[3] / "results" / "studies" / "synthetic-difficulty"
+    records, _ = read_records(root)
+    by_ratio = defaultdict(list)
+    for item in records:
+        if item.config["train"]["steps"] == 800:  # the preset's; the others have one seed
+            by_ratio[item.cell["ratio"]].append(100 * item.scores["last"].mean_f1)
+    spreads = sorted(statistics.stdev(values) for values in by_ratio.values())
+    assert [len(values) for values in by_ratio.values()] == [3, 3]
+    assert tuple(round(spread, 1) for spread in spreads) == TRAININGS_ELSEWHERE
 
 
 # What is never mixed --------------------------------------------------------------------------
@@ -409,6 +550,42 @@ def test_p_values_are_corrected_for_the_number_of_pairs() -> None:
     among_three = row(ranks_table(runs), "a")["over b"].p
     assert alone is not None
     assert among_three == pytest.approx(3 * alone)
+
+
+def test_ranks_against_one_method_are_a_smaller_family() -> None:
+    rng = np.random.default_rng(0)
+    names = ["supervised", *(f"m{n:02d}" for n in range(15))]
+    runs = []
+    for place, name in enumerate(names):
+        labels = (np.random.default_rng(1).random((240, 2)) < 0.4).astype(np.int8)
+        right = rng.random(labels.shape) < 0.6 + 0.02 * place
+        runs.append(sampled(labels, right, [f"F{n // 20:02d}" for n in range(240)], method=name))
+    whole, family = ranks_table(runs), ranks_table(runs, against="supervised", intervals=True)
+    assert family.columns == ("mean rank", "over supervised")
+    assert format_entry(row(family, "supervised")["over supervised"]) == ""
+    for name in names[1:]:
+        one, other = row(family, name)["over supervised"], row(whole, name)["over supervised"]
+        assert one.value == other.value
+        assert one.p is not None
+        assert other.p is not None
+        assert one.p <= other.p
+    best, all_pairs = (row(table, names[-1])["over supervised"] for table in (family, whole))
+    assert not best.tied
+    assert not all_pairs.tied  # 120 pairs, and no bound on how small a p-value can be
+
+
+def test_the_method_to_compare_with_must_be_there_and_be_one() -> None:
+    runs = [record("a", f1=0.7), record("b", f1=0.6)]
+    with pytest.raises(NothingToShow, match=r"no finished run of 'supervised'.*are a, b"):
+        tables("ranks", runs, against="supervised")
+    with pytest.raises(ReportError, match="only `table ranks`"):
+        tables("ssl", runs, against="a")
+    runs.append(variant(record("a", f1=0.5), alpha=0.9))
+    with pytest.raises(ReportError, match="more than one version"):
+        ranks_table(runs, against="a")
+    table = ranks_table(runs, against="a (alpha=0.9)")
+    assert table.columns == ("mean rank", "over a (alpha=0.9)")
+    assert format_entry(row(table, "a (alpha=0.5)")["over a (alpha=0.9)"]) == "+20.0 (1)"
 
 
 def test_ranks_keep_a_method_visible_that_has_no_result() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.results.records import from_json, read_records, to_json, write_record
+from bench.results.records import Scores, from_json, read_records, to_json, write_record
 from tests.helpers.fake_records import record as fabricated
 from tests.helpers.fake_records import unfinished
 
@@ -37,6 +37,26 @@ def test_equal_records_are_equal_bytes_and_later_keys_are_passed_over():
     text = to_json(fabricated())
     assert text == to_json(from_json(text)) == to_json(fabricated())
     assert from_json(json.dumps({**json.loads(text), "later": 1})) == fabricated()
+
+
+def test_an_uncoded_au_of_an_earlier_version_is_read_as_a_gap():
+    """Earlier versions wrote an F1 of 0 where no test frame was coded; the counts tell the two."""
+    counts = {"A": [[3, 0], [1, 0], [1, 0], [2, 0]], "B": [[0, 0], [0, 0], [0, 0], [5, 0]]}
+    old = {"step": 1, "f1": [0.75, 0.0], "auc": [0.7, None], "accuracy": [0.8, 0.0]}
+    record = fabricated(scores={"last": Scores(**old, counts=counts)})
+    found = from_json(to_json(record))
+    assert found.scores["last"].f1 == [0.75, None]
+    assert found.scores["last"].accuracy == [0.8, None]
+    assert found.scores["last"].mean_f1 == 0.75
+    assert found.baselines == {"always_positive": [0.3, None], "training_prior": [0.2, None]}
+    assert from_json(to_json(found)) == found
+
+
+def test_an_au_that_is_coded_and_never_found_keeps_its_zero():
+    counts = {"A": [[3, 0], [1, 0], [1, 0], [2, 7]]}
+    old = {"step": 1, "f1": [0.75, 0.0], "auc": [0.7, None], "accuracy": [0.8, 1.0]}
+    record = fabricated(scores={"last": Scores(**old, counts=counts)})
+    assert from_json(to_json(record)) == record
 
 
 def test_a_value_that_json_has_not_is_no_record():

@@ -24,7 +24,7 @@ from bench.runner.model_selection import ModelSelection
 from bench.runner.record_builder import failure_record
 from bench.system.files import RecordError
 from tests.helpers import cells
-from tests.helpers.cells import StopAt, outcome, run
+from tests.helpers.cells import UNTAUGHT, StopAt, outcome, run
 
 CPU = torch.device("cpu")
 IMAGE_METHODS = ("supervised", "pseudo_label", "fixmatch")
@@ -187,7 +187,7 @@ def test_warnings_from_before_a_stop_stand_in_the_record(tmp_path):
     (cell,) = cells.grid(cells.study(tmp_path, methods=["warning"], plugins=[plugin]))
     with pytest.raises(Interrupted):
         run(cell, should_stop=StopAt(3))
-    assert run(cell).warnings == ["the first step was odd"]
+    assert run(cell).warnings == ["the first step was odd", UNTAUGHT]
 
 
 def test_going_on_under_other_libraries_is_said_in_the_record(tmp_path, monkeypatch):
@@ -195,7 +195,8 @@ def test_going_on_under_other_libraries_is_said_in_the_record(tmp_path, monkeypa
     with pytest.raises(Interrupted):
         run(cell, should_stop=StopAt(3))
     monkeypatch.setattr(checkpoint, "versions", lambda: {"torch": "99.0"})
-    (warning,) = run(cell).warnings
+    warning, other = run(cell).warnings
+    assert other == UNTAUGHT
     assert warning.startswith("begun on ")
     assert "from step 3 on " in warning
     assert warning.endswith("torch 99.0")

@@ -7,7 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, precision_score, recall_score
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    precision_score,
+    recall_score,
+)
 
 from bench.training.loader import HiddenLabels
 from bench.training.pseudo_label_audit import PseudoLabelAudit
@@ -32,9 +38,18 @@ def test_scores_are_those_of_scikit_learn_on_the_used_and_known_labels():
         assert summary["accuracy"][au] == pytest.approx(accuracy_score(*pair))
         assert summary["precision"][au] == pytest.approx(precision_score(*pair))
         assert summary["recall"][au] == pytest.approx(recall_score(*pair))
+        assert summary["balanced_accuracy"][au] == pytest.approx(balanced_accuracy_score(*pair))
         assert summary["used"][au] == pytest.approx(chosen.sum() / (truth[:, au] >= 0).sum())
+        constant = DummyClassifier(strategy="most_frequent").fit(pair[1], pair[0])
+        most = accuracy_score(pair[0], constant.predict(pair[1]))
+        assert summary["majority_accuracy"][au] == pytest.approx(most)
     known = used & (truth >= 0)
     assert summary["overall_accuracy"] == pytest.approx((truth == targets)[known].mean())
+    weights = known.sum(axis=0)
+    assert summary["overall_majority_accuracy"] == pytest.approx(
+        np.average(summary["majority_accuracy"], weights=weights)
+    )
+    assert summary["mean_balanced_accuracy"] == pytest.approx(np.mean(summary["balanced_accuracy"]))
 
 
 def test_a_method_without_pseudo_labels_has_no_audit():
@@ -87,6 +102,16 @@ def test_an_au_that_was_never_used_has_no_accuracy():
     audit.take(torch.ones(3, 2), torch.tensor([[True, False]] * 3))
     assert audit.summary()["accuracy"] == [1.0, None]
     assert audit.summary()["used"] == [1.0, 0.0]
+
+
+def test_an_au_of_one_class_has_no_balanced_accuracy():
+    audit = PseudoLabelAudit(2)
+    audit.expect(HiddenLabels(np.array([[1, 1], [1, 0], [1, 0]], dtype=np.int8)))
+    audit.take(torch.tensor([[1, 1], [1, 0], [0, 1]]), torch.ones(3, 2, dtype=torch.bool))
+    summary = audit.summary()
+    assert summary["balanced_accuracy"] == [None, pytest.approx(0.75)]
+    assert summary["majority_accuracy"] == [1.0, pytest.approx(2 / 3)]
+    assert summary["mean_balanced_accuracy"] == pytest.approx(0.75)
 
 
 def test_pseudo_labels_of_other_frames_than_the_batch_s_are_refused():
