@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.config.names import GridPoint
+from bench.metrics import positive_rates
 from datasets._base import UNCODED, DatasetError, FoldList
 from datasets._splits.masks import LabelMask
 
 from .dataset import OpenedDataset
-from .frame_table import clip_rows, frame_table, key_rows, positive_rates
+from .frame_table import clip_rows, frame_table, key_rows
 from .near_duplicates import MIN_CORRELATION, near_duplicates
 
 Severity = Literal["ok", "note", "warning", "error"]
@@ -168,7 +169,7 @@ def check_statistics(data: OpenedDataset) -> Finding:
 def _statistics(data: OpenedDataset, fold: int) -> tuple[tuple[float, ...], LabelMask]:
     found = data.labelled_split(GridPoint(ratio=RATIO, fold=fold, seed=0))
     keys = key_rows(data.sequences_of(found.split.train), found.mask)
-    return positive_rates(frame_table(data.store).labels[keys]), found.mask
+    return tuple(positive_rates(frame_table(data.store).labels[keys])), found.mask
 
 
 def check_action_units(data: OpenedDataset) -> Finding:

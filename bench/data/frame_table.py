@@ -78,10 +78,3 @@ def key_rows(sequences: Sequence[StoredSequence], mask: LabelMask) -> RowNumbers
     """Return the rows of the key frames of `sequences`, in their order."""
     rows = [s.start + mask.positions(s) for s in sequences]
     return np.concatenate([np.empty(0, dtype=np.int64), *rows])
-
-
-def positive_rates(labels: np.ndarray) -> tuple[float, ...]:
-    """Return each AU's share of the labels (N, A) that are coded; NaN where none is."""
-    coded = (labels != UNCODED).sum(axis=0)
-    rates = (labels == 1).sum(axis=0) / np.maximum(coded, 1)
-    return tuple(np.where(coded, rates, np.nan).tolist())

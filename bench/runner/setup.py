@@ -16,9 +16,10 @@ import torch
 
 from bench.config.settings import DataConfig
 from bench.data.dataset import DatasetSpec, OpenedDataset
-from bench.data.frame_table import FrameTable, RowNumbers, frame_table, key_rows, positive_rates
+from bench.data.frame_table import FrameTable, RowNumbers, frame_table, key_rows
 from bench.errors import UsageError
 from bench.frame_store.store import StoredSequence
+from bench.metrics import positive_rates
 from bench.study.cell import Cell
 from bench.system.seeds import stream_seed
 from bench.training.evaluate import FRAMES_AT_ONCE, Predictions, predict
@@ -157,7 +158,7 @@ def _task(cell: Cell, data: OpenedDataset, sampler: Sampler) -> Task:
         aus=tuple(data.store.aus),
         image_size=cell.settings.data.size,
         trunk=cell.settings.trunk,
-        positive_rates=positive_rates(sampler.table.labels[sampler.keys]),
+        positive_rates=tuple(positive_rates(sampler.table.labels[sampler.keys]).tolist()),
         labelled_frames=len(sampler.keys),
         unlabelled_frames=len(sampler.unlabelled_rows),
         clip_len=sampler.needs.clip_len,
