@@ -114,11 +114,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where training stands; schedules are written in epochs or in shares of the run's STEPS.
-
-    With a learning rate that changes, a share of the steps is not the same share of the summed rate
-    (docs/training.md says how far apart they are under each preset).
-    """
+    """Where training stands; schedules are written in epochs or in shares of the training."""
 
     step: int
     """Steps done, 0-based."""
@@ -128,6 +124,8 @@ class Progress:
     total_epochs: float
     phase: str = "train"
     """Name of the phase that the step is in (`Method.phases`)."""
+    rate_share: float | None = None
+    """Share of the run's summed learning rate that the steps before this one had, in [0, 1)."""
     audit: Callable[[Tensor, Tensor], None] | None = None
     """Takes the pseudo labels that were used, (N, A) targets and (N, A) bool used, in the order of
     `Batch.unlabelled` (N = U) or of the clips flattened (N = B*T). The runner scores them, and
@@ -135,8 +133,12 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Share of the training done, in [0, 1)."""
-        return self.step / max(1, self.total_steps)
+        """Share of the training done, in [0, 1): of the summed rate, so of what can be learnt.
+
+        Under a constant rate that is the share of the steps. Under one that rises and falls, a
+        tenth of the steps may be a hundredth of the learning (docs/training.md).
+        """
+        return self.step / max(1, self.total_steps) if self.rate_share is None else self.rate_share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,9 @@ from ._eac import (
 )
 from ._trunks import build_trunk
 
+CROPPING = "cnet"
+"""Name of the phase in which C-Net learns."""
+
 
 class EAC(Method):
     """E-Net, then C-Net on its features; the prediction is C-Net's, once it has begun to learn."""
@@ -101,7 +104,7 @@ class EAC(Method):
         So E-Net's rate has come down before its features are fixed.
         """
         first = config.stage_two_from
-        parts = (Phase(name="enet", share=first), Phase(name="cnet", share=1 - first))
+        parts = (Phase(name="enet", share=first), Phase(name=CROPPING, share=1 - first))
         return tuple(part for part in parts if part.share)
 
     def group_of(self, parameter: str) -> str:
@@ -109,9 +112,9 @@ class EAC(Method):
         return "trunk" if parameter.startswith("enet.stages.") else ""
 
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
-        """Return `enet`, or from `stage_two_from` on `cnet`: each net's own loss (eq. 6)."""
+        """Return `enet`, or in its phase `cnet`: each net's own loss (eq. 6)."""
         landmarks = self._landmarks(batch.landmarks, len(batch.key))
-        if progress.fraction < self.config.stage_two_from:
+        if progress.phase != CROPPING:
             logits = self.enet(batch.key, self._attention(landmarks))
             return {"enet": eac_loss(logits.float().sigmoid(), batch.labels)}
         self.stage_two.fill_(value=True)

@@ -184,7 +184,7 @@ class KnowledgeSpreader(Method):
         """Return the 0-based epoch that the schedules count: whole fiftieths, or whole passes."""
         if self.config.schedule == "epochs":
             return math.floor(progress.epoch)
-        return 50 * progress.step // max(1, progress.total_steps)
+        return math.floor(50 * progress.fraction + 1e-9)
 
     def ramp(self, epoch: int) -> float:
         """Return the ramp's value in epoch `epoch` (KS eq. 9)."""

@@ -72,6 +72,15 @@ def rate_at(config: TrainConfig, phases: Sequence[PhaseSteps], step: int) -> flo
     return learning_rate(config, fraction) * now.phase.lr_factor
 
 
+def rate_shares(config: TrainConfig, phases: Sequence[PhaseSteps], total: int) -> list[float]:
+    """Return, for each of `total` steps and for the end, the share of the summed rate before it."""
+    rates = [rate_at(config, phases, step) for step in range(total)]
+    if len(set(rates)) <= 1:  # one rate, or none at all: exactly the shares of the steps
+        return [step / max(1, total) for step in range(total + 1)]
+    whole = math.fsum(rates)
+    return [share / whole for share in accumulate(rates, initial=0.0)]
+
+
 def phase_at(phases: Sequence[PhaseSteps], step: int) -> PhaseSteps:
     """Return the phase that `step` is in; the last one, if none (a run that is over)."""
     return next((one for one in phases if one.start <= step < one.stop), phases[-1])

@@ -23,7 +23,7 @@ from methods._base import Batch, Method, Phase, Progress
 
 from .evaluate import encode_rows
 from .loader import Loader
-from .optimiser import make_optimiser, phase_at, phase_steps, rate_at, total_steps
+from .optimiser import make_optimiser, phase_at, phase_steps, rate_at, rate_shares, total_steps
 from .pseudo_label_audit import PseudoLabelAudit
 
 NOMINAL_EPOCHS = 50.0
@@ -55,6 +55,7 @@ class Trainer:
         steps = total_steps(config, loader.sampler.steps_per_epoch)
         self.phases = phase_steps(method.phases(method.config), steps)
         self.total = self.phases[-1].stop
+        self._rate_shares = rate_shares(config, self.phases, self.total)
         self.phases_over = 0
         """Phases that are over, what is fitted at their ends included."""
         self.audit = PseudoLabelAudit(len(method.task.aus))
@@ -100,6 +101,7 @@ class Trainer:
             epoch=epoch,
             total_epochs=epochs,
             phase=self.phase.name,
+            rate_share=self._rate_shares[self.step],
             audit=self.audit.take,
         )
 

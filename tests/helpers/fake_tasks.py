@@ -12,6 +12,7 @@ from torch import Tensor
 
 from bench.config.parsing import override_fields
 from bench.errors import UsageError
+from bench.training.optimiser import phase_at, phase_steps
 from methods._base import Batch, Method, Needs, Progress, Task, Trunk
 
 AUS = (1, 2, 4, 6)
@@ -61,7 +62,13 @@ def make_batch(
     )
 
 
-def make_progress(step: int = 0, total: int = 10, **changes: Any) -> Progress:
+def make_progress(
+    step: int = 0, total: int = 10, method: Method | None = None, **changes: Any
+) -> Progress:
+    """Progress at a step of `total`, in the phase that `method` is in then."""
+    if method is not None:
+        phases = phase_steps(method.phases(method.config), total)
+        changes = {"phase": phase_at(phases, step).phase.name, **changes}
     return Progress(
         step=step, total_steps=total, epoch=50 * step / total, total_epochs=50, **changes
     )
@@ -94,11 +101,11 @@ def train(
     method.train()
     for step in range(steps):
         batch = spoil(make_batch(kind.needs, seed=step, aus=len(task.aus), pool=pool))
-        losses = method.losses(batch, make_progress(step, steps))
+        losses = method.losses(batch, make_progress(step, steps, method))
         optimiser.zero_grad()
         sum(losses.values()).backward()
         optimiser.step()
-        method.after_step(make_progress(step, steps))
+        method.after_step(make_progress(step, steps, method))
         history.append({name: loss.detach() for name, loss in losses.items()})
     return Trained(method.eval(), history)
 

@@ -114,7 +114,7 @@ def test_e_net_learns_first_and_stays_as_it_is_while_c_net_learns() -> None:
     optimiser = torch.optim.SGD(method.parameters(), lr=0.1, weight_decay=0.1)
     for step, learning in ((0, "enet"), (9, "cnet"), (9, "cnet")):
         before = {name: p.clone() for name, p in method.state_dict().items()}
-        losses = method.losses(with_face(make_batch(EAC.needs)), make_progress(step))
+        losses = method.losses(with_face(make_batch(EAC.needs)), make_progress(step, method=method))
         assert set(losses) == {learning}
         optimiser.zero_grad()
         losses[learning].backward()
@@ -133,7 +133,7 @@ def test_the_prediction_is_the_net_that_has_learnt_last() -> None:
         torch.testing.assert_close(
             before, method.enet(clips[:, 0], method._attention(landmarks)), rtol=1e-4, atol=1e-5
         )
-    method.train().losses(batch, make_progress(9))
+    method.train().losses(batch, make_progress(9, method=method))
     after = predict(method, clips)
     assert not torch.allclose(before, after)
     restored = build()
@@ -215,7 +215,7 @@ def test_the_49_inner_points_train_and_predict_as_the_68_do(step: int) -> None:
     for given in (batch, few):
         method = build()
         torch.manual_seed(1)
-        (loss,) = method.losses(given, make_progress(step, 100)).values()
+        (loss,) = method.losses(given, make_progress(step, 100, method)).values()
         loss.backward()
         grads = [w.grad for w in method.parameters() if w.grad is not None]
         with torch.no_grad():
@@ -247,7 +247,7 @@ def test_it_learns_what_it_is_shown(variant: str | None) -> None:
 @pytest.mark.parametrize("step", [0, 9])
 def test_gradients_are_finite_and_reach_every_weight_of_the_stage(step: int) -> None:
     method = build().train()
-    losses = method.losses(with_face(make_batch(EAC.needs)), make_progress(step))
+    losses = method.losses(with_face(make_batch(EAC.needs)), make_progress(step, method=method))
     sum(losses.values()).backward()
     net = method.cnet if step else method.enet
     for name, weight in net.named_parameters():
@@ -305,8 +305,8 @@ def test_attention_enhances_the_trunks_stages_of_a_quarter_and_an_eighth() -> No
 def test_on_the_trunk_c_net_learns_from_fixed_features() -> None:
     method = build(body="trunk", stage_two_from=0.5).train()
     batch = with_face(make_batch(EAC.needs))
-    assert set(method.losses(batch, make_progress(4, 10))) == {"enet"}
-    method.losses(batch, make_progress(5, 10))["cnet"].backward()
+    assert set(method.losses(batch, make_progress(4, 10, method))) == {"enet"}
+    method.losses(batch, make_progress(5, 10, method))["cnet"].backward()
     assert all(p.grad is None for p in method.enet.parameters())
     assert method.cnet.local.weight.grad.any()
 

@@ -56,18 +56,18 @@ def test_a_step_never_asks_the_device_for_a_value(kind: type[Method], variant: s
     batch = on_meta(full_batch(kind))
     for step in STEPS:
         audit = lambda targets, used: targets & used if targets.dtype == torch.bool else None  # noqa: E731
-        losses = method.losses(batch, make_progress(step, 100, audit=audit))
+        losses = method.losses(batch, make_progress(step, 100, method, audit=audit))
         torch.stack(list(losses.values())).sum().backward()
-        method.after_step(make_progress(step, 100))
+        method.after_step(make_progress(step, 100, method))
 
 
 @pytest.mark.parametrize("kind", METHODS)
 @pytest.mark.parametrize("step", STEPS)
 def test_mixed_precision_gives_finite_losses_close_to_full(kind: type[Method], step: int) -> None:
-    full = build(kind).losses(full_batch(kind), make_progress(step, 100))
-    method = build(kind)
+    whole, method = build(kind), build(kind)
+    full = whole.losses(full_batch(kind), make_progress(step, 100, whole))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = method.losses(full_batch(kind), make_progress(step, 100))
+        half = method.losses(full_batch(kind), make_progress(step, 100, method))
     torch.stack(list(half.values())).sum().backward()
     assert list(half) == list(full)
     assert half[next(iter(half))].item() == pytest.approx(full[next(iter(full))].item(), rel=0.2)
@@ -80,12 +80,12 @@ def test_a_method_restored_from_its_state_goes_on_with_the_same_bits(kind: type[
     def go(method: Method, optimiser: torch.optim.Optimizer, steps: range) -> list[torch.Tensor]:
         totals = []
         for step in steps:
-            losses = method.losses(full_batch(kind, step), make_progress(step, 8))
+            losses = method.losses(full_batch(kind, step), make_progress(step, 8, method))
             optimiser.zero_grad()
             total = torch.stack(list(losses.values())).sum()
             total.backward()
             optimiser.step()
-            method.after_step(make_progress(step, 8))
+            method.after_step(make_progress(step, 8, method))
             totals.append(total.detach())
         return totals
 
@@ -110,7 +110,7 @@ def test_a_method_restored_from_its_state_goes_on_with_the_same_bits(kind: type[
 def test_predicting_between_steps_changes_nothing(kind: type[Method]) -> None:
     """Evaluation in the midst of training draws no random number and moves no statistic."""
     method = build(kind)
-    method.losses(full_batch(kind), make_progress(95, 100))
+    method.losses(full_batch(kind), make_progress(95, 100, method))
     before = {name: value.clone() for name, value in method.state_dict().items()}
     random = torch.get_rng_state()
     predict(method, torch.ones(2, kind.needs.clip_len, 3, 32, 32))

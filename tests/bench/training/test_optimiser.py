@@ -15,6 +15,7 @@ from bench.training.optimiser import (
     phase_at,
     phase_steps,
     rate_at,
+    rate_shares,
     total_steps,
 )
 from methods._base import WHOLE, Phase
@@ -121,3 +122,20 @@ def test_the_optimisers_are_those_that_are_named() -> None:
 
 def test_a_run_without_phases_is_one() -> None:
     assert phase_at(phase_steps(WHOLE, 5), 4).phase.name == "train"
+
+
+def test_shares_of_the_training_are_shares_of_the_summed_rate() -> None:
+    phases = phase_steps(WHOLE, 100)
+    constant = rate_shares(TrainConfig(lr=0.1), phases, 100)
+    assert constant == pytest.approx([step / 100 for step in range(101)])
+    cycle = TrainConfig(lr=0.1, schedule="one-cycle")
+    shares = rate_shares(cycle, phases, 100)
+    rates = [rate_at(cycle, phases, step) for step in range(100)]
+    assert shares[4] == pytest.approx(sum(rates[:4]) / sum(rates))
+    assert shares[4] < 0.005
+    assert (shares[0], shares[-1]) == (0.0, pytest.approx(1.0))
+
+
+def test_without_any_rate_shares_are_those_of_the_steps() -> None:
+    assert rate_shares(TrainConfig(lr=0.0), phase_steps(WHOLE, 4), 4) == [0, 0.25, 0.5, 0.75, 1]
+    assert rate_shares(TrainConfig(), phase_steps((Phase(name="fit", share=0),), 0), 0) == [0.0]
