@@ -48,6 +48,20 @@ class ImageTrunk(nn.Module):
         features: Tensor = self.body(self.prepared(frames))
         return features
 
+    def stem(self, frames: Tensor) -> Tensor:
+        """Return the maps (N, C, h, w) that a ResNet's stem makes of images."""
+        body = self.body
+        maps: Tensor = body.maxpool(body.act1(body.bn1(body.conv1(self.prepared(frames)))))
+        return maps
+
+    def after_stem(self, maps: Tensor) -> Tensor:
+        """Return the pooled features (N, F) of a ResNet's stem maps: `forward` is the two."""
+        body = self.body
+        for stage in (body.layer1, body.layer2, body.layer3, body.layer4):
+            maps = stage(maps)
+        features: Tensor = body.global_pool(maps)
+        return features
+
     def prepared(self, frames: Tensor) -> Tensor:
         """Return ImageNet-normalised images as the body takes them; raises as `forward` does."""
         side = frames.shape[-1]

@@ -16,17 +16,14 @@ from annotated_types import Interval
 from torch import Tensor
 
 from ._base import Batch, Method, MethodError, Needs, Phase, Progress, Share, Task, Variants
-from ._eac import (
-    CNet,
-    ENet,
+from ._eac import CNet, ENet, TrunkENet, load_vgg
+from ._eac_attention import (
     Form,
-    TrunkENet,
     au_centres,
     canonical_landmarks,
     check_count,
     eac_attention,
     eac_loss,
-    load_vgg,
 )
 from ._trunks import build_trunk
 

@@ -188,17 +188,24 @@ class TCL(Method):
         logits: Tensor = self.fc(self.dropout(self.trunk(clips.flatten(0, 1))))
         return logits.view(*clips.shape[:2], -1)
 
+    def _tested(self, clips: Tensor) -> Tensor:
+        """Classify clips of the stem's maps (B, T, C, h, w) -> (B, T, A)."""
+        self.shift.frames = clips.shape[1]
+        logits: Tensor = self.fc(self.dropout(self.trunk.after_stem(clips.flatten(0, 1))))
+        return logits.view(*clips.shape[:2], -1)
+
     def _clip_logits(self, clips: Tensor) -> Tensor:
         return self._frame_logits(clips).mean(1)
 
     def encode(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Return frames (N, 3, H, W) as they are: shifts mix neighbours from the first block on."""
-        return frames
+        """Return the stem's maps (N, C, h, w) of frames: shifts mix neighbours from there on."""
+        maps: Tensor = self.trunk.stem(frames)
+        return maps
 
     def head(self, features: Tensor) -> Tensor:
-        """Predict the middle frame of clips (B, T, 3, H, W), fast pathway -> logits (B, A)."""
+        """Predict the middle frame of clips (B, T, C, h, w), fast pathway -> logits (B, A)."""
         starts = range(0, len(features), _CLIPS_AT_ONCE)
-        logits = torch.cat([self._frame_logits(features[i : i + _CLIPS_AT_ONCE]) for i in starts])
+        logits = torch.cat([self._tested(features[i : i + _CLIPS_AT_ONCE]) for i in starts])
         if self.config.readout == "centre":
             return logits[:, logits.shape[1] // 2]
         return logits.mean(1)

@@ -121,11 +121,14 @@ def _predict_group(
     at_once: int,
 ) -> tuple[RowNumbers, dict[str, NDArray[np.float32]]]:
     """Predict the coded frames of whole sequences; returns their rows, probabilities by member."""
-    rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in group])
-    coded = rows[np.concatenate([s.coded for s in group])]
-    features = encode_rows(method, pixels, table, rows, at_once)
+    coded = np.concatenate([s.start + np.flatnonzero(s.coded) for s in group])
     length = method.test_clip_len
-    clips = np.searchsorted(rows, clip_rows(table, coded, length // 2, length, stride))
+    # frames that no clip reaches are left out: uncoded stretches, for a method of single frames
+    rows, clips = np.unique(
+        clip_rows(table, coded, length // 2, length, stride), return_inverse=True
+    )
+    clips = clips.reshape(len(coded), length)
+    features = encode_rows(method, pixels, table, rows, at_once)
     logits = [
         _classify(method, features[torch.from_numpy(part).to(features.device)])
         for part in np.array_split(clips, max(1, len(clips) // at_once))

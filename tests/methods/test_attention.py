@@ -11,7 +11,7 @@ import torch
 from bench.frame_store.crop import canonical_face
 from datasets._landmarks.markup import INNER_49, MIRROR_68
 from methods._base import MethodError
-from methods._eac import au_centres, canonical_landmarks, eac_attention, eac_loss
+from methods._eac_attention import au_centres, canonical_landmarks, eac_attention, eac_loss
 
 RNG = np.random.default_rng(8)
 

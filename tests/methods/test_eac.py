@@ -16,7 +16,8 @@ import torchvision
 from bench.frame_store.crop import canonical_face
 from datasets._landmarks.markup import INNER_49
 from methods._base import Batch, MethodError, Trunk
-from methods._eac import CNet, ENet, au_centres, crop_features, load_vgg
+from methods._eac import CNet, ENet, crop_features, load_vgg
+from methods._eac_attention import au_centres
 from methods.eac import EAC
 from tests.helpers.fake_tasks import make_batch, make_progress, make_task, predict, refusal, train
 

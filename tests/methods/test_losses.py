@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from methods._base import MethodError
-from methods._eac import eac_loss
+from methods._eac_attention import eac_loss
 from methods._ks import bernoulli_ensemble_kl
 from methods._losses import (
     AuLoss,
