@@ -65,8 +65,10 @@ class TrainConfig:
     """Budget in steps, the same at every ratio; 0 = go by `epochs`."""
     clip_norm: NonNegative = 0.0
     """Largest gradient norm; 0 = unclipped."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Whether the trunk is compiled; `auto`: on a GPU, in a long training; no part either."""
     amp: Literal["auto", "on", "off"] = "auto"
-    """bfloat16 autocast; auto = on a GPU only."""
+    """bfloat16 autocast; `auto`: where the device has it in its own units, and gains by it."""
     evaluate_every: NonNegative = 0.0
     """Epochs between looks that `val` or `test-peek` may choose from; 0 = the end alone."""
     test_peek: bool = False
@@ -116,5 +118,5 @@ class Settings:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
-NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps"}
+NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps", "compile"}
 """Knobs of `train` that change how a run is carried out and not what comes out of it."""

@@ -33,7 +33,13 @@ from bench.runner.context import Interrupted, ProgressEvent, RunContext
 from bench.runner.record_builder import failure_record
 from bench.runner.run_cell import run_cell
 from bench.study.cell import Cell
-from bench.system.environment import describe, keep_freed_memory, one_thread, pick_device
+from bench.system.environment import (
+    describe,
+    keep_compiled_code,
+    keep_freed_memory,
+    one_thread,
+    pick_device,
+)
 from bench.system.files import RecordError
 from bench.system.processes import process_name
 
@@ -124,6 +130,8 @@ def work_through(
     one_thread()
     keep_freed_memory()
     device = pick_device(spec.device, index)
+    if device.type == "cuda" and cells:
+        keep_compiled_code(cells[0].context.cache.parent / "compiled")
     watch, unfinished = ClaimWatch(spec.patience), list(cells)
     while unfinished and not stop():
         claimed = _claim_next(unfinished, spec, slot, watch)

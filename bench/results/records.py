@@ -93,6 +93,8 @@ class Record:
     """data, train, evaluate, total."""
     rates: dict[str, float] = field(default_factory=dict)
     """Of the training loop, data included, a second: samples (clips) and frames (in the batch)."""
+    arithmetic: dict[str, Any] = field(default_factory=dict)
+    """precision of the steps (`bfloat16` autocast or `float32`), and whether they were compiled."""
     peak_memory_mib: float = 0.0
     environment: dict[str, Any] = field(default_factory=dict)
     """device, versions, host, command, deterministic, started, finished."""

@@ -97,6 +97,10 @@ def success_record(
             "samples_per_second": round(rate * sampler.batch_size, 2),
             "frames_per_second": round(rate * sampler.frames_per_step, 2),
         },
+        arithmetic={
+            "precision": "bfloat16" if trainer.amp else "float32",
+            "compiled": trainer.compiled,
+        },
         peak_memory_mib=round(peak_memory_mib(experiment.pixels.device), 1),
         warnings=[
             *warnings,

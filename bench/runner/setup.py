@@ -61,7 +61,15 @@ class Experiment:
     def predict(self, sequences: Sequence[StoredSequence]) -> Predictions:
         """Predict every coded frame of `sequences` with the weights as they are."""
         stride = self.trainer.loader.sampler.test_stride
-        return predict(self.method, self.pixels, self.table, sequences, stride, self.frames_at_once)
+        return predict(
+            self.method,
+            self.pixels,
+            self.table,
+            sequences,
+            stride,
+            self.frames_at_once,
+            amp=self.trainer.amp,
+        )
 
 
 def build_experiment(cell: Cell, device: torch.device, *, low_memory: bool = False) -> Experiment:

@@ -53,6 +53,14 @@ def keep_freed_memory() -> bool:
     return all(mallopt(name, _LARGEST) == 1 for name in (_TRIM_THRESHOLD, _MMAP_THRESHOLD))
 
 
+def keep_compiled_code(folder: Path) -> None:
+    """Let torch keep what it compiles in `folder`, where later cells and other processes find it.
+
+    A place that the person has chosen (TORCHINDUCTOR_CACHE_DIR) stays.
+    """
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder.absolute()))
+
+
 def pick_device(name: str, slot: int = 0) -> torch.device:
     """Turn `auto`, `cpu`, `cuda` or `cuda:1` into a device; slot k gets the k-th GPU.
 
@@ -103,10 +111,22 @@ def device_name(device: torch.device) -> str:
 
 @lru_cache
 def _cpu_name() -> str:
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+@lru_cache
+def cpu_flags() -> frozenset[str]:
+    """Return what the processor says it can do (`amx_bf16`, ...); nothing where it cannot be told.
+
+    It is told on Linux.
+    """
+    return frozenset(_cpu_info("flags").split())
+
+
+def _cpu_info(name: str) -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
 
 
 @lru_cache

@@ -22,6 +22,7 @@ from methods._base import Method
 
 from .augment import normalise
 from .loader import Pixels, batch_landmarks
+from .precision import autocast
 
 FRAMES_AT_ONCE = 256
 """Frames encoded at once; the grouping is fixed, so that the same frames give the same bits."""
@@ -70,15 +71,19 @@ def predict(
     sequences: Sequence[StoredSequence],
     stride: int = 1,
     at_once: int = FRAMES_AT_ONCE,
+    *,
+    amp: bool = False,
 ) -> Predictions:
     """Predict every coded frame of `sequences` from clips of every `stride`-th frame around it.
 
-    Encodes `at_once` frames at once. Raises NonFiniteOutput.
+    Encodes `at_once` frames at once, in bfloat16 with `amp`. Raises NonFiniteOutput.
     """
     training = method.training
     method.eval()
     groups = _groups(sequences, 4 * at_once)
-    parts = [_predict_group(method, pixels, table, group, stride, at_once) for group in groups]
+    # what was compiled for the steps would be compiled anew for these shapes
+    with torch.compiler.set_stance("force_eager"), autocast(pixels.device, on=amp):
+        parts = [_predict_group(method, pixels, table, group, stride, at_once) for group in groups]
     method.train(training)
     rows = np.concatenate([rows for rows, _ in parts])
     found = {name: np.concatenate([values[name] for _, values in parts]) for name in parts[0][1]}

@@ -10,7 +10,6 @@ import math
 import random
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from methods._base import Batch, Method, Phase, Progress
 from .evaluate import encode_rows
 from .loader import Loader
 from .optimiser import make_optimiser, phase_at, phase_steps, rate_at, rate_shares, total_steps
+from .precision import autocast, compile_trunks, has_bfloat16, use_amp, use_compile
 from .pseudo_label_audit import PseudoLabelAudit
 
 NOMINAL_EPOCHS = 50.0
@@ -55,6 +55,10 @@ class Trainer:
         steps = total_steps(config, loader.sampler.steps_per_epoch)
         self.phases = phase_steps(method.phases(method.config), steps)
         self.total = self.phases[-1].stop
+        self.amp = use_amp(config, device)
+        """Whether steps run in bfloat16 autocast."""
+        frames = self.total * loader.sampler.frames_per_step
+        self.compiled = use_compile(config, device, frames) and compile_trunks(method) > 0
         self._rate_shares = rate_shares(config, self.phases, self.total)
         self.phases_over = 0
         """Phases that are over, what is fitted at their ends included."""
@@ -130,17 +134,12 @@ class Trainer:
 
     def _backward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         self.optimiser.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self.device, on=self.amp):
             losses = self.method.losses(batch, progress)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         if self.config.clip_norm:
             nn.utils.clip_grad_norm_(self._weights, self.config.clip_norm)
         return {name: loss.detach() for name, loss in losses.items()}
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if use_amp(self.config, self.device):
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
 
     def _look(self) -> None:
         """Bring the losses over from the device, check them, and keep their means."""
@@ -169,6 +168,7 @@ class Trainer:
             "step": self.step,
             "phases_over": self.phases_over,
             "seconds": self.seconds,
+            "amp": self.amp,
             "method": self.method.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "history": list(self.history),
@@ -181,6 +181,8 @@ class Trainer:
         """Put back what `state_dict` returned."""
         self.step, self.seconds = state["step"], state["seconds"]
         self.phases_over = state["phases_over"]
+        if has_bfloat16(self.device):  # a trial may come out otherwise the second time
+            self.amp = state["amp"]
         self.method.load_state_dict(state["method"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.history = list(state["history"])
@@ -200,11 +202,6 @@ def fit(method: Method, loader: Loader) -> None:
     features = encode_rows(method, loader.pixels, sampler.table, rows)
     method.fit(features, torch.from_numpy(labels).to(features.device))
     method.train()
-
-
-def use_amp(config: TrainConfig, device: torch.device) -> bool:
-    """Tell whether bfloat16 autocast is on: `auto` means on a GPU (CPUs without AMX lose by it)."""
-    return config.amp == "on" or (config.amp == "auto" and device.type == "cuda")
 
 
 def _to_host(scalars: dict[str, Tensor]) -> dict[str, float]:

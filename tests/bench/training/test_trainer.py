@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.config.settings import TrainConfig
 from bench.training.trainer import (
     NonFiniteLoss,
-    use_amp,
 )
 from tests.helpers import fakes as toys
 
@@ -50,6 +48,7 @@ def test_the_state_is_all_there_is_to_continue_from():
         "step",
         "phases_over",
         "seconds",
+        "amp",
         "method",
         "optimiser",
         "history",
@@ -125,13 +124,6 @@ def test_gradients_are_clipped_when_asked():
     trainer.run(1)
     norm = torch.cat([p.grad.flatten() for p in trainer.method.parameters()]).norm()
     assert float(norm) == pytest.approx(1e-3, rel=1e-3)
-
-
-def test_mixed_precision_is_automatic_on_a_gpu_only():
-    cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    assert [use_amp(TrainConfig(amp="auto"), d) for d in (cpu, gpu)] == [False, True]
-    assert use_amp(TrainConfig(amp="on"), cpu)
-    assert not use_amp(TrainConfig(amp="off"), gpu)
 
 
 def test_mixed_precision_trains_on_the_cpu_too():
