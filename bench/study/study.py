@@ -140,9 +140,7 @@ def make_study(
     options = own.pop(dataset, {})
     names = _once(map(MethodName.parse, methods or registry.methods()))
     settings = resolve_settings(chosen, sections)
-    for name in _once([*names, *_named_by(own)]):  # what does not run is as likely a slip
-        check_method(registry, name, own, preset)
-        method_settings(settings, name, own, preset)
+    _check_methods(registry, _once([*names, *_named_by(own)]), own, settings, preset)
     context = StudyContext(
         dataset=DatasetSpec(dataset, root, tuple(sorted(options.items())), registry),
         preset=preset,
@@ -160,6 +158,19 @@ def make_study(
         rules=_once(_known_rule(rule) for rule in rules),
         knobs=own,
     )
+
+
+def _check_methods(
+    registry: Registry,
+    names: Iterable[MethodName],
+    knobs: Knobs,
+    settings: Settings,
+    preset: str,
+) -> None:
+    """Check each method's knobs and recipe; of one that does not run, a slip is as likely."""
+    for name in names:
+        check_method(registry, name, knobs, preset)
+        method_settings(settings, name, knobs, preset)
 
 
 def _named_by(knobs: Knobs) -> Iterator[MethodName]:
