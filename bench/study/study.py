@@ -128,10 +128,7 @@ def make_study(
     plugins: Sequence[Path] = (),
     deterministic: bool = False,
 ) -> Study:
-    """Check what was asked for and fill in what was not; raises UsageError on the first flaw.
-
-    No method named means every method there is; no ratio, fold or seed means the preset's.
-    """
+    """Check what was asked for; what was not is the preset's, methods all. Raises UsageError."""
     registry = Registry(tuple(plugins))
     chosen = pick("preset", preset, PRESETS)
     pick("dataset", dataset, registry.datasets())
@@ -140,7 +137,7 @@ def make_study(
     options = own.pop(dataset, {})
     names = _once(map(MethodName.parse, methods or registry.methods()))
     settings = resolve_settings(chosen, sections)
-    _check_methods(registry, _once([*names, *_named_by(own)]), own, settings, preset)
+    _check_methods(registry, [*names, *_named_by(own)], own, settings, preset)
     context = StudyContext(
         dataset=DatasetSpec(dataset, root, tuple(sorted(options.items())), registry),
         preset=preset,
@@ -168,7 +165,7 @@ def _check_methods(
     preset: str,
 ) -> None:
     """Check each method's knobs and recipe; of one that does not run, a slip is as likely."""
-    for name in names:
+    for name in _once(names):
         check_method(registry, name, knobs, preset)
         method_settings(settings, name, knobs, preset)
 
