@@ -34,6 +34,7 @@ def failure_record(cell: Cell, status: Status, reason: str, trace: str | None = 
         traceback=trace,
         config=cell.config(),
         recipe=cell.recipe,
+        sees_hidden_labels=cell.sees_hidden_labels,
         hashes=dict(cell.hashes),
         code=dict(cell.code),
     )
@@ -82,6 +83,7 @@ def success_record(
         cell=cell.coordinates,
         config=cell.config(),
         recipe=cell.recipe,
+        sees_hidden_labels=trainer.loader.reveals,
         hashes=dict(cell.hashes),
         code=dict(cell.code),
         aus=list(task.aus),
