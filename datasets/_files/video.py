@@ -90,8 +90,9 @@ class VideoFrames:
             yield BrokenFrame(self.name, why)
 
     def _picture(self, frame: VideoFrame | str, number: int) -> NDArray[np.uint8] | BrokenFrame:
-        if isinstance(frame, str):
-            return BrokenFrame(f"{self.name}, frame {number}", frame)
+        if isinstance(frame, str):  # of dropped ones there may be thousands: told in one sentence
+            where = "" if frame == DROPPED else f", frame {number}"
+            return BrokenFrame(f"{self.name}{where}", frame)
         return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
     def remarks(self) -> list[str]:

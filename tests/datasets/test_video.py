@@ -134,7 +134,7 @@ def test_pictures_that_the_camera_dropped_keep_their_place(
     at = data.index(b"movi") + 4
     video.write_bytes(data[:at] + junk + data[at:])
     got = read(frames(video))
-    dropped = [BrokenFrame(f"a/v.avi, frame {k + 1}", _video.DROPPED) for k in DROPPED]
+    dropped = [BrokenFrame("a/v.avi", _video.DROPPED)] * len(DROPPED)
     shown = {k: frame for k, frame in enumerate(got) if isinstance(frame, int)}
     assert all(frame == k for k, frame in shown.items()), "a label meets its neighbour's picture"
     if junk != b"junk ":
