@@ -7,20 +7,19 @@ is `[value, state]`. `cells` are places in the page's list of cells.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from bench.config.names import MethodName
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import CONTROL, Condition, MethodRuns, failures, scores_of
+from .grouping import CONTROL, Condition, MethodRuns, failures
 from .model import SELECTIONS, Entry, ReportError
 from .page_metrics import METRICS, PageMetric
 from .render import render
+from .subject_scores import subject_f1
 from .tables import tables
 
 FRAGMENTS = {
@@ -149,31 +148,13 @@ def _baselines(matrix: RunMatrix) -> dict[str, list[Any]]:
 
 
 def _subjects(matrix: RunMatrix) -> list[list[dict[str, Any]]]:
-    """Return, for each line and ratio, subject -> F1 over all its AUs, then of each AU; percent.
-
-    Outcomes are pooled over the runs that tested the subject: its frames are the same in each.
-    """
-    return [
-        [_subject_f1(line.at(ratio).values(), matrix.select) for ratio in matrix.ratios]
+    """Return, for each line and ratio, subject -> F1 over all its AUs, then of each AU; percent."""
+    found = [
+        [subject_f1(line.at(ratio).values(), matrix.select) for ratio in matrix.ratios]
         for line in matrix.lines
     ]
+    return [[{name: _tenths(f1) for name, f1 in one.items()} for one in row] for row in found]
 
 
-def _subject_f1(runs: Iterable[Record], select: str) -> dict[str, Any]:
-    counts: dict[str, Any] = defaultdict(int)
-    for record in runs:
-        scores = scores_of(record, select)
-        for subject, table in scores.counts.items() if scores else ():
-            counts[subject] = counts[subject] + np.asarray(table, dtype=np.int64)
-    return {subject: _f1s(counts[subject]) for subject in sorted(counts)}
-
-
-def _f1s(counts: Any) -> list[float | None]:
-    tp, fp, fn, _ = counts
-    every = [np.array([part.sum()]) for part in (tp, fp, fn)]
-    tp, fp, fn = (np.concatenate(pair) for pair in zip(every, (tp, fp, fn), strict=True))
-    of = 2 * tp + fp + fn
-    return [
-        round(float(100 * 2 * hit / whole), 1) if whole else None
-        for hit, whole in zip(tp, of, strict=True)
-    ]
+def _tenths(values: Iterable[float | None]) -> list[float | None]:
+    return [None if value is None else round(value, 1) for value in values]
