@@ -9,7 +9,10 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ("run", "status", "table", "plot", "list", "check", "explain", "diff", "data", "doctor")
+COMMANDS = (
+    *("run", "status", "table", "plot", "list", "check", "explain", "diff"),
+    *("prune", "data", "doctor"),
+)
 
 
 def make_app() -> typer.Typer:
