@@ -19,6 +19,7 @@ COMMANDS = (
     "check",
     "explain",
     "diff",
+    "prune",
     "doctor",
     "data prepare",
     "data audit",

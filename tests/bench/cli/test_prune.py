@@ -9,7 +9,6 @@ from bench.system.files import RecordError
 from tests.helpers.cli_driver import Person
 from tests.helpers.dataset_trees import make_bp4d_tree
 
-
 SUBJECTS = ("F001", "F002", "F003", "M001", "M002", "M003")
 
 
