@@ -7,19 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.config.registry import default_needs
+from bench.config.registry import Registry, default_needs
 from bench.frame_store.crop import canonical_face
 from methods._base import Batch, Method
-from methods.eac import EAC
-from methods.fixmatch import FixMatch
-from methods.ks import KnowledgeSpreader
-from methods.mean_teacher import MeanTeacher
-from methods.pseudo_label import PseudoLabel
-from methods.supervised import Supervised
-from methods.tcl import TCL
 from tests.helpers.fake_tasks import batch_of, make_progress, make_task, predict
 
-METHODS = [Supervised, PseudoLabel, FixMatch, KnowledgeSpreader, TCL, EAC, MeanTeacher]
+METHODS = [
+    Registry().method(name)
+    for name, found in Registry().methods().items()
+    if found.module.startswith("methods.")
+]
 VARIANTS = [(kind, name) for kind in METHODS for name in (None, *kind.variants)]
 STEPS = (0, 50, 95)
 """Steps of a hundred, one in each phase of every method."""
@@ -28,7 +25,7 @@ STEPS = (0, 50, 95)
 def build(kind: type[Method], variant: str | None = None) -> Method:
     torch.manual_seed(0)
     knobs = dict(kind.variants[variant]) if variant else {}
-    if kind is KnowledgeSpreader:
+    if kind.__name__ == "KnowledgeSpreader":
         knobs |= {"width": 16, "hidden": 16, "heads": 2}
     return kind(kind.Config(**knobs), make_task()).train()
 
