@@ -10,8 +10,18 @@ from importlib import import_module
 import typer
 
 COMMANDS = (
-    *("run", "status", "table", "plot", "list", "check", "explain", "diff"),
-    *("prune", "data", "doctor"),
+    "run",
+    "status",
+    "table",
+    "plot",
+    "report",
+    "list",
+    "check",
+    "explain",
+    "diff",
+    "prune",
+    "data",
+    "doctor",
 )
 
 
