@@ -9,6 +9,7 @@ import torch
 
 from bench.frame_store.crop import canonical_face
 from methods._base import Batch, Method
+from methods.daur import DAUR
 from methods.eac import EAC
 from methods.fixmatch import FixMatch
 from methods.ks import KnowledgeSpreader
@@ -18,7 +19,7 @@ from methods.supervised import Supervised
 from methods.tcl import TCL
 from tests.helpers.fake_tasks import make_batch, make_progress, make_task, predict
 
-METHODS = [Supervised, PseudoLabel, FixMatch, KnowledgeSpreader, TCL, EAC, MLCR]
+METHODS = [Supervised, PseudoLabel, FixMatch, KnowledgeSpreader, TCL, EAC, MLCR, DAUR]
 VARIANTS = [(kind, name) for kind in METHODS for name in (None, *kind.variants)]
 STEPS = (0, 50, 95)
 """Steps of a hundred, one in each phase of every method."""
