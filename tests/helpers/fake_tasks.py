@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from bench.config.parsing import override_fields
+from bench.config.registry import default_needs
 from bench.errors import UsageError
 from bench.training.optimiser import phase_at, phase_steps
 from methods._base import Batch, Method, Needs, Progress, Task, Trunk
 
 AUS = (1, 2, 4, 6)
 SIZE = 32
+POOL = 400
+"""Unlabelled frames of the tiny task; a batch's ids are some of them."""
 NARROW = Trunk(width=0.125)
 
 
@@ -31,7 +34,7 @@ def make_task(**changes: Any) -> Task:
         trunk=NARROW,
         positive_rates=(0.2, 0.1, 0.4, 0.5),
         labelled_frames=100,
-        unlabelled_frames=400,
+        unlabelled_frames=POOL,
         clip_len=5,
     )
     task = replace(task, **changes)
@@ -71,6 +74,7 @@ def make_batch(
         clips={view: images(clips, needs.clip_len) for view in needs.views} if needs.clips else {},
         known=torch.full((clips, needs.clip_len, aus), -1.0) if needs.known_labels else None,
         unlabelled={view: images(unlabelled) for view in needs.views} if unlabelled else {},
+        ids=torch.randperm(POOL, generator=rng)[:unlabelled],
     )
 
 
@@ -110,9 +114,10 @@ def train(
     method = kind(kind.Config(**knobs), task)
     optimiser = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], lr=1e-3)
     history = []
+    needs = method.data_needs
     method.train()
     for step in range(steps):
-        batch = spoil(make_batch(kind.needs, seed=step, aus=len(task.aus), pool=pool))
+        batch = spoil(make_batch(needs, seed=step, aus=len(task.aus), pool=pool))
         losses = method.losses(batch, make_progress(step, steps, method))
         optimiser.zero_grad()
         sum(losses.values()).backward()
@@ -120,6 +125,11 @@ def train(
         method.after_step(make_progress(step, steps, method))
         history.append({name: loss.detach() for name, loss in losses.items()})
     return Trained(method.eval(), history)
+
+
+def batch_of(kind: type[Method], **how: Any) -> Batch:
+    """A batch of noise of what a method asks for with its knobs at their defaults."""
+    return make_batch(default_needs(kind), **how)
 
 
 def predict(method: Method, clips: Tensor) -> Tensor:
