@@ -27,7 +27,7 @@ from datasets._base import BrokenFrame, DatasetError, FrameSource, Sequence
 
 from .crop import CropPlan, plan_crops, sufficient_side, warp
 from .files import FrameStoreError, RowFile, SequenceEntry
-from .layout import CachedSequence, copy_rows
+from .layout import CachedRows, copy_rows
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DecodeJob:
     crops: RowFile
     """(N, 2, 3) float64: each stored frame's transform, source pixels to unit square."""
     key: str = ""
-    donor: CachedSequence | None = None
+    cached: CachedRows | None = None
     """Where the same rows lie already, if anywhere."""
 
 
@@ -55,26 +55,34 @@ def build_sequence(job: DecodeJob, tick: Callable[[], None]) -> SequenceEntry:
 
     Raises FrameStoreError if the rows cannot be written.
     """
-    if job.donor is not None and (taken := _copied_from_cache(job, job.donor, tick)) is not None:
+    if job.cached is not None and (taken := _copied_from_cache(job, job.cached, tick)) is not None:
         return taken
     source = job.sequence.source
     try:
-        size = source.size()
+        sizes = np.broadcast_to(np.asarray(source.size(), np.int64), (len(source), 2))
     except (DatasetError, OSError) as error:
         return _unreadable(job, str(error), tick)
-    plan = plan_crops(job.sequence, job.crop, size)
-    pixels, left_out = _store_frames(job, plan, size, tick)
+    plan = plan_crops(job.sequence, job.crop, sizes)
+    pixels, left_out = _store_frames(job, plan, sizes, tick)
+    remarks = tuple(getattr(source, "remarks", list)())
     return SequenceEntry(
-        job.sequence.name, job.start, pixels, left_out, plan.centred, plan.doubtful, job.key
+        job.sequence.name,
+        job.start,
+        pixels,
+        left_out,
+        plan.centred,
+        plan.doubtful,
+        job.key,
+        remarks,
     )
 
 
 def _copied_from_cache(
-    job: DecodeJob, donor: CachedSequence, tick: Callable[[], None]
+    job: DecodeJob, cached: CachedRows, tick: Callable[[], None]
 ) -> SequenceEntry | None:
     total = len(job.sequence.frames)
-    stored = total - len(donor.built.left_out)
-    taken = copy_rows(donor, stored, job.start, job.frames, job.crops)
+    stored = total - len(cached[0].left_out)
+    taken = copy_rows(cached, stored, job.start, job.frames, job.crops)
     for _ in range(total if taken else 0):
         tick()
     return taken
@@ -92,19 +100,20 @@ def _unreadable(job: DecodeJob, why: str, tick: Callable[[], None]) -> SequenceE
 
 
 def _store_frames(
-    job: DecodeJob, plan: CropPlan, size: tuple[int, int], tick: Callable[[], None]
+    job: DecodeJob, plan: CropPlan, sizes: NDArray[np.int64], tick: Callable[[], None]
 ) -> tuple[str, tuple[tuple[int, str], ...]]:
     """Write the sequence's rows without a gap; return their SHA-256 and the frames left out."""
     side = job.frames.shape[1]
     digest, row, left_out = hashlib.sha256(), job.start, []
-    frames = padded_frames(job.sequence.source, sufficient_side(plan, side, size))
+    frames = padded_frames(job.sequence.source, sufficient_side(plan, side, sizes))
     with job.frames.writer() as write_frame, job.crops.writer() as write_crop:
         for index, frame in enumerate(frames):
             tick()
             if isinstance(frame, BrokenFrame):
                 left_out.append((index, f"{frame.name}: {frame.why}"))
                 continue
-            crop = warp(frame, plan.transforms[index], side, size)
+            height, width = sizes[index].tolist()
+            crop = warp(frame, plan.transforms[index], side, (height, width))
             write_frame(row, crop)
             write_crop(row, plan.transforms[index])
             digest.update(crop.tobytes())
@@ -129,16 +138,16 @@ def run_jobs(
     jobs: list[DecodeJob],
     workers: int,
     decoded: Callable[[int], None],
-    finished: Callable[[SequenceEntry], None],
+    keep: Callable[[SequenceEntry], None],
 ) -> None:
     """Run jobs, in `workers` processes (one: in this process).
 
-    `decoded` is told the frames done so far a few times a second; `finished` gets every result.
+    `decoded` is told the frames done so far a few times a second; `keep` gets every result.
     Raises FrameStoreError; on any exception, Ctrl-C included, the workers stop within a frame.
     """
     workers = min(workers, len(jobs))
     if workers <= 1 or current_process().daemon:  # a daemon may not have children
-        _run_here(jobs, decoded, finished)
+        _run_here(jobs, decoded, keep)
         return
     context = get_context("spawn")
     count, stop = context.Value("q", 0), context.Event()
@@ -149,7 +158,7 @@ def run_jobs(
         while pending:
             over, pending = wait(pending, timeout=0.25, return_when=FIRST_COMPLETED)
             decoded(count.value)
-            _collect(over, finished)
+            _collect(over, keep)
     except BrokenProcessPool as error:
         raise FrameStoreError(
             f"{jobs[0].frames.path.parent}: a process that was decoding frames died (out of "
@@ -176,7 +185,7 @@ def _ctrl_c_blocked() -> Iterator[None]:
 def _run_here(
     jobs: Iterable[DecodeJob],
     decoded: Callable[[int], None],
-    finished: Callable[[SequenceEntry], None],
+    keep: Callable[[SequenceEntry], None],
 ) -> None:
     count = 0
 
@@ -186,14 +195,14 @@ def _run_here(
         count += 1
 
     for job in jobs:
-        finished(build_sequence(job, tick))
+        keep(build_sequence(job, tick))
     decoded(count)
 
 
-def _collect(over: set[Future[SequenceEntry]], finished: Callable[[SequenceEntry], None]) -> None:
+def _collect(over: set[Future[SequenceEntry]], keep: Callable[[SequenceEntry], None]) -> None:
     """Hand over all that succeeded before the first failure is raised: none of it is lost."""
     for future in sorted(over, key=lambda future: future.exception() is not None):
-        finished(future.result())
+        keep(future.result())
 
 
 def _no_tick() -> None:

@@ -6,18 +6,22 @@ Used by every table of results and by the figures.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.config.names import GridPoint
-from bench.metrics import with_gaps
-from bench.results.records import Record, Status
+from bench.results.records import Record
 
+from .entries import (
+    Value,
+    entry_of_runs,
+    percent_of,
+    trivial_values,
+    uncoded_aus,
+)
 from .frame_metrics import predicted_to_true
 from .grouping import (
     Condition,
@@ -32,15 +36,13 @@ from .grouping import (
     share_remark,
     true_share,
 )
-from .metric import METRICS, Metric, Scoring
-from .model import Entry, NothingToShow, ReportError, Row, Table
+from .headroom import uninformative_notes
+from .metric import Metric, Scoring
+from .model import Entry, ReportError, Row, Table
 from .notes import SHARES, config_differences, legend, troubles, uncoded_note
 from .published import Published
 from .recipes import recipe_notes
 from .statistics import mean_interval
-
-Value = Callable[[Record], float | None]
-"""What a table shows of one run, in the table's unit; None if the run does not have it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class RunMatrix:
             return records
         scoring = Scoring.of(select)
         condition, members = only_condition(records)
-        _check_scored(members, scoring)
+        scoring.check(members)
         tried: dict[float, set[GridPoint]] = defaultdict(set)
         for record in members:
             tried[ratio_of(record)].add(point_of(record))
@@ -107,7 +109,7 @@ class RunMatrix:
 
     def score(self, line: MethodRuns, ratio: float, *, intervals: bool = False) -> Entry:
         """Make the entry of a row's mean score (x 100), with its 95 % interval if asked for."""
-        entry = self.entry(line, ratio, lambda record: _percent(self.scoring.mean(record)))
+        entry = self.entry(line, ratio, lambda record: percent_of(self.scoring.mean(record)))
         entry = replace(entry, aus=self._over(line.at(ratio)))
         if entry.value is None:
             return self._unstored(entry, line.at(ratio))
@@ -124,7 +126,7 @@ class RunMatrix:
 
         def value(record: Record) -> float | None:
             values = self.scoring.per_au(record)
-            return _percent(values[column]) if values else None
+            return percent_of(values[column]) if values else None
 
         entry = self._au_entry(line.at(ratio), ratio, column, value)
         return self._unstored(entry, line.at(ratio))
@@ -160,7 +162,7 @@ class RunMatrix:
         known = [self._auc.mean(record) for record in runs if self.scoring.score(record)]
         if not known or None in known:
             return None
-        return self.entry(line, ratio, lambda record: _percent(self._auc.mean(record))).value
+        return self.entry(line, ratio, lambda record: percent_of(self._auc.mean(record))).value
 
     @cached_property
     def _auc(self) -> Scoring:
@@ -183,22 +185,15 @@ class RunMatrix:
         """
 
         def value(record: Record) -> float | None:
-            values = self._trivial(record, name)
+            values = trivial_values(record, name, self.metric)
             some = values if column is None else values[column : column + 1]
             known = [each for each in some if each is not None]
-            return _percent(sum(known) / len(known)) if known else None
+            return percent_of(sum(known) / len(known)) if known else None
 
         runs = self._with_baselines.get(ratio, {})
         if column is not None:
             return self._au_entry(runs, ratio, column, value)
         return replace(entry_of_runs(runs, self.expected[ratio], value), aus=self._over(runs))
-
-    def _trivial(self, record: Record, name: str) -> Sequence[float | None]:
-        """Return a trivial predictor's value on each AU, a share of one; `chance` or a record's."""
-        if name != "chance" or self.metric.by_chance is None:
-            return record.baselines.get(name, [])
-        rates = test_rates(record)
-        return with_gaps(np.where(np.isnan(rates), np.nan, self.metric.by_chance(rates)))
 
     @property
     def baselines(self) -> Mapping[str, str]:
@@ -299,6 +294,7 @@ class RunMatrix:
                 *([self.metric.meaning] if of_f1 and self.metric.meaning else []),
                 *([SHARES] if told and any(map(self.share_remark, ratios)) else []),
                 *legend(rows),
+                *uninformative_notes(self.lines, ratios, self.select),
                 *(uncoded_note(self.aus, self._uncoded_at(ratios)) if of_f1 else ()),
                 *(self.scoring.not_stored(self.records) if of_f1 else ()),
                 *recipe_notes(self.lines),
@@ -314,72 +310,3 @@ class RunMatrix:
     def _uncoded_at(self, ratios: Iterable[float]) -> dict[int, frozenset[int]]:
         folds = {point.fold for ratio in ratios for point in self.expected[ratio]}
         return {fold: places for fold, places in self.uncoded.items() if fold in folds}
-
-
-def mean_of_runs(values: Mapping[GridPoint, float]) -> float:
-    """Average over the folds of each seed, then over the seeds (methods.md 0.10)."""
-    seeds: dict[int, list[float]] = defaultdict(list)
-    for point, value in values.items():
-        seeds[point.seed].append(value)
-    return float(np.mean([np.mean(folds) for folds in seeds.values()]))
-
-
-def entry_of_runs(
-    runs: Mapping[GridPoint, Record], expected: Iterable[GridPoint], value: Value
-) -> Entry:
-    """Make an entry from each run's value; with fewer runs than `expected` it is partial."""
-    values = {run: number for run, record in runs.items() if (number := value(record)) is not None}
-    if not values:
-        states = {record.status for record in runs.values()}
-        return Entry(state=_emptiness(states))
-    numbers = list(values.values())
-    return Entry(
-        state="done" if set(values) >= set(expected) else "partial",
-        value=mean_of_runs(values),
-        spread=float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
-        n=len(numbers),
-    )
-
-
-def _emptiness(states: set[Status]) -> Literal["failed", "skipped", "missing"]:
-    if "failed" in states:
-        return "failed"
-    return "skipped" if "skipped" in states else "missing"
-
-
-def _check_scored(records: Sequence[Record], scoring: Scoring) -> None:
-    """Refuse records that finished and of which none has a score."""
-    done = [record for record in records if record.status == "done"]
-    if not done or any(scoring.score(record) for record in done):
-        return
-    if reasons := list(scoring.not_stored(done)):
-        others = ", ".join(METRICS)
-        raise NothingToShow(f"{'; '.join(reasons)}: run them again, or choose another of {others}")
-    raise NothingToShow(
-        f"no record holds scores selected by {scoring.select!r}: choose another --select, "
-        "or run again with what that rule needs"
-    )
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None or np.isnan(share) else 100 * share
-
-
-def test_rates(record: Record) -> NDArray[np.float64]:
-    """Return how often each AU is present on a finished run's coded test frames, (A,)."""
-    scores = next(iter(record.scores.values()))
-    tp, fp, fn, tn = np.sum(list(scores.counts.values()), axis=0, dtype=float)
-    frames = tp + fp + fn + tn
-    return np.asarray(np.divide(tp + fn, frames, out=np.full(len(tp), np.nan), where=frames > 0))
-
-
-def uncoded_aus(records: Iterable[Record]) -> dict[int, frozenset[int]]:
-    """Map folds to the AUs (their places) that no test frame is coded for: the same for all runs.
-
-    Folds that nothing finished on are left out.
-    """
-    done = (record for record in records if record.status == "done" and record.scores)
-    return {
-        point_of(record).fold: frozenset(next(iter(record.scores.values())).uncoded)
-        for record in done
-    }

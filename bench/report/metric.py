@@ -23,7 +23,7 @@ from bench.system.files import RecordError
 from .fold_counts import Floats, FoldScore
 from .frame_metrics import aucs, balanced_accuracy, f1_of_counts, kappa
 from .grouping import scores_of
-from .model import SELECTIONS, ReportError
+from .model import SELECTIONS, NothingToShow, ReportError
 from .run_scores import (
     NotStored,
     RankedScore,
@@ -200,6 +200,21 @@ class Scoring:
             with _naming(record):
                 self._folds[record.id] = score.fold()
         return self._folds.get(record.id)
+
+    def check(self, records: Iterable[Record]) -> None:
+        """Raise NothingToShow if there are finished records, and none of them has a score."""
+        done = [record for record in records if record.status == "done"]
+        if not done or any(self.score(record) for record in done):
+            return
+        if reasons := list(self.not_stored(done)):
+            others = ", ".join(METRICS)
+            raise NothingToShow(
+                f"{'; '.join(reasons)}: run them again, or choose another of {others}"
+            )
+        raise NothingToShow(
+            f"no record holds scores selected by {self.select!r}: choose another --select, "
+            "or run again with what that rule needs"
+        )
 
     def not_stored(self, records: Iterable[Record]) -> Iterator[str]:
         """Say which finished runs lack what the metric is made of: a sentence for each reason."""

@@ -52,7 +52,11 @@ def ssl_table(
         return beside_paper(replace(found, beside=beside), figures.get(line.method, {}).get(ratio))
 
     rows = [
-        Row(label=line.label, entries=tuple(entry(line, ratio) for ratio in matrix.ratios))
+        Row(
+            label=line.label,
+            source=line.source,
+            entries=tuple(entry(line, ratio) for ratio in matrix.ratios),
+        )
         for line in matrix.lines
     ]
     shown = any(entry.beside is not None for row in rows for entry in row.entries)
@@ -91,14 +95,17 @@ def per_au_table(
         notes = ["means of the paper are computed from its columns"]
     known = {row.label: row.entries for row in printed}
     scores = {
-        line.label: _au_scores(matrix, line, ratio, known.get(line.method), intervals=intervals)
+        line.label: tuple(
+            _au_scores(matrix, line, ratio, known.get(line.method), intervals=intervals)
+        )
         for line in matrix.lines
     }
-    placed = _placed(scores, lower_is_better=matrix.metric.lower_is_better)
+    methods = {line.label: scores[line.label] for line in matrix.lines if not line.is_ceiling}
+    placed = scores | _placed(methods, lower_is_better=matrix.metric.lower_is_better)
     places = range(len(matrix.aus))
     rows: list[Row] = []
     for line in matrix.lines:
-        rows.append(Row(label=line.label, entries=placed[line.label]))
+        rows.append(Row(label=line.label, source=line.source, entries=placed[line.label]))
         rows += _predicted(matrix, line, ratio)
     said = any(row.label.endswith(PREDICTED_ROW) for row in rows)
     rows += _baselines(
@@ -158,7 +165,7 @@ def _predicted(matrix: RunMatrix, line: MethodRuns, ratio: float) -> Iterator[Ro
     places: list[int | None] = [*range(len(matrix.aus)), None]
     entries = tuple(matrix.predicted_to_true(line, ratio, place) for place in places)
     if any(entry.value is not None for entry in entries):
-        yield Row(label=f"{line.label}{PREDICTED_ROW}", entries=entries)
+        yield Row(label=f"{line.label}{PREDICTED_ROW}", source=line.source, entries=entries)
 
 
 def supervised_table(
@@ -178,6 +185,7 @@ def supervised_table(
     rows = [
         Row(
             label=line.label,
+            source=line.source,
             entries=(
                 text_entry(""),
                 beside_paper(matrix.score(line, 1.0, intervals=intervals), known.get(line.method)),

@@ -17,6 +17,7 @@ from bench.results.records import Record
 from .aggregate import RunMatrix
 from .complexity import complexity_table
 from .grouping import by_condition, cell_field
+from .headroom_table import headroom_tables
 from .metric import Scoring
 from .model import NothingToShow, ReportError, Table
 from .paired_tables import ablation_table, ablations, ranks_table
@@ -36,7 +37,7 @@ class TableOptions:
 
     @property
     def shared(self) -> dict[str, Any]:
-        """The options that the F1 tables and ablations have in common."""
+        """The options that the score tables and ablations have in common."""
         names = ("select", "published", "intervals")
         return {name: getattr(self, name) for name in names}
 
@@ -61,6 +62,9 @@ def tables(
         raise ReportError(f"no table {kind!r}: {closest(kind, KINDS)}known: {', '.join(KINDS)}")
     if against is not None and kind != "ranks":
         raise ReportError("only `table ranks` compares against one method: leave out --against")
+    metric = Scoring.of(select).metric.name
+    if metric != "f1" and kind in _OF_NO_METRIC:
+        raise ReportError(f"`table {kind}` has no {metric}: leave out --metric")
     options = TableOptions(
         select=Scoring.of(select),
         published=published,
@@ -121,6 +125,10 @@ def _ranks(records: list[Record], options: TableOptions) -> list[Table]:
     ]
 
 
+def _headroom(records: list[Record], options: TableOptions) -> list[Table]:
+    return headroom_tables(records, select=Scoring.of(options.select).select)
+
+
 def _complexity(records: list[Record], options: TableOptions) -> list[Table]:
     return [complexity_table(records, select=options.select, published=options.published)]
 
@@ -136,8 +144,14 @@ _BUILDERS: Mapping[str, Callable[[list[Record], TableOptions], list[Table]]] = {
     "complexity": _complexity,
     "ablation": _ablation,
     "ranks": _ranks,
+    "headroom": lambda records, options: headroom_tables(
+        records, select=Scoring.of(options.select).select
+    ),
     "pseudo-labels": _pseudo_labels,
 }
 """Builders of the tables of one condition."""
+
+_OF_NO_METRIC = ("complexity", "headroom", "pseudo-labels")
+"""Tables that another metric than F1 does not change."""
 
 KINDS = tuple(_BUILDERS)

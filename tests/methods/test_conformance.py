@@ -39,4 +39,4 @@ def test_a_method_keeps_its_contract(outcomes, method, check):
 
 
 def test_all_methods_of_the_folder_are_checked():
-    assert {"supervised", "pseudo_label", "fixmatch", "ks", "tcl", "eac"} <= set(METHODS)
+    assert {"supervised", "pseudo_label", "fixmatch", "ks", "tcl", "eac", "mlcr"} <= set(METHODS)

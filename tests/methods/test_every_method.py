@@ -12,12 +12,13 @@ from methods._base import Batch, Method
 from methods.eac import EAC
 from methods.fixmatch import FixMatch
 from methods.ks import KnowledgeSpreader
+from methods.mlcr import MLCR
 from methods.pseudo_label import PseudoLabel
 from methods.supervised import Supervised
 from methods.tcl import TCL
 from tests.helpers.fake_tasks import make_batch, make_progress, make_task, predict
 
-METHODS = [Supervised, PseudoLabel, FixMatch, KnowledgeSpreader, TCL, EAC]
+METHODS = [Supervised, PseudoLabel, FixMatch, KnowledgeSpreader, TCL, EAC, MLCR]
 VARIANTS = [(kind, name) for kind in METHODS for name in (None, *kind.variants)]
 STEPS = (0, 50, 95)
 """Steps of a hundred, one in each phase of every method."""

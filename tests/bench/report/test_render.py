@@ -215,7 +215,7 @@ def test_an_unknown_format_lists_the_known_ones() -> None:
 @pytest.mark.parametrize("style", FORMATS)
 def test_every_table_can_be_drawn_in_every_format(style: str) -> None:
     audit = {"overall_accuracy": 0.7, "accuracy": [0.8, 0.6], "majority_accuracy": [0.8, 0.5]}
-    methods = ("ks", "ks:no_skd", "tcl")
+    methods = ("ks", "ks:no_skd", "tcl", "supervised", "ceiling")
     runs = [record(m, r, dataset="bp4d", audit=audit) for m in methods for r in (0.5, 1.0)]
     for kind in KINDS:
         text = render_all(tables(kind, runs, published=True, variants=True), style)
