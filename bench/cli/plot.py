@@ -33,6 +33,9 @@ def command(
         bool, typer.Option("--published", help="Of `curves`: the paper's points too.")
     ] = False,
     seeds: Annotated[str, typer.Option(help="Of `sampling`: seeds, averaged.")] = "0,1,2",
+    metric: Annotated[
+        str, typer.Option(help="Of `curves`, `heat-map`, `cost`: as in `table`, e.g. auc.")
+    ] = "f1",
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",
     style: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     out: Annotated[
@@ -53,6 +56,7 @@ def command(
     """
     from bench.data.label_budget import label_budgets
     from bench.errors import pick
+    from bench.report.metric import Scoring, find_metric
     from bench.report.plot_sampling import sampling_figures
     from bench.report.plot_style import SUFFIXES, save
     from bench.report.plots import KINDS, FigureOptions, figures
@@ -77,7 +81,8 @@ def command(
         chosen = select_records(records, {}, opt.split_commas(methods), opt.label_ratios(ratios))
         chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
         chosen = chosen if variants or methods else without_variants(chosen)
-        options = FigureOptions(select=select, published=published, results=results)
+        scoring = Scoring(select, find_metric(metric), results)
+        options = FigureOptions(scoring=scoring, published=published, results=results)
         notes, found = options.notes, figures(kind, chosen, options)
     for name, made in found:
         path = (out or results / "plots") / f"{name}.{style}"

@@ -12,6 +12,7 @@ from bench.results.records import Record
 
 from .aggregate import RunMatrix
 from .grouping import CONTROL, MethodRuns
+from .metric import Scoring
 from .model import Entry, NothingToShow
 from .plot_style import GREY, Label, figure, looks_of, name_lines, ratio_axis, title
 from .pseudo_labels import NO_PSEUDO_LABELS, audit_figures
@@ -25,34 +26,35 @@ RATIO_LABEL = "labelled frames (%)"
 
 def curves(
     records: Iterable[Record] | RunMatrix,
-    select: str = "last",
+    select: str | Scoring = "last",
     *,
     published: bool = False,
     notes: list[str] | None = None,
 ) -> Figure:
-    """Draw mean F1 over label ratios, a line a method; bands, bars: 95 % intervals, other people.
+    """Draw the mean score over label ratios, a line a method.
 
+    Bands and bars are the 95 % intervals for other people.
     Points at one ratio stand a little beside each other, so that their bars can be told apart.
     Published figures, where they are wanted and of the same data, are hollow and dotted; `notes`
     takes the reason if they are not.
 
-    Raises ReportError if the records are of more than one condition, NothingToShow if none has F1.
+    Raises ReportError if the records are of more than one condition, NothingToShow if no score.
     """
     matrix = RunMatrix.of(records, select)
     paper, reasons = matrix.paper(wanted=published)
     if notes is not None:
         notes.extend(reasons)
-    found = _points(matrix, lambda line, ratio: matrix.f1(line, ratio, intervals=True))
+    found = _points(matrix, lambda line, ratio: matrix.score(line, ratio, intervals=True))
     if not found:
-        raise NothingToShow("no finished record has an F1 to draw")
+        raise NothingToShow("no finished record has a score to draw")
     with figure(1, 3.0) as (made, (axes,)):
         _bands(axes, found)
         printed = _published(axes, paper.ssl(), found) if paper else ()
         _lines(axes, found, printed)
-        axes.set_ylabel("mean F1 (%)")
+        axes.set_ylabel(f"mean {matrix.metric.heading}")
         axes.set_xlabel(RATIO_LABEL)
         more = "; hollow: as printed in the paper" if paper else ""
-        what = f"F1 by share of labels; bands: 95 % for other subjects{more}"
+        what = f"{matrix.metric.heading} by share of labels; bands: 95 % for other subjects{more}"
         title(made, f"{what}\n{matrix.condition.title(matrix.select)}")
     return made
 

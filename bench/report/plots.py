@@ -16,6 +16,7 @@ from bench.results.records import Record
 
 from .aggregate import RunMatrix
 from .grouping import by_condition
+from .metric import Scoring
 from .model import NothingToShow
 from .plot_cost import cost_figure
 from .plot_curves import curves, pseudo_labels
@@ -28,7 +29,7 @@ from .plot_training import training_figure
 class FigureOptions:
     """What was asked of figures of records, whatever their kind."""
 
-    select: str = "last"
+    scoring: Scoring = field(default_factory=Scoring)
     published: bool = False
     results: Path = Path("results")
     """Whose `runs/` hold the histories and predictions of the records."""
@@ -47,7 +48,7 @@ def figures(
     found, reasons = 0, []
     for condition, members in by_condition(records).items():
         name = [kind, *condition.name, *([condition.data[:6]] if condition.data else [])]
-        matrix = RunMatrix.of(members, (options or FigureOptions()).select)
+        matrix = RunMatrix.of(members, (options or FigureOptions()).scoring)
         for suffix, build in _BUILDERS[kind](matrix, options or FigureOptions()):
             try:
                 made = build()
@@ -81,7 +82,7 @@ def _each_ratio(draw: Callable[[RunMatrix, float, FigureOptions], Figure]) -> _B
 _BUILDERS: Mapping[str, _Builder] = {
     "curves": _whole(
         lambda matrix, options: curves(
-            matrix, options.select, published=options.published, notes=options.notes
+            matrix, options.scoring, published=options.published, notes=options.notes
         )
     ),
     "pseudo-labels": _whole(lambda matrix, _: pseudo_labels(matrix)),
