@@ -9,7 +9,20 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ("run", "status", "table", "plot", "list", "check", "explain", "diff", "data", "doctor")
+COMMANDS = (
+    "run",
+    "status",
+    "table",
+    "plot",
+    "report",
+    "list",
+    "check",
+    "explain",
+    "diff",
+    "prune",
+    "data",
+    "doctor",
+)
 
 
 def make_app() -> typer.Typer:
