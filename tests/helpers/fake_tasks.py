@@ -24,7 +24,10 @@ NARROW = Trunk(width=0.125)
 
 
 def make_task(**changes: Any) -> Task:
-    """A four-AU task of 32 px images on a ResNet-18 of an eighth of the width."""
+    """A four-AU task of 32 px images on a ResNet-18 of an eighth of the width.
+
+    Its label matrix is noise at the positive rates.
+    """
     task = Task(
         aus=AUS,
         image_size=SIZE,
@@ -34,7 +37,16 @@ def make_task(**changes: Any) -> Task:
         unlabelled_frames=POOL,
         clip_len=5,
     )
-    return replace(task, **changes)
+    task = replace(task, **changes)
+    return task if "labels" in changes else replace(task, labels=make_labels(task))
+
+
+def make_labels(task: Task, seed: int = 0) -> Tensor:
+    """Labels (N, A) int8 of a task's labelled frames, drawn one by one at its positive rates."""
+    rng = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(task.labelled_frames, len(task.aus), generator=rng)
+    rates = torch.tensor(task.positive_rates)
+    return torch.where(rates.isnan(), -1, (drawn < rates).to(torch.int8)).to(torch.int8)
 
 
 def make_batch(
