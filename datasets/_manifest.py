@@ -226,23 +226,23 @@ class Pictures:
         return ImageFiles(self.folder, tuple(self.images[rows]))
 
 
-def find_pictures(rows: Rows, enclosure: SafeFolder) -> Pictures:
+def find_pictures(rows: Rows, folder: SafeFolder) -> Pictures:
     """Look every file up, once.
 
     Raises DatasetCorrupt for a name that leads out of the folder, a row without picture or with
     two, and a recording in two videos.
     """
-    images, videos = (_names(rows.table, kind, enclosure) for kind in PICTURES)
+    images, videos = (_names(rows.table, kind, folder) for kind in PICTURES)
     wrong = (images == "") == (videos == "")
     rows.table.refuse(wrong, lambda _: "a row names either a path or a video")
     _check_videos(rows, videos)
     names = images + videos
-    holds = {name: enclosure.holds(name) for name in dict.fromkeys(names)}
+    holds = {name: folder.holds(name) for name in dict.fromkeys(names)}
     there = np.array([holds[name] for name in names], np.bool_)
-    return Pictures(enclosure.folder, images, videos, there)
+    return Pictures(folder.path, images, videos, there)
 
 
-def _names(table: Table, kind: str, enclosure: SafeFolder) -> Texts:
+def _names(table: Table, kind: str, folder: SafeFolder) -> Texts:
     """Return a column of paths (R,) as names in the folder, empty where it is empty."""
     if kind not in table.data:
         return np.full(len(table.data), "", np.object_)
@@ -251,7 +251,7 @@ def _names(table: Table, kind: str, enclosure: SafeFolder) -> Texts:
     for row, text in enumerate(given):
         if text not in known:
             try:
-                known[text] = enclosure.name(text)
+                known[text] = folder.name(text)
             except PathEscape as error:
                 raise table.bad(row, f"{kind} {error}") from None
     return np.array([known[text] for text in given], np.object_)

@@ -15,7 +15,7 @@ from datasets._bp4d.reader import Bp4dDialect, Bp4dFamily
 class Bp4d(Bp4dFamily):
     """BP4D, with the canonical three subject folds (DRML, JAA-Net, ME-GraphAU)."""
 
-    habits = Bp4dDialect(
+    dialect = Bp4dDialect(
         name="BP4D",
         bases=("", "BP4D"),
         offset="auto",

@@ -20,7 +20,7 @@ class Bp4dPlus(Bp4dFamily):
         **OPTION_HELP,
         "suspect": "recordings that no copy is known to have right (F041_T7): drop (default), keep",
     }
-    habits = Bp4dDialect(
+    dialect = Bp4dDialect(
         name="BP4D+",
         bases=("", "BP4D+", "BP4D+_v0.2", "BP4DPlus"),
         offset="-1",

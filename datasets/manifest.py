@@ -51,7 +51,7 @@ class Manifest(Dataset):
         file = self._file()
         rows = read_rows(file, self._aus(), self._threshold())
         self.aus = rows.aus
-        pictures = find_pictures(rows, self._enclosure(file))
+        pictures = find_pictures(rows, self._folder(file))
         boxes, points = face_positions(rows.table)
         sequences = [
             Sequence(
@@ -103,7 +103,7 @@ class Manifest(Dataset):
         )
         raise DatasetMissing(self.root, f"{what}; {EXPECTED}")
 
-    def _enclosure(self, file: Path) -> SafeFolder:
+    def _folder(self, file: Path) -> SafeFolder:
         folder = file.parent / Path(str(self.options.get("files", "."))).expanduser()
         if not folder.is_dir():
             raise DatasetMissing(folder, "there is no such folder: check option files")

@@ -16,7 +16,7 @@ from datasets._bp4d.reader import Bp4dDialect, Bp4dFamily
 class Mme(Bp4dFamily):
     """MME as BP4D+'s dialect, with three subject folds of our own: no other list is public."""
 
-    habits = Bp4dDialect(
+    dialect = Bp4dDialect(
         name="MME",
         bases=("", "MME", "BP4D++"),
         offset="-1",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.frame_store.crop import nearest_in_time
 from bench.metrics import counts_per_au, f1_from_counts
 from datasets._base import UNCODED
 from datasets._splits.masks import RULES, label_mask
@@ -106,12 +107,5 @@ def nearest_labels(
         aus = (coded == pattern[:, None]).all(axis=0)
         usable = keys[pattern]
         if len(usable):
-            held[:, aus] = labels[np.ix_(usable[_nearest(frames, frames[usable])], aus)]
+            held[:, aus] = labels[np.ix_(usable[nearest_in_time(frames, frames[usable])], aus)]
     return held
-
-
-def _nearest(frames: NDArray[np.int64], at: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return for each frame number the index of the nearest of the increasing numbers `at`."""
-    after = np.searchsorted(at, frames).clip(max=len(at) - 1)
-    before = (after - 1).clip(min=0)
-    return np.where(np.abs(frames - at[before]) <= np.abs(at[after] - frames), before, after)

@@ -15,7 +15,7 @@ from itertools import accumulate
 from .decode import DecodeJob, run_jobs
 from .files import FrameStoreError, SequenceEntry, build_lock, store_errors
 from .layout import (
-    CachedSequence,
+    CachedRows,
     StoreLayout,
     StoreManifest,
     cached_sequences,
@@ -29,7 +29,7 @@ OnProgress = Callable[[int, int], None]
 
 
 def build(
-    site: StoreLayout, workers: int, progress: OnProgress, *, retry: bool = False
+    layout: StoreLayout, workers: int, progress: OnProgress, *, retry: bool = False
 ) -> StoreManifest:
     """Decode what is missing, write the manifest, return what became of every sequence, in order.
 
@@ -37,88 +37,90 @@ def build(
     the same store. A store without one readable frame is not kept. Raises FrameStoreError.
     """
     with build_lock(
-        site.path, lambda: progress(_frames_done(site, site.journal.read()), site.rows)
+        layout.path, lambda: progress(_frames_done(layout, layout.journal.read()), layout.rows)
     ):
-        finished, _ = read_manifest(site)
-        if finished is None:
-            with store_errors(site.path):
-                site.manifest.unlink(missing_ok=True)
-                _remove_old_rows(site)
-            return _fill(site, _cached_elsewhere(site), workers, progress)
-        return _retry(finished, workers, progress) if retry else finished
+        manifest, _ = read_manifest(layout)
+        if manifest is None:
+            with store_errors(layout.path):
+                layout.manifest_file.unlink(missing_ok=True)
+                _remove_old_rows(layout)
+            return _fill(layout, _cached_elsewhere(layout), workers, progress)
+        return _retry(manifest, workers, progress) if retry else manifest
 
 
-def _cached_elsewhere(site: StoreLayout) -> dict[str, CachedSequence]:
+def _cached_elsewhere(layout: StoreLayout) -> dict[str, CachedRows]:
     """Find what other stores of this dataset, crop and size hold already."""
-    family = site.path.name.rpartition("-")[0] + "-"
+    family = layout.path.name.rpartition("-")[0] + "-"
     folders = [
         folder
-        for folder in sorted(site.path.parent.iterdir())
-        if folder.name.startswith(family) and folder != site.path
+        for folder in sorted(layout.path.parent.iterdir())
+        if folder.name.startswith(family) and folder != layout.path
     ]
-    return cached_sequences(folders, frozenset(site.keys))
+    return cached_sequences(folders, frozenset(layout.keys))
 
 
 def _fill(
-    site: StoreLayout, donors: Mapping[str, CachedSequence], workers: int, progress: OnProgress
+    layout: StoreLayout, cached: Mapping[str, CachedRows], workers: int, progress: OnProgress
 ) -> StoreManifest:
-    journal = site.journal
-    with store_errors(site.path):
-        done = _prepare(site)
-    before = _frames_done(site, done)
+    journal = layout.journal
+    with store_errors(layout.path):
+        done = _prepare(layout)
+    before = _frames_done(layout, done)
 
-    def keep(built: SequenceEntry) -> None:
-        with store_errors(site.path):
-            journal.add(built)
-        done[built.name] = built
+    def keep(entry: SequenceEntry) -> None:
+        with store_errors(layout.path):
+            journal.add(entry)
+        done[entry.name] = entry
 
-    missing = [job for job in _jobs(site, donors) if job.sequence.name not in done]
-    run_jobs(missing, workers, lambda count: progress(before + count, site.rows), keep)
-    decoded = sum(len(job.sequence.frames) for job in missing if job.donor is None)
-    finished = StoreManifest(site, [done[sequence.name] for sequence in site.sequences], decoded)
-    with store_errors(site.path):
-        if sum(len(built.left_out) for built in finished.sequences) < site.rows:
-            write_manifest(finished)
+    missing = [job for job in _jobs(layout, cached) if job.sequence.name not in done]
+    run_jobs(missing, workers, lambda count: progress(before + count, layout.rows), keep)
+    decoded = sum(len(job.sequence.frames) for job in missing if job.cached is None)
+    manifest = StoreManifest(
+        layout, [done[sequence.name] for sequence in layout.sequences], decoded
+    )
+    with store_errors(layout.path):
+        if sum(len(entry.left_out) for entry in manifest.sequences) < layout.rows:
+            write_manifest(manifest)
         journal.clear()
-    return finished
+    return manifest
 
 
-def _prepare(site: StoreLayout) -> dict[str, SequenceEntry]:
+def _prepare(layout: StoreLayout) -> dict[str, SequenceEntry]:
     """Make the row files, and return the sequences that an interrupted build left finished."""
-    if not (site.frames.is_whole() and site.crops.is_whole()):
-        site.journal.clear()
-        site.frames.create()
-        site.crops.create()
-    done = site.journal.read()
-    needed = (site.rows - _frames_done(site, done)) * site.size**2 * 3
-    free = shutil.disk_usage(site.path).free
+    if not (layout.frames.is_whole() and layout.crops.is_whole()):
+        layout.journal.clear()
+        layout.frames.create()
+        layout.crops.create()
+    done = layout.journal.read()
+    needed = (layout.rows - _frames_done(layout, done)) * layout.size**2 * 3
+    free = shutil.disk_usage(layout.path).free
     if needed > free:
         raise FrameStoreError(
-            f"{site.path}: the frame store needs {needed / 1e6:,.1f} MB more and "
+            f"{layout.path}: the frame store needs {needed / 1e6:,.1f} MB more and "
             f"{free / 1e6:,.1f} MB are free; free space or choose another folder with --cache"
         )
     return done
 
 
-def _jobs(site: StoreLayout, donors: Mapping[str, CachedSequence]) -> list[DecodeJob]:
-    starts = accumulate((len(sequence.frames) for sequence in site.sequences), initial=0)
+def _jobs(layout: StoreLayout, cached: Mapping[str, CachedRows]) -> list[DecodeJob]:
+    starts = accumulate((len(sequence.frames) for sequence in layout.sequences), initial=0)
     return [
-        DecodeJob(sequence, start, site.crop, site.frames, site.crops, key, donors.get(key))
-        for sequence, key, start in zip(site.sequences, site.keys, starts, strict=False)
+        DecodeJob(sequence, start, layout.crop, layout.frames, layout.crops, key, cached.get(key))
+        for sequence, key, start in zip(layout.sequences, layout.keys, starts, strict=False)
     ]
 
 
-def _frames_done(site: StoreLayout, done: Mapping[str, SequenceEntry]) -> int:
+def _frames_done(layout: StoreLayout, done: Mapping[str, SequenceEntry]) -> int:
     """Count the frames of the finished sequences."""
-    return sum(len(s.frames) for s in site.sequences if s.name in done)
+    return sum(len(s.frames) for s in layout.sequences if s.name in done)
 
 
-def _retry(finished: StoreManifest, workers: int, progress: OnProgress) -> StoreManifest:
+def _retry(manifest: StoreManifest, workers: int, progress: OnProgress) -> StoreManifest:
     """Read the sequences anew that lack frames, aside; only if one is gained the store changes."""
-    old = finished.site
-    lacking = [index for index, built in enumerate(finished.sequences) if built.left_out]
+    old = manifest.layout
+    lacking = [index for index, entry in enumerate(manifest.sequences) if entry.left_out]
     if not lacking:
-        return finished
+        return manifest
     aside = replace(
         old,
         path=old.path / "retry",
@@ -130,36 +132,38 @@ def _retry(finished: StoreManifest, workers: int, progress: OnProgress) -> Store
         shutil.rmtree(aside.path, ignore_errors=True)
         aside.path.mkdir()
     tried = _fill(aside, {}, workers, progress)
-    before = [finished.sequences[index].left_out for index in lacking]
-    if [built.left_out for built in tried.sequences] != before:
-        donors = _rows_of(finished) | _rows_of(tried)
-        finished = _next_generation(old, donors, workers, progress)
+    before = [manifest.sequences[index].left_out for index in lacking]
+    if [entry.left_out for entry in tried.sequences] != before:
+        cached = _rows_of(manifest) | _rows_of(tried)
+        manifest = _next_generation(old, cached, workers, progress)
     with store_errors(aside.path):
         shutil.rmtree(aside.path)
-    return replace(finished, decoded=tried.decoded)
+    return replace(manifest, decoded=tried.decoded)
 
 
-def _rows_of(finished: StoreManifest) -> dict[str, CachedSequence]:
-    site = finished.site
+def _rows_of(manifest: StoreManifest) -> dict[str, CachedRows]:
+    layout = manifest.layout
     return {
-        key: CachedSequence(built, site.frames, site.crops)
-        for key, built in zip(site.keys, finished.sequences, strict=True)
+        key: (entry, layout.frames, layout.crops)
+        for key, entry in zip(layout.keys, manifest.sequences, strict=True)
     }
 
 
 def _next_generation(
-    old: StoreLayout, donors: Mapping[str, CachedSequence], workers: int, progress: OnProgress
+    old: StoreLayout, cached: Mapping[str, CachedRows], workers: int, progress: OnProgress
 ) -> StoreManifest:
     new = replace(old, generation=old.generation + 1)
     with store_errors(new.path):
         new.journal.clear()
-    finished = _fill(new, donors, workers, progress)
+    manifest = _fill(new, cached, workers, progress)
     with store_errors(new.path):
         _remove_old_rows(new)
-    return finished
+    return manifest
 
 
-def _remove_old_rows(site: StoreLayout) -> None:
+def _remove_old_rows(layout: StoreLayout) -> None:
     """Remove row files of other generations; whoever has them open keeps reading them."""
-    for file in set(site.path.glob("*.npy")).difference(row_files(site.path, site.generation)):
+    for file in set(layout.path.glob("*.npy")).difference(
+        row_files(layout.path, layout.generation)
+    ):
         file.unlink(missing_ok=True)

@@ -75,7 +75,8 @@ def plan_crops(sequence: Sequence, crop: str, size: tuple[int, int]) -> CropPlan
     known = _known(transforms)
     if not known.any():
         return CropPlan(centre, centred=True, doubtful=int(doubtful.sum()))
-    filled = transforms[_nearest(sequence.frames, known)]
+    at = np.flatnonzero(known)
+    filled = transforms[at[nearest_in_time(sequence.frames, sequence.frames[at])]]
     return CropPlan(filled, centred=False, doubtful=int(doubtful.sum()))
 
 
@@ -135,14 +136,14 @@ def _plausible(transforms: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
     return good
 
 
-def _nearest(frames: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Index (T,) of the nearest known frame in time; the earlier one of two equally near."""
-    at = np.flatnonzero(known)
-    after = np.searchsorted(at, np.arange(len(frames))).clip(max=len(at) - 1)
+def nearest_in_time(frames: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return for each frame number (T,) the index of the nearest known one, the earlier of two.
+
+    `known` are frame numbers too, increasing, at least one.
+    """
+    after = np.searchsorted(known, frames).clip(max=len(known) - 1)
     before = (after - 1).clip(min=0)
-    earlier = frames - frames[at[before]] <= frames[at[after]] - frames
-    nearest: NDArray[np.int64] = at[np.where(earlier, before, after)]
-    return nearest
+    return np.where(np.abs(frames - known[before]) <= np.abs(known[after] - frames), before, after)
 
 
 def _crop_to_frame(

@@ -27,7 +27,7 @@ from datasets._base import BrokenFrame, DatasetError, FrameSource, Sequence
 
 from .crop import CropPlan, plan_crops, sufficient_side, warp
 from .files import FrameStoreError, RowFile, SequenceEntry
-from .layout import CachedSequence, copy_rows
+from .layout import CachedRows, copy_rows
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DecodeJob:
     crops: RowFile
     """(N, 2, 3) float64: each stored frame's transform, source pixels to unit square."""
     key: str = ""
-    donor: CachedSequence | None = None
+    cached: CachedRows | None = None
     """Where the same rows lie already, if anywhere."""
 
 
@@ -55,7 +55,7 @@ def build_sequence(job: DecodeJob, tick: Callable[[], None]) -> SequenceEntry:
 
     Raises FrameStoreError if the rows cannot be written.
     """
-    if job.donor is not None and (taken := _copied_from_cache(job, job.donor, tick)) is not None:
+    if job.cached is not None and (taken := _copied_from_cache(job, job.cached, tick)) is not None:
         return taken
     source = job.sequence.source
     try:
@@ -70,11 +70,11 @@ def build_sequence(job: DecodeJob, tick: Callable[[], None]) -> SequenceEntry:
 
 
 def _copied_from_cache(
-    job: DecodeJob, donor: CachedSequence, tick: Callable[[], None]
+    job: DecodeJob, cached: CachedRows, tick: Callable[[], None]
 ) -> SequenceEntry | None:
     total = len(job.sequence.frames)
-    stored = total - len(donor.built.left_out)
-    taken = copy_rows(donor, stored, job.start, job.frames, job.crops)
+    stored = total - len(cached[0].left_out)
+    taken = copy_rows(cached, stored, job.start, job.frames, job.crops)
     for _ in range(total if taken else 0):
         tick()
     return taken
@@ -129,16 +129,16 @@ def run_jobs(
     jobs: list[DecodeJob],
     workers: int,
     decoded: Callable[[int], None],
-    finished: Callable[[SequenceEntry], None],
+    keep: Callable[[SequenceEntry], None],
 ) -> None:
     """Run jobs, in `workers` processes (one: in this process).
 
-    `decoded` is told the frames done so far a few times a second; `finished` gets every result.
+    `decoded` is told the frames done so far a few times a second; `keep` gets every result.
     Raises FrameStoreError; on any exception, Ctrl-C included, the workers stop within a frame.
     """
     workers = min(workers, len(jobs))
     if workers <= 1 or current_process().daemon:  # a daemon may not have children
-        _run_here(jobs, decoded, finished)
+        _run_here(jobs, decoded, keep)
         return
     context = get_context("spawn")
     count, stop = context.Value("q", 0), context.Event()
@@ -149,7 +149,7 @@ def run_jobs(
         while pending:
             over, pending = wait(pending, timeout=0.25, return_when=FIRST_COMPLETED)
             decoded(count.value)
-            _collect(over, finished)
+            _collect(over, keep)
     except BrokenProcessPool as error:
         raise FrameStoreError(
             f"{jobs[0].frames.path.parent}: a process that was decoding frames died (out of "
@@ -176,7 +176,7 @@ def _ctrl_c_blocked() -> Iterator[None]:
 def _run_here(
     jobs: Iterable[DecodeJob],
     decoded: Callable[[int], None],
-    finished: Callable[[SequenceEntry], None],
+    keep: Callable[[SequenceEntry], None],
 ) -> None:
     count = 0
 
@@ -186,14 +186,14 @@ def _run_here(
         count += 1
 
     for job in jobs:
-        finished(build_sequence(job, tick))
+        keep(build_sequence(job, tick))
     decoded(count)
 
 
-def _collect(over: set[Future[SequenceEntry]], finished: Callable[[SequenceEntry], None]) -> None:
+def _collect(over: set[Future[SequenceEntry]], keep: Callable[[SequenceEntry], None]) -> None:
     """Hand over all that succeeded before the first failure is raised: none of it is lost."""
     for future in sorted(over, key=lambda future: future.exception() is not None):
-        finished(future.result())
+        keep(future.result())
 
 
 def _no_tick() -> None:

@@ -42,7 +42,7 @@ class SequenceEntry:
     doubtful: int
     """As in `bench/frame_store/crop.py: CropPlan`."""
     key: str = ""
-    """Hash of all that its pixels depend on: stores of the same cache take it over by that."""
+    """Hash of all that its pixels depend on: other stores in the cache are searched for it."""
 
 
 def entry_from_json(values: dict[str, Any]) -> SequenceEntry:
@@ -171,23 +171,23 @@ class Journal:
 
     def read(self) -> dict[str, SequenceEntry]:
         """Return the finished sequences by name; a line that was cut short does not count."""
-        finished: dict[str, SequenceEntry] = {}
+        entries: dict[str, SequenceEntry] = {}
         try:
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
         except FileNotFoundError:
-            return finished
+            return entries
         for line in lines:
             try:
-                built = entry_from_json(json.loads(line))
+                entry = entry_from_json(json.loads(line))
             except (ValueError, KeyError, TypeError):
                 continue
-            finished[built.name] = built
-        return finished
+            entries[entry.name] = entry
+        return entries
 
-    def add(self, built: SequenceEntry) -> None:
+    def add(self, entry: SequenceEntry) -> None:
         """Write down a finished sequence; it begins a line of its own even after a cut one."""
         with self.path.open("a", encoding="utf-8") as stream:
-            stream.write("\n" + json.dumps(asdict(built)))
+            stream.write("\n" + json.dumps(asdict(entry)))
             stream.flush()
             os.fsync(stream.fileno())
 

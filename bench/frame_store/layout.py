@@ -56,7 +56,7 @@ class StoreLayout:
         return RowFile(path, (self.rows, 2, 3), "<f8")
 
     @property
-    def manifest(self) -> Path:
+    def manifest_file(self) -> Path:
         """What became of every sequence; its existence means: finished."""
         return self.path / "manifest.json"
 
@@ -69,9 +69,9 @@ class StoreLayout:
 
 @dataclass(frozen=True)
 class StoreManifest:
-    """A site (of the generation that counts) and what became of its sequences, in order."""
+    """A layout (of the generation that counts) and what became of its sequences, in order."""
 
-    site: StoreLayout
+    layout: StoreLayout
     sequences: list[SequenceEntry]
     decoded: int = 0
     """Frames that were decoded just now."""
@@ -79,7 +79,7 @@ class StoreManifest:
     @property
     def lacks_frames(self) -> bool:
         """Tell whether any image could not be read."""
-        return any(built.left_out for built in self.sequences)
+        return any(entry.left_out for entry in self.sequences)
 
 
 def store_layout(
@@ -107,86 +107,82 @@ def _hash(array: NDArray[Any] | None) -> str:
     return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
 
 
-def read_manifest(site: StoreLayout) -> tuple[StoreManifest | None, list[str]]:
+def read_manifest(layout: StoreLayout) -> tuple[StoreManifest | None, list[str]]:
     """Return what was built, or None and, if something unusable is in the way, a sentence."""
-    if not site.manifest.exists():
+    if not layout.manifest_file.exists():
         return None, []
     try:
-        finished = _parse(site)
+        manifest = _parse(layout)
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = f"{type(error).__name__}: {error}"
-        return None, [f"{site.manifest} was not usable ({why}): the store was built again"]
-    for file in (finished.site.frames, finished.site.crops):
+        return None, [f"{layout.manifest_file} was not usable ({why}): the store was built again"]
+    for file in (manifest.layout.frames, manifest.layout.crops):
         if not file.is_whole():
             return None, [f"{file.path} was missing or cut short: the store was built again"]
-    return finished, []
+    return manifest, []
 
 
-def _parse(site: StoreLayout) -> StoreManifest:
-    generation, built = read_store(site.path)
-    key = json.loads(site.manifest.read_text(encoding="utf-8"))["key"]
-    sequences = list(built)
-    if key != site.key or len(sequences) != len(site.sequences):
+def _parse(layout: StoreLayout) -> StoreManifest:
+    generation, entries = read_store(layout.path)
+    key = json.loads(layout.manifest_file.read_text(encoding="utf-8"))["key"]
+    sequences = list(entries)
+    if key != layout.key or len(sequences) != len(layout.sequences):
         raise ValueError("it describes other frames")
-    return StoreManifest(replace(site, generation=generation), sequences)
+    return StoreManifest(replace(layout, generation=generation), sequences)
 
 
-def write_manifest(finished: StoreManifest) -> None:
+def write_manifest(manifest: StoreManifest) -> None:
     """Declare a store finished, whole or not at all; raises RecordError."""
-    site = finished.site
+    layout = manifest.layout
     content = {
-        "key": site.key,
-        "generation": site.generation,
-        "sequences": [asdict(built) for built in finished.sequences],
+        "key": layout.key,
+        "generation": layout.generation,
+        "sequences": [asdict(entry) for entry in manifest.sequences],
     }
-    with atomic_file(site.manifest) as stream:
+    with atomic_file(layout.manifest_file) as stream:
         json.dump(content, stream, indent=1)
 
 
-@dataclass(frozen=True)
-class CachedSequence:
-    """A finished sequence in another store (or another generation of the same one)."""
-
-    built: SequenceEntry
-    frames: RowFile
-    crops: RowFile
+CachedRows = tuple[SequenceEntry, RowFile, RowFile]
+"""A sequence that is finished in another store or generation: its entry there, pixels, crops."""
 
 
 def copy_rows(
-    donor: CachedSequence, count: int, start: int, frames: RowFile, crops: RowFile
+    cached: CachedRows, count: int, start: int, frames: RowFile, crops: RowFile
 ) -> SequenceEntry | None:
-    """Copy a donor's `count` rows to row `start`; None if they are not what they were written as.
+    """Copy `count` cached rows to row `start`; None if they are not what they were written as.
 
     Raises FrameStoreError if the rows cannot be written.
     """
-    digest, first = hashlib.sha256(), donor.built.start
+    entry, cached_frames, cached_crops = cached
+    digest = hashlib.sha256()
     try:
         with frames.writer() as write_frame, crops.writer() as write_crop:
-            for row, pixels in enumerate(donor.frames.rows(first, count), start):
+            for row, pixels in enumerate(cached_frames.rows(entry.start, count), start):
                 write_frame(row, pixels)
                 digest.update(pixels.tobytes())
-            for row, transform in enumerate(donor.crops.rows(first, count), start):
+            for row, transform in enumerate(cached_crops.rows(entry.start, count), start):
                 write_crop(row, transform)
     except (OSError, ValueError):
         return None
-    same = digest.hexdigest() == donor.built.pixels
-    return replace(donor.built, start=start) if same else None
+    same = digest.hexdigest() == entry.pixels
+    return replace(entry, start=start) if same else None
 
 
-def cached_sequences(folders: Iterable[Path], keys: frozenset[str]) -> dict[str, CachedSequence]:
+def cached_sequences(folders: Iterable[Path], keys: frozenset[str]) -> dict[str, CachedRows]:
     """Find the sequences of `keys` that stores in `folders` hold whole, by key.
 
-    One with frames left out is no donor: they get another chance.
+    One with frames left out is not taken: they get another chance.
     """
-    donors: dict[str, CachedSequence] = {}
+    found: dict[str, CachedRows] = {}
     for folder in folders:
         with suppress(OSError, ValueError, KeyError, TypeError):  # it is no store, or half of one
-            generation, finished = read_store(folder)
+            generation, entries = read_store(folder)
             frames, crops = (RowFile.found(file) for file in row_files(folder, generation))
-            for built in finished:
-                if built.key in keys and not built.left_out:
-                    donors.setdefault(built.key, CachedSequence(built, frames, crops))
-    return donors
+            for entry in entries:
+                if entry.key in keys and not entry.left_out:
+                    found.setdefault(entry.key, (entry, frames, crops))
+    return found
 
 
 def row_files(folder: Path, generation: int) -> tuple[Path, Path]:

@@ -111,14 +111,14 @@ def open_store(
     if not sequences:
         raise DatasetMissing(dataset.root or name, "no recording was found in it")
     _check(name, sequences, size, crop)
-    site = store_layout(cache, name, sequences, size, crop)
-    finished, complaint = read_manifest(site)
-    if finished is None or (retry and finished.lacks_frames):
-        finished = build(site, workers, progress or _no_progress, retry=retry)
-    store = _open_store(finished, dataset.aus, complaint)
+    layout = store_layout(cache, name, sequences, size, crop)
+    manifest, complaint = read_manifest(layout)
+    if manifest is None or (retry and manifest.lacks_frames):
+        manifest = build(layout, workers, progress or _no_progress, retry=retry)
+    store = _open_store(manifest, dataset.aus, complaint)
     if not store.sequences:
-        why = finished.sequences[0].left_out[0][1]
-        advice = f"none of its {site.rows} frames can be read ({why})"
+        why = manifest.sequences[0].left_out[0][1]
+        advice = f"none of its {layout.rows} frames can be read ({why})"
         raise DatasetMissing(dataset.root or name, advice)
     return store
 
@@ -143,79 +143,79 @@ def _check(name: str, sequences: list[Sequence], size: int, crop: str) -> None:
         raise FrameStoreError(f"crop {crop}: {name} comes without {what}; use auto or centre")
 
 
-def _open_store(finished: StoreManifest, aus: tuple[int, ...], complaint: list[str]) -> FrameStore:
-    site, warnings = finished.site, tuple(_warnings(finished))
-    crops = site.crops.open()
+def _open_store(manifest: StoreManifest, aus: tuple[int, ...], complaint: list[str]) -> FrameStore:
+    layout, warnings = manifest.layout, tuple(_warnings(manifest))
+    crops = layout.crops.open()
     sequences = []
-    digest = hashlib.sha256(f"{site.size}\n{aus}\n".encode())
-    for sequence, built in zip(site.sequences, finished.sequences, strict=True):
-        stored = _stored_sequence(sequence, built, crops, site.size)
+    digest = hashlib.sha256(f"{layout.size}\n{aus}\n".encode())
+    for sequence, entry in zip(layout.sequences, manifest.sequences, strict=True):
+        stored = _stored_sequence(sequence, entry, crops, layout.size)
         if len(stored.frames) == 0:
             continue
         sequences.append(stored)
-        digest.update(f"{stored.name}\n{built.pixels}\n".encode())
+        digest.update(f"{stored.name}\n{entry.pixels}\n".encode())
         digest.update(stored.frames.astype("<i8").tobytes() + stored.labels.tobytes())
-    images = np.load(site.frames.path, mmap_mode="r")
+    images = np.load(layout.frames.path, mmap_mode="r")
     return FrameStore(
-        path=site.path,
+        path=layout.path,
         images=images,
         sequences=tuple(sequences),
         aus=aus,
         content_hash=digest.hexdigest(),
-        problems=(*warnings, *complaint, *_problems(finished)),
-        crop=site.crop,
-        size=site.size,
-        decoded=finished.decoded,
+        problems=(*warnings, *complaint, *_problems(manifest)),
+        crop=layout.crop,
+        size=layout.size,
+        decoded=manifest.decoded,
         warnings=warnings,
     )
 
 
 def _stored_sequence(
-    sequence: Sequence, built: SequenceEntry, crops: NDArray[np.float64], size: int
+    sequence: Sequence, entry: SequenceEntry, crops: NDArray[np.float64], size: int
 ) -> StoredSequence:
     """Pick a sequence's readable frames, and put their landmarks where the crop shows them."""
     readable = np.ones(len(sequence.frames), dtype=bool)
-    readable[[index for index, _ in built.left_out]] = False
+    readable[[index for index, _ in entry.left_out]] = False
     landmarks = None
     if sequence.landmarks is not None:
-        rows = slice(built.start, built.start + int(readable.sum()))
+        rows = slice(entry.start, entry.start + int(readable.sum()))
         moved = transform_points(crops[rows], sequence.landmarks[readable])
         landmarks = (moved * size).astype(np.float32)
     return StoredSequence(
         sequence.subject,
         sequence.task,
         sequence.name,
-        built.start,
+        entry.start,
         sequence.frames[readable],
         sequence.labels[readable],
         landmarks,
     )
 
 
-def _problems(finished: StoreManifest) -> Iterator[str]:
+def _problems(manifest: StoreManifest) -> Iterator[str]:
     """Say in sentences what was left out, and which crops to doubt."""
-    for sequence, built in zip(finished.site.sequences, finished.sequences, strict=True):
+    for sequence, entry in zip(manifest.layout.sequences, manifest.sequences, strict=True):
         total = len(sequence.frames)
-        if len(built.left_out) == total:
-            why = built.left_out[0][1]
-            yield f"{built.name}: none of its {total} frames can be read ({why}); left out"
+        if len(entry.left_out) == total:
+            why = entry.left_out[0][1]
+            yield f"{entry.name}: none of its {total} frames can be read ({why}); left out"
         else:
-            for why, count in Counter(why for _, why in built.left_out).items():
+            for why, count in Counter(why for _, why in entry.left_out).items():
                 frames = "frame" if count == 1 else f"{count} frames"
-                yield f"{why}; {frames} of {built.name} left out"
-        if built.doubtful:
+                yield f"{why}; {frames} of {entry.name} left out"
+        if entry.doubtful:
             yield (
-                f"{built.name}: the faces of {built.doubtful} of {total} frames would lie outside "
+                f"{entry.name}: the faces of {entry.doubtful} of {total} frames would lie outside "
                 "the frame, or be tiny or vast (another size's?); their positions were not used"
             )
 
 
-def _warnings(finished: StoreManifest) -> Iterator[str]:
+def _warnings(manifest: StoreManifest) -> Iterator[str]:
     """Say whose faces were not looked for, though a crop by the face was wanted."""
-    centred = [built.name for built in finished.sequences if built.centred]
+    centred = [entry.name for entry in manifest.sequences if entry.centred]
     if centred:
         some = ", ".join(centred[:5]) + (", ..." if len(centred) > 5 else "")
         yield (
             f"no face boxes or landmarks: centre crop for {len(centred)} of "
-            f"{len(finished.sequences)} sequences ({some})"
+            f"{len(manifest.sequences)} sequences ({some})"
         )

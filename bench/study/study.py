@@ -128,10 +128,7 @@ def make_study(
     plugins: Sequence[Path] = (),
     deterministic: bool = False,
 ) -> Study:
-    """Check what was asked for and fill in what was not; raises UsageError on the first flaw.
-
-    No method named means every method there is; no ratio, fold or seed means the preset's.
-    """
+    """Check what was asked for; what was not is the preset's, methods all. Raises UsageError."""
     registry = Registry(tuple(plugins))
     chosen = pick("preset", preset, PRESETS)
     pick("dataset", dataset, registry.datasets())
@@ -140,9 +137,7 @@ def make_study(
     options = own.pop(dataset, {})
     names = _once(map(MethodName.parse, methods or registry.methods()))
     settings = resolve_settings(chosen, sections)
-    for name in _once([*names, *_named_by(own)]):  # what does not run is as likely a slip
-        check_method(registry, name, own, preset)
-        method_settings(settings, name, own, preset)
+    _check_methods(registry, [*names, *_named_by(own)], own, settings, preset)
     context = StudyContext(
         dataset=DatasetSpec(dataset, root, tuple(sorted(options.items())), registry),
         preset=preset,
@@ -160,6 +155,19 @@ def make_study(
         rules=_once(_known_rule(rule) for rule in rules),
         knobs=own,
     )
+
+
+def _check_methods(
+    registry: Registry,
+    names: Iterable[MethodName],
+    knobs: Knobs,
+    settings: Settings,
+    preset: str,
+) -> None:
+    """Check each method's knobs and recipe; of one that does not run, a slip is as likely."""
+    for name in _once(names):
+        check_method(registry, name, knobs, preset)
+        method_settings(settings, name, knobs, preset)
 
 
 def _named_by(knobs: Knobs) -> Iterator[MethodName]:

@@ -47,7 +47,7 @@ class Bp4dOptions:
     """File of folds; None: the dataset's."""
 
 
-def read_choices(options: Mapping[str, object], offset: str) -> Bp4dOptions:
+def read_options(options: Mapping[str, object], offset: str) -> Bp4dOptions:
     """Read the options, `offset` being the default of frame_offset.
 
     Raises DatasetError for a value that means nothing.

@@ -1,4 +1,4 @@
-"""The reader that BP4D, BP4D+ and MME (BP4D++) share; they differ in where things lie and habits.
+"""The reader that BP4D, BP4D+ and MME (BP4D++) share; they differ by a dialect.
 
 Images and label files are paired by number. What copies look like, and what is done about it:
 docs/datasets/bp4d.md.
@@ -21,7 +21,7 @@ from datasets._landmarks.landmark_files import read_track
 from datasets._splits.folds import load_folds
 
 from .layout import FoundImages, Key, find_files, find_images, find_level_files, labels_by_level
-from .options import OPTION_HELP, read_choices
+from .options import OPTION_HELP, read_options
 
 Frames = NDArray[np.int64]
 IMAGES = ("Sequences(2D+3D)", "Sequences_2D+3D", "Sequences", "2D+3D", "BP4D-training", "img", "")
@@ -55,13 +55,13 @@ class Bp4dDialect:
 class Bp4dFamily(Dataset):
     """Recordings as the frames of their coded window and a few beside them."""
 
-    habits: ClassVar[Bp4dDialect]
+    dialect: ClassVar[Bp4dDialect]
     fps = 25.0
     option_help: ClassVar[Mapping[str, str]] = OPTION_HELP
 
     def __init__(self, root: Path | None = None, **options: object):
         super().__init__(root, **options)
-        self.choices = read_choices(options, self.habits.offset)
+        self.choices = read_options(options, self.dialect.offset)
         self.aus = self.choices.aus
 
     def sequences(self) -> list[Sequence]:
@@ -72,13 +72,13 @@ class Bp4dFamily(Dataset):
         says how images and labels were matched.
         """
         self.problems, self.notes = [], []
-        root = existing_root(self.root, self.habits.name, self.habits.tree)
+        root = existing_root(self.root, self.dialect.name, self.dialect.tree)
         recordings = list(self._recordings(root))
         offset = self._offset(recordings)
         usable = [r for r in recordings if self._meets_images(r, offset)]
         if not usable:
             why = self.problems[0] if self.problems else "no task is left"
-            raise DatasetMissing(root, f"no label meets an image ({why}); {self.habits.tree}")
+            raise DatasetMissing(root, f"no label meets an image ({why}); {self.dialect.tree}")
         # Whether images count from 0 is judged by all of them, before most are dropped.
         from_zero = offset == -1 or any(r.images.numbers[0] == 0 for r in usable)
         near = [r.near_coded(offset, self.choices.context) for r in usable]
@@ -87,24 +87,26 @@ class Bp4dFamily(Dataset):
 
     def folds(self) -> FoldList:
         """Return the dataset's subject folds, or those of option folds."""
-        return load_folds(self.choices.folds or self.habits.folds)
+        return load_folds(self.choices.folds or self.dialect.folds)
 
     def _where(self, root: Path, kind: str, usual: tuple[str, ...]) -> tuple[Path, list[str]]:
         """Say where to look: in the folder that an option names, or in the usual places."""
         if kind in self.choices.folders:
             return root / Path(self.choices.folders[kind]).expanduser(), [""]
-        return root, [f"{base}/{place}".strip("/") for base in self.habits.bases for place in usual]
+        return root, [
+            f"{base}/{place}".strip("/") for base in self.dialect.bases for place in usual
+        ]
 
     def _recordings(self, root: Path) -> Iterator[Bp4dSequence]:
         """Pair images with label files; what has no partner is named and left out."""
         home, places = self._where(root, "images", IMAGES)
         tree = find_images(home, places, self.problems)
         if not tree.keys(()):
-            raise DatasetMissing(home, f"no folder of images is there; {self.habits.tree}")
+            raise DatasetMissing(home, f"no folder of images is there; {self.dialect.tree}")
         home, places = self._where(root, "labels", LABELS)
         files = find_files(home, places, r"\.(?i:csv)")
         if not files:
-            raise DatasetMissing(home, f"no label file is there; {self.habits.tree}")
+            raise DatasetMissing(home, f"no label file is there; {self.dialect.tree}")
         levels = self._level_files(root)
         for key in self._wanted(tree.keys({task for _, task in files}), files):
             images, name = tree.images(*key), "_".join(key)
@@ -128,7 +130,7 @@ class Bp4dFamily(Dataset):
             self.notes.append(f"not coded, and so not read: {tasks} (images, but no label file)")
             keys = {key for key in keys if key[1] in coded}
         for key in sorted(keys) if not self.choices.keep_suspect else ():
-            if why := self.habits.suspect.get("_".join(key)):
+            if why := self.dialect.suspect.get("_".join(key)):
                 self.problems.append(f"{'_'.join(key)}: {why}; left out (suspect=keep keeps it)")
                 keys.remove(key)
         return sorted(keys, key=lambda key: (key[0], _number(key[1])))

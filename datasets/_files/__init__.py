@@ -1,1 +1,1 @@
-"""TODO: wing."""
+"""Files as datasets hold them: images, zip archives, videos, tables, MATLAB files, labels."""

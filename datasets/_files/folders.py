@@ -84,7 +84,7 @@ class SafeFolder:
     """A folder, and the names of files in it that may be followed."""
 
     def __init__(self, folder: Path):
-        self.folder = folder
+        self.path = folder
         self._real = os.path.realpath(folder)
         self._checked: set[str] = set()
         """Folders that were found to lie within, so that each is looked at once."""
@@ -92,38 +92,38 @@ class SafeFolder:
     def name(self, given: str) -> str:
         """Return a given path relative to the folder, with forward slashes.
 
-        Raises Leaving for one that is absolute and elsewhere, contains `..`, or goes through a
+        Raises PathEscape for one that is absolute and elsewhere, contains `..`, or goes through a
         symbolic link to elsewhere.
         """
         if not given.isprintable() or not given:
             raise PathEscape(f"{given!r} is no file name")
         path = PurePosixPath(given.replace("\\", "/"))
         if ".." in path.parts:
-            raise PathEscape(f"{given} contains .., which may lead out of {self.folder}")
+            raise PathEscape(f"{given} contains .., which may lead out of {self.path}")
         if path.is_absolute():
             path = self._relative(path)
         parent = str(path.parent)
         if parent not in self._checked:
             self._follow(parent)
             self._checked.add(parent)
-        if (self.folder / path).is_symlink():
+        if (self.path / path).is_symlink():
             self._follow(str(path))
         return str(path)
 
     def holds(self, name: str) -> bool:
         """Tell whether a name that was checked is that of a file (no folder, pipe or device)."""
         try:
-            return stat.S_ISREG((self.folder / name).stat().st_mode)
+            return stat.S_ISREG((self.path / name).stat().st_mode)
         except (OSError, ValueError):
             return False
 
     def _relative(self, path: PurePosixPath) -> PurePosixPath:
-        for folder in (str(self.folder.absolute()), self._real):
+        for folder in (str(self.path.absolute()), self._real):
             if path.is_relative_to(folder):
                 return path.relative_to(folder)
-        raise PathEscape(f"{path} is not within {self.folder}")
+        raise PathEscape(f"{path} is not within {self.path}")
 
     def _follow(self, name: str) -> None:
-        real = os.path.realpath(self.folder / name)
+        real = os.path.realpath(self.path / name)
         if os.path.commonpath([real, self._real]) != self._real:
-            raise PathEscape(f"{name} is a link that leads out of {self.folder}")
+            raise PathEscape(f"{name} is a link that leads out of {self.path}")

@@ -1,4 +1,7 @@
-"""Intensity files as DISFA and DISFA+ write them: a file an AU, a line a frame, 0 to 5.
+"""Label files, a row a frame: intensities (a file an AU) and occurrence (a file a recording).
+
+DISFA, DISFA+ and BP4D write intensities 0 to 5; BP4D's AU_OCC files hold a column an AU. Read by
+the readers of those datasets.
 
 Shapes: T frames, A action units.
 """

@@ -1,1 +1,1 @@
-"""TODO: wing."""
+"""Face landmarks: markups, face files that a detector wrote, official landmark files."""

@@ -1,1 +1,1 @@
-"""TODO: wing."""
+"""The embedded dataset: subjects, performances, scenes and how they are drawn."""

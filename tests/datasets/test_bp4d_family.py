@@ -251,7 +251,7 @@ def test_landmarks_are_those_of_their_image(first: int, tmp_path: Path) -> None:
     )
 
 
-def test_a_missing_or_damaged_track_is_named_and_the_recording_goes_without(tmp_path: Path) -> None:
+def test_a_missing_or_damaged_track_is_named_and_passed_over(tmp_path: Path) -> None:
     make_bp4d_tree(tmp_path, subjects=["F001"], tasks=["T1", "T2", "T3"])
     write_mat73(tmp_path / "2DFeatures/F001_T1.mat", list(track(30)))
     write_mat5(tmp_path / "2DFeatures/F001_T2.mat", [np.ones((48, 2))] * 30)

@@ -140,7 +140,7 @@ def test_labels_beyond_the_video_are_named(tmp_path: Path) -> None:
     assert sequence.frames.tolist() == list(range(1, 11))
 
 
-def test_landmarks_have_their_own_frame_numbers_and_lost_faces_are_unknown(tmp_path: Path) -> None:
+def test_landmarks_have_their_own_numbers_and_lost_faces_are_unknown(tmp_path: Path) -> None:
     make_tree(tmp_path, ("M002",))
     points = track(24)
     entries = [None if n in (3, 10) else entry for n, entry in enumerate(points, start=1)]

@@ -62,7 +62,7 @@ def test_official_landmarks_meet_their_images_and_can_be_refused(tmp_path: Path)
     assert read(tmp_path, features="none")["S010_001"].landmarks is None
 
 
-def test_missing_and_damaged_landmark_files_are_named_and_the_rest_is_used(tmp_path: Path) -> None:
+def test_missing_and_damaged_landmark_files_are_named_the_rest_is_used(tmp_path: Path) -> None:
     make_tree(tmp_path)
     add_landmarks(tmp_path)
     folder = tmp_path / "Landmarks/S005/001"

@@ -315,7 +315,7 @@ def test_landmarks_of_failed_frames_are_not_believed(tmp_path: Path) -> None:
     assert np.flatnonzero(np.isnan(points).any(axis=(1, 2))).tolist() == list(range(397, 420))
 
 
-def test_missing_and_damaged_landmark_files_are_named_and_the_rest_is_used(tmp_path: Path) -> None:
+def test_missing_and_damaged_landmark_files_are_named_the_rest_is_used(tmp_path: Path) -> None:
     make_disfa_tree(tmp_path, subjects=["SN003"])
     folder = tmp_path / "Landmark_Points/SN003/tmp_frame_lm"
     write_landmarks(folder, [f"l{k:05}_lm.mat" for k in range(1, 13)])

@@ -43,7 +43,7 @@ def test_the_49_points_are_the_68_without_jaw_and_inner_mouth_corners() -> None:
     assert lm.to_49(numbered)[:, 0].tolist() == expected
 
 
-def test_disfas_66_points_lack_the_inner_mouth_corners_and_give_the_same_49() -> None:
+def test_disfas_66_points_lack_inner_mouth_corners_and_give_the_same_49() -> None:
     face = crop.canonical_face()
     of_66 = np.array([point for k, point in enumerate(face) if k not in (60, 64)])
     assert of_66.shape == (66, 2)
@@ -79,7 +79,7 @@ def test_mirroring_twice_changes_nothing(mirror: NDArray[np.int64]) -> None:
     assert (mirror[mirror] == np.arange(len(mirror))).all()
 
 
-def test_the_mean_face_mirrored_is_itself_and_its_parts_lie_where_a_face_has_them() -> None:
+def test_the_mean_face_mirrored_is_itself_and_its_parts_lie_as_in_a_face() -> None:
     face = crop.canonical_face()
     flipped = face[lm.MIRROR_68] * (-1, 1) + (1, 0)
     np.testing.assert_allclose(flipped, face, atol=1e-6)

@@ -41,7 +41,7 @@ def reds(sequence: Sequence) -> list[int]:
 # --- what is read -------------------------------------------------------------------------------
 
 
-def test_every_label_is_where_a_plain_reader_finds_it_whatever_order_rows_come_in(tmp_path):
+def test_labels_are_where_a_plain_reader_finds_them_in_any_order_of_rows(tmp_path):
     rows = make(tmp_path)
     np.random.default_rng(1).shuffle(rows)
     file = write(tmp_path, rows)
@@ -94,7 +94,7 @@ def test_what_others_write_for_not_coded_is_not_coded(unknown, tmp_path):
     assert read(tmp_path)["P0_smile"].labels[:3, 0].tolist() == [UNCODED, 1, 0]
 
 
-def test_an_intensity_counts_from_the_threshold_on_and_where_there_is_no_label(tmp_path):
+def test_an_intensity_counts_from_the_threshold_on_without_a_label(tmp_path):
     rows = make(tmp_path, subjects=2)
     levels = ["0", "1", "2", "3.5", ""]
     for row in rows:
@@ -197,7 +197,7 @@ def test_frames_of_a_video_count_from_one(tmp_path):
     assert [position_of(picture) for picture in sequence.source.read()] == [0, 6, 7, 11]
 
 
-def test_videos_and_pictures_may_stand_in_one_table_but_not_in_one_recording(tmp_path):
+def test_videos_and_pictures_may_share_a_table_but_not_a_recording(tmp_path):
     films = video_rows(tmp_path, range(1, 4))
     pictures = [{**row, "video": ""} for row in make(tmp_path, subjects=2)]
     write(

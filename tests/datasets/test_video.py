@@ -160,7 +160,7 @@ def test_a_missing_video_and_one_without_pictures_are_named(tmp_path: Path) -> N
     )
 
 
-def test_the_fingerprint_follows_the_file_and_the_choice_and_not_the_place(video: Path) -> None:
+def test_the_fingerprint_follows_file_and_choice_and_not_the_place(video: Path) -> None:
     first = frames(video).fingerprint()
     assert frames(video).fingerprint() == first
     assert frames(video, range(5)).fingerprint() != first

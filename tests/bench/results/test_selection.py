@@ -40,7 +40,7 @@ def test_a_version_can_be_chosen_by_the_first_digits_of_its_hash() -> None:
     assert only_matching(OLD + NEW, ["code=dddd"]) == []
 
 
-def test_a_table_of_an_edited_plugin_has_a_row_a_version_until_one_is_chosen() -> None:
+def test_an_edited_plugin_has_a_row_a_version_until_one_is_chosen() -> None:
     def labels(records: list[Record]) -> list[str]:
         (table,) = tables("ssl", records)
         return [row.label for row in table.rows if row.source == "measured"]
@@ -49,7 +49,7 @@ def test_a_table_of_an_edited_plugin_has_a_row_a_version_until_one_is_chosen() -
     assert labels(latest(ALL)) == ["supervised", "mine"]
 
 
-def test_rows_can_be_chosen_by_a_knob_and_others_stay_that_have_no_such_knob() -> None:
+def test_rows_can_be_chosen_by_a_knob_that_other_rows_lack() -> None:
     def with_width(width: int) -> Record:
         made = record(method="ks")
         return replace(made, config={**made.config, "method": {"width": width}})

@@ -67,7 +67,7 @@ def test_a_method_fits_at_the_end_of_each_phase_that_says_so() -> None:
     assert int(method.fits) == 2
 
 
-def test_what_is_fitted_are_plain_features_and_only_labels_that_are_paid_for() -> None:
+def test_what_is_fitted_are_plain_features_and_labels_that_are_paid_for() -> None:
     trainer = build()
     trainer.run(trainer.total)
     sampler, pixels = trainer.loader.sampler, trainer.loader.pixels

@@ -31,35 +31,35 @@ def test_a_name_that_is_let_through_lies_within_its_folder(path: str) -> None:
         (home / "loop").symlink_to("loop")
         (home / "a/b.jpg").symlink_to("../../secret.jpg")
         (Path(folder) / "secret.jpg").write_text("secret")
-        enclosure = SafeFolder(home)
+        folder = SafeFolder(home)
         try:
-            name = enclosure.name(path)
+            name = folder.name(path)
         except PathEscape:
             return
         real, within = os.path.realpath(home / name), os.path.realpath(home)
         assert real == within or real.startswith(within + os.sep)
-        assert not enclosure.holds(name)
+        assert not folder.holds(name)
 
 
 def test_plain_names_pass_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b.jpg").write_text("x")
-    enclosure = SafeFolder(tmp_path)
+    folder = SafeFolder(tmp_path)
     for given_ in ("a/b.jpg", "a\\b.jpg", "./a//b.jpg", str(tmp_path / "a/b.jpg")):
-        assert enclosure.name(given_) == "a/b.jpg"
-    assert enclosure.holds("a/b.jpg")
-    assert not enclosure.holds("a")
-    assert not enclosure.holds("a/c.jpg")
-    assert not enclosure.holds("a" * 5000)
+        assert folder.name(given_) == "a/b.jpg"
+    assert folder.holds("a/b.jpg")
+    assert not folder.holds("a")
+    assert not folder.holds("a/c.jpg")
+    assert not folder.holds("a" * 5000)
 
 
 def test_a_file_that_is_exchanged_for_a_link_is_looked_at_each_time(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "secret.jpg").write_text("secret")
     (tmp_path / "home/b.jpg").write_text("x")
-    enclosure = SafeFolder(tmp_path / "home")
-    assert enclosure.name("b.jpg") == "b.jpg"
+    folder = SafeFolder(tmp_path / "home")
+    assert folder.name("b.jpg") == "b.jpg"
     (tmp_path / "home/b.jpg").unlink()
     (tmp_path / "home/b.jpg").symlink_to("../secret.jpg")
     with pytest.raises(PathEscape, match="is a link that leads out of"):
-        enclosure.name("b.jpg")
+        folder.name("b.jpg")
