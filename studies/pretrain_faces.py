@@ -124,7 +124,7 @@ def train(plan: Plan, store: FrameStore) -> tuple[LandmarkNet, dict[str, Any]]:
     """Teach a network to find the landmarks; returns it and what was seen on the way."""
     torch.manual_seed(plan.seed)
     net = LandmarkNet(build_trunk(Trunk(width=plan.width), plan.size)).train()
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = net.to(memory_format=torch.channels_last)
     marks, (taught, held_out) = points_of(store), _divided(store)
     optimiser = torch.optim.AdamW(net.parameters(), plan.lr, weight_decay=plan.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.lr, plan.steps)
@@ -164,7 +164,8 @@ def _loss(
     moved = move_landmarks(marks[rows], order, draw, mirror=MIRROR_68, side=side)
     target = torch.from_numpy(moved * (2 / side) - 1)
     found = net(images.contiguous(memory_format=torch.channels_last))
-    return (found - target).abs().mean()
+    loss: Tensor = (found - target).abs().mean()
+    return loss
 
 
 @torch.no_grad()

@@ -9,7 +9,9 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ("run", "status", "table", "plot", "list", "check", "explain", "diff", "data", "doctor")
+COMMANDS = (
+    "run", "status", "table", "plot", "speed", "list", "check", "explain", "diff", "data", "doctor",
+)  # fmt: skip
 
 
 def make_app() -> typer.Typer:

@@ -52,6 +52,7 @@ def command(
     """Print a table of the records there are; works while a run is going on."""
     from bench.errors import UsageError
     from bench.report.render import render_all
+    from bench.report.speed import speed_tables
     from bench.report.tables import tables
     from bench.results.records import read_records
     from bench.results.selection import latest as latest_of
@@ -71,7 +72,17 @@ def command(
         parts = [*([config] if config else []), *named.values(), methods, ratios, *(only or [])]
         of = " ".join(str(part) for part in parts if part)
         raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
-    found = tables(
-        kind, chosen, select=select, published=published, intervals=intervals, against=against
-    )
-    typer.echo(render_all(found, style), nl=False)
+    measured = speed_tables(results) if kind == "complexity" else []
+    if chosen or not measured:
+        measured = [
+            *tables(
+                kind,
+                chosen,
+                select=select,
+                published=published,
+                intervals=intervals,
+                against=against,
+            ),
+            *measured,
+        ]
+    typer.echo(render_all(measured, style), nl=False)
