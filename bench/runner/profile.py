@@ -5,6 +5,10 @@ Nothing is kept of the training that is watched.
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +57,14 @@ def profile_cell(cell: Cell, device: torch.device, folder: Path) -> Profile:
     last = min(first + WATCHED, trainer.total)
     gpu = device.type == "cuda"
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
-    with profile(activities=kinds) as found:
-        trainer.run(last)
-        if gpu:
-            torch.cuda.synchronize(device)
+    found = profile(activities=kinds)
+    with _library_silent():
+        found.start()
+    trainer.run(last)
+    if gpu:
+        torch.cuda.synchronize(device)
+    with _library_silent():
+        found.stop()
     make_folder(folder)
     trace = folder / f"{cell.id}.json"
     found.export_chrome_trace(str(trace))
@@ -66,6 +74,20 @@ def profile_cell(cell: Cell, device: torch.device, folder: Path) -> Profile:
     costly = sorted(own.items(), key=lambda pair: -pair[1])[:5]
     stages = {stage: spent[stage] for stage in STAGES if stage in spent}
     return Profile(cell.id, steps, stages, tuple(costly), trace)
+
+
+@contextmanager
+def _library_silent() -> Iterator[None]:
+    """Let nothing reach standard error meanwhile: the tracing library reports there, in C++."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _milliseconds(event: object, *, gpu: bool, own: bool = False) -> float:
