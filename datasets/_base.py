@@ -51,7 +51,11 @@ class BrokenFrame:
 
 
 class FrameSource(Protocol):
-    """The pixels behind a sequence, in frame order; picklable, so that workers can read it."""
+    """The pixels behind a sequence, in frame order; picklable, so that workers can read it.
+
+    A source may have a method `remarks() -> list[str]` besides: sentences about its files that a
+    person should know (that they ask to be shown turned, say).
+    """
 
     def __len__(self) -> int:
         """Count the frames, T."""
@@ -69,8 +73,11 @@ class FrameSource(Protocol):
         """
         ...
 
-    def size(self) -> tuple[int, int]:
-        """Return the (height, width) that landmarks and boxes are measured in."""
+    def size(self) -> tuple[int, int] | NDArray[np.int64]:
+        """Return the (height, width) that landmarks and boxes are measured in.
+
+        Where the frames differ in size it is an array (T, 2), a frame's own in each row.
+        """
         ...
 
 

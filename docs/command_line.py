@@ -15,6 +15,7 @@ COMMANDS = (
     "status",
     "table",
     "plot",
+    "report",
     "list",
     "check",
     "explain",

@@ -76,7 +76,7 @@ CONTRACTS = {
     "data": "datasets._base datasets._landmarks datasets._splits",
     "study": "methods._base datasets._splits",
     "training": "methods._base methods._trunks datasets._base datasets._landmarks",
-    "runner": "methods._base methods._nets datasets._base datasets._splits",
+    "runner": "methods._base methods._losses methods._nets datasets._base datasets._splits",
     "conformance": "methods._base methods._trunks datasets._base",
     "doctor": "datasets._base",
     "cli": "datasets._base",

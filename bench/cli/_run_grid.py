@@ -8,18 +8,22 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 
+from bench.config.names import CEILING
 from bench.errors import UsageError
 from bench.executors.base import RunStopped
 from bench.executors.launch import ExecutorConfig, execute
 from bench.executors.worker import fingerprints, launch_spec
+from bench.report.grouping import CONTROL
+from bench.report.headroom import headroom_sentences, setting_key
 from bench.results.claims import read_claim, seems_lost
 from bench.results.estimate import estimate
 from bench.results.records import Record, read_records
+from bench.results.selection import select_records
 from bench.runner.profile import profile_cell
 from bench.study.cell import Cell, plan_cells, request_grid
 from bench.study.plan import Plan, archive, make_plan, outdated
@@ -52,6 +56,7 @@ def run_grid(study: Study, options: RunOptions) -> int:
     plan = make_plan(cells, fresh=options.fresh, retry_failed=options.retry_failed)
     records, _ = read_records(results)
     announce_grid(console, study, plan, records, options.executor.slots)
+    announce_headroom(console, study, cells, records)
     if options.dry_run:
         show_cells(plan)
         return 0
@@ -61,6 +66,7 @@ def run_grid(study: Study, options: RunOptions) -> int:
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     request_grid(study, cells, command)
     new = _execute(plan, before, options, console, command)
+    announce_headroom(console, study, cells, [*plan.done, *new], measured=bool(new))
     return _summarise(console, plan, new)
 
 
@@ -83,6 +89,31 @@ def announce_grid(
     time_needed = estimate(todo, records, slots)
     if time_needed:
         console.print(time_needed.describe(slots), markup=False)
+
+
+def announce_headroom(
+    console: Console,
+    study: Study,
+    cells: Sequence[Cell],
+    records: Iterable[Record],
+    *,
+    measured: bool | None = None,
+) -> None:
+    """Say of the study's settings which tell nothing of methods, as far as records know.
+
+    Before the run (`measured` is None) also where nobody knows; after it, if it had new records.
+    """
+    if measured is False:
+        return
+    keys = list(dict.fromkeys(setting_key(c.config(), c.recipe) for c in cells))
+    names = {name.base for name in study.methods}
+    for rule in study.rules:
+        place = {"dataset": study.context.dataset.name, "preset": study.context.preset}
+        like = select_records(records, {**place, "rule": rule})
+        like = [r for r in like if r.hashes.get("data") == cells[0].hashes["data"]]
+        sure = CEILING in names or names <= {CONTROL} or measured
+        for sentence in headroom_sentences(keys, study.ratios, like, unknown=not sure):
+            console.print(f"note: {sentence}", markup=False)
 
 
 def _size(study: Study) -> str:

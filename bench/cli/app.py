@@ -10,8 +10,19 @@ from importlib import import_module
 import typer
 
 COMMANDS = (
-    "run", "status", "table", "plot", "speed", "list", "check", "explain", "diff", "data", "doctor",
-)  # fmt: skip
+    "run",
+    "status",
+    "table",
+    "plot",
+    "report",
+    "speed",
+    "list",
+    "check",
+    "explain",
+    "diff",
+    "data",
+    "doctor",
+)
 
 
 def make_app() -> typer.Typer:

@@ -22,10 +22,17 @@ def command(
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
-    from bench.config.registry import Registry
+    from bench.config.names import MethodName
+    from bench.config.registry import CONTROLS, Registry
     from bench.conformance.suite import check_method
+    from bench.errors import UsageError
     from bench.system.environment import one_thread
 
+    if MethodName.parse(method).base in CONTROLS:
+        raise UsageError(
+            f"{method} is a control of the runner's own that sees hidden labels: the contract is "
+            "for methods, and forbids that"
+        )
     one_thread()
     began, counts = time.monotonic(), Counter[str]()
     with TemporaryDirectory(prefix="bench-check-", ignore_cleanup_errors=True) as folder:

@@ -31,6 +31,7 @@ def command(
 
 
 def _methods(registry: Registry) -> Iterator[tuple[str, str]]:
+    from bench.config.registry import CONTROLS
     from bench.errors import UsageError
 
     for name, found in registry.methods().items():
@@ -42,6 +43,8 @@ def _methods(registry: Registry) -> Iterator[tuple[str, str]]:
         yield name, f"{_first_line(cls)}  [{found.where}]"
         for variant in cls.variants:
             yield f"{name}:{variant}", "variant"
+    for name in CONTROLS:
+        yield name, f"{_first_line(registry.method(name))}  [a control of the runner's, no method]"
 
 
 def _datasets(registry: Registry) -> Iterator[tuple[str, str]]:

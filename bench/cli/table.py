@@ -16,7 +16,7 @@ def command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="ssl, supervised, per-au, complexity, ablation, ranks or pseudo-labels."
+            help="ssl, supervised, per-au, complexity, ablation, ranks, headroom or pseudo-labels."
         ),
     ] = "ssl",
     style: Annotated[

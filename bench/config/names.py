@@ -11,6 +11,9 @@ from typing import Any, Self
 
 from bench.errors import UsageError
 
+CEILING = "ceiling"
+"""The runner's own control that learns from hidden labels: no method, and never ranked as one."""
+
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class GridPoint:

@@ -22,6 +22,7 @@ from bench.errors import UsageError, pick
 from datasets._base import Dataset
 from methods._base import WHOLE, Method, Needs, Phase
 
+from .names import CEILING
 from .plugins import import_file
 
 ENTRY_POINTS = "au_ssl_bench"
@@ -75,6 +76,11 @@ class PluginRef:
             ) from error
 
 
+CONTROLS = {CEILING: PluginRef(CEILING, "bench.runner.ceiling")}
+"""What the runner trains beside methods. Their names open the door to hidden labels, so that no
+file, entry point or plugin may have one."""
+
+
 @dataclass(frozen=True)
 class Registry:
     """Every method and dataset there is, plus the files given by `--plugin`; it looks but once."""
@@ -84,6 +90,13 @@ class Registry:
     def methods(self) -> Mapping[str, PluginRef]:
         """Map each known method's name to where it was found; a duplicate name is an error."""
         return self._methods
+
+    def trainable(self) -> Mapping[str, PluginRef]:
+        """Map what a cell may train to where it was found: the methods and the runner's controls.
+
+        A control trains when it is asked for by name, and is never one of "all methods".
+        """
+        return {**self._methods, **CONTROLS}
 
     def datasets(self) -> Mapping[str, PluginRef]:
         """Map each known dataset's name to where it was found; a duplicate name is an error."""
@@ -100,11 +113,11 @@ class Registry:
 
     def method(self, name: str) -> type[Method]:
         """Import method `name` (without its variant); raises UsageError naming the closest one."""
-        return pick("method", name, self.methods()).load(Method)
+        return pick("method", name, self.trainable()).load(Method)
 
     def require_method(self, name: str) -> None:
         """Raise UsageError, naming its file, unless method `name` can be imported and is whole."""
-        cls, where = self.method(name), self.methods()[name].where
+        cls, where = self.method(name), self.trainable()[name].where
         for flaw in contract_flaws(cls):
             raise UsageError(f"{where}: {flaw}")
         default_config(cls, where)
@@ -190,6 +203,11 @@ def _collect(
 ) -> dict[str, PluginRef]:
     found: dict[str, PluginRef] = {}
     for item in _candidates(package, group, plugins):
+        if item.name in CONTROLS:
+            raise UsageError(
+                f"{item.where} takes the name of a control of the runner's own, '{item.name}', "
+                "which sees hidden labels: rename it"
+            )
         if item.name in found:
             raise UsageError(
                 f"two {kind}s are called '{item.name}': {found[item.name].where} and {item.where}; "

@@ -26,7 +26,7 @@ Knobs = Mapping[str, Mapping[str, Any]]
 def check_method(registry: Registry, name: MethodName, knobs: Knobs, preset: str) -> None:
     """Raise UsageError unless a method is there, and takes its knobs, as a record can keep them."""
     cls = registry.method(name.base)
-    default_config(cls, registry.methods()[name.base].where)
+    default_config(cls, registry.trainable()[name.base].where)
     config = method_config(cls, name, knobs, preset)
     try:
         check_phases(cls.phases(config))
@@ -82,8 +82,8 @@ def own_knobs(registry: Registry, dataset: str, sections: Knobs) -> dict[str, Ma
     """
     general = {item.name for item in fields(Settings)}
     own = {name: knobs for name, knobs in sections.items() if name not in general}
-    known = {*registry.methods(), dataset}
+    known = {*registry.trainable(), dataset}
     for name in own:
-        if name not in known and name.removesuffix(RECIPE) not in registry.methods():
+        if name not in known and name.removesuffix(RECIPE) not in registry.trainable():
             raise unknown_name("--set section", name, known | general)
     return own

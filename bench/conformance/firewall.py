@@ -1,6 +1,6 @@
 """The firewall: no label that the budget did not pay for reaches a method, by any way.
 
-One of the checks of `bench check`; its own test breaks the suite in five places
+One of the checks of `bench check`; its own test breaks the suite in six places
 (tests/bench/conformance/test_firewall.py).
 """
 

@@ -22,7 +22,7 @@ from datasets._landmarks.markup import _LEFT_68, _RIGHT_68, Floats, to_49
 Crop = Literal["auto", "align", "box", "centre"]
 CROPS: tuple[str, ...] = get_args(Crop)
 
-RECIPE = 1
+RECIPE = 2
 """Version of the code that turns a source frame into a stored one; raise it when pixels change."""
 
 GREY = (128, 128, 128)
@@ -52,12 +52,13 @@ class CropPlan:
     """Face positions not used: outside the frame, or too small or large for a face."""
 
 
-def plan_crops(sequence: Sequence, crop: str, size: tuple[int, int]) -> CropPlan:
+def plan_crops(sequence: Sequence, crop: str, sizes: NDArray[np.int64]) -> CropPlan:
     """Choose every frame's crop: its landmarks', else its box's, else the nearest known frame's.
 
-    `crop` is one of `CROPS`; `size` is the (height, width) that the coordinates are measured in.
+    `crop` is one of `CROPS`; `sizes` (T, 2) are the (height, width) that the coordinates of each
+    frame are measured in.
     """
-    centre = np.broadcast_to(centre_transform(size), (len(sequence.frames), 2, 3))
+    centre = centre_transform(sizes)
     if crop == "centre":
         return CropPlan(centre, centred=False, doubtful=0)
     transforms = np.full(centre.shape, np.nan)
@@ -68,23 +69,36 @@ def plan_crops(sequence: Sequence, crop: str, size: tuple[int, int]) -> CropPlan
     ):
         if found is None or crop not in ("auto", wanted):
             continue
-        good = _plausible(found, size)
+        good = _plausible(found, sizes)
         doubtful |= _known(found) & ~good
         use = good & ~_known(transforms)
         transforms[use] = found[use]
-    known = _known(transforms)
-    if not known.any():
+    if not _known(transforms).any():
         return CropPlan(centre, centred=True, doubtful=int(doubtful.sum()))
-    at = np.flatnonzero(known)
-    filled = transforms[at[nearest_in_time(sequence.frames, sequence.frames[at])]]
+    filled = _fill(transforms, centre, sequence.frames, sizes)
     return CropPlan(filled, centred=False, doubtful=int(doubtful.sum()))
 
 
-def sufficient_side(plan: CropPlan, crop_side: int, size: tuple[int, int]) -> int:
+def _fill(
+    transforms: Floats, centre: Floats, frames: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> Floats:
+    """Give each unknown crop the nearest known one's place, as long as both frames are of a size.
+
+    Pixels of a picture mean nothing in one of another size: there the centre is left.
+    """
+    filled, known = centre.copy(), _known(transforms)
+    for size in np.unique(sizes, axis=0):
+        alike = np.flatnonzero((sizes == size).all(axis=1))
+        at = alike[known[alike]]
+        if len(at):
+            filled[alike] = transforms[at[nearest_in_time(frames[alike], frames[at])]]
+    return filled
+
+
+def sufficient_side(plan: CropPlan, crop_side: int, sizes: NDArray[np.int64]) -> int:
     """Return how short a frame's shorter side may be decoded without enlarging any crop."""
-    scales = np.sqrt(np.abs(np.linalg.det(plan.transforms[:, :, :2])))
-    smallest = 1 / float(scales.max())
-    return math.ceil(min(size) * crop_side / smallest)
+    sides = 1 / np.sqrt(np.abs(np.linalg.det(plan.transforms[:, :, :2])))
+    return math.ceil(float((sizes.min(axis=1) * crop_side / sides).max()))
 
 
 def warp(
@@ -125,14 +139,15 @@ def _known(transforms: Floats) -> NDArray[np.bool_]:
     return known
 
 
-def _plausible(transforms: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
+def _plausible(transforms: Floats, sizes: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Tell which crops (T,) are centred within the frame and as large as a face may be."""
     good = _known(transforms)
     inverse = np.linalg.inv(transforms[good][:, :, :2])
     middle = inverse @ (0.5 - transforms[good][:, :, 2:])
-    inside = ((middle[..., 0] >= 0) & (middle[..., 0] <= size[::-1])).all(axis=1)
+    of = sizes[good]
+    inside = ((middle[..., 0] >= 0) & (middle[..., 0] <= of[:, ::-1])).all(axis=1)
     side = np.sqrt(np.abs(np.linalg.det(inverse)))
-    good[good] = inside & (side >= SMALLEST_CROP) & (side <= LARGEST_CROP * max(size))
+    good[good] = inside & (side >= SMALLEST_CROP) & (side <= LARGEST_CROP * of.max(axis=1))
     return good
 
 
@@ -241,11 +256,10 @@ def box_transform(boxes: NDArray[Any]) -> Floats:
     return _square(upright, (low + high) / 2, BOX_MARGIN * side)
 
 
-def centre_transform(size: tuple[int, int]) -> Floats:
-    """Return the crop (2, 3) of the largest square amid a (height, width) frame."""
-    height, width = size
-    centre = np.array([width / 2, height / 2])
-    return _square(np.eye(2), centre, np.float64(min(size)))
+def centre_transform(sizes: NDArray[np.int64]) -> Floats:
+    """Return the crop (..., 2, 3) of the largest square amid a frame of (..., 2) height, width."""
+    upright = np.broadcast_to(np.eye(2), (*sizes.shape[:-1], 2, 2))
+    return _square(upright, sizes[..., ::-1] / 2, sizes.min(axis=-1).astype(np.float64))
 
 
 def transform_points(transform: NDArray[Any], points: NDArray[Any]) -> Floats:
@@ -267,7 +281,7 @@ def canonical_face() -> NDArray[np.float32]:
     return _mean_face().astype(np.float32)
 
 
-def _square(rotation: Floats, centre: Floats, side: Floats | np.float64) -> Floats:
+def _square(rotation: Floats, centre: Floats, side: Floats) -> Floats:
     """Build the transform of a crop: its axes, its centre in those axes, its side in pixels."""
     length = np.where(side > 0, side, np.nan)[..., None]
     shift = 0.5 - centre / length

@@ -60,13 +60,21 @@ def build_sequence(job: DecodeJob, tick: Callable[[], None]) -> SequenceEntry:
         return taken
     source = job.sequence.source
     try:
-        size = source.size()
+        sizes = np.broadcast_to(np.asarray(source.size(), np.int64), (len(source), 2))
     except (DatasetError, OSError) as error:
         return _unreadable(job, str(error), tick)
-    plan = plan_crops(job.sequence, job.crop, size)
-    pixels, left_out = _store_frames(job, plan, size, tick)
+    plan = plan_crops(job.sequence, job.crop, sizes)
+    pixels, left_out = _store_frames(job, plan, sizes, tick)
+    remarks = tuple(getattr(source, "remarks", list)())
     return SequenceEntry(
-        job.sequence.name, job.start, pixels, left_out, plan.centred, plan.doubtful, job.key
+        job.sequence.name,
+        job.start,
+        pixels,
+        left_out,
+        plan.centred,
+        plan.doubtful,
+        job.key,
+        remarks,
     )
 
 
@@ -93,19 +101,20 @@ def _unreadable(job: DecodeJob, why: str, tick: Callable[[], None]) -> SequenceE
 
 
 def _store_frames(
-    job: DecodeJob, plan: CropPlan, size: tuple[int, int], tick: Callable[[], None]
+    job: DecodeJob, plan: CropPlan, sizes: NDArray[np.int64], tick: Callable[[], None]
 ) -> tuple[str, tuple[tuple[int, str], ...]]:
     """Write the sequence's rows without a gap; return their SHA-256 and the frames left out."""
     side = job.frames.shape[1]
     digest, row, left_out = hashlib.sha256(), job.start, []
-    frames = padded_frames(job.sequence.source, sufficient_side(plan, side, size))
+    frames = padded_frames(job.sequence.source, sufficient_side(plan, side, sizes))
     with job.frames.writer() as write_frame, job.crops.writer() as write_crop:
         for index, frame in enumerate(frames):
             tick()
             if isinstance(frame, BrokenFrame):
                 left_out.append((index, f"{frame.name}: {frame.why}"))
                 continue
-            crop = warp(frame, plan.transforms[index], side, size)
+            height, width = sizes[index].tolist()
+            crop = warp(frame, plan.transforms[index], side, (height, width))
             write_frame(row, crop)
             write_crop(row, plan.transforms[index])
             digest.update(crop.tobytes())

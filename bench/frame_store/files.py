@@ -43,12 +43,15 @@ class SequenceEntry:
     """As in `bench/frame_store/crop.py: CropPlan`."""
     key: str = ""
     """Hash of all that its pixels depend on: other stores in the cache are searched for it."""
+    remarks: tuple[str, ...] = ()
+    """Sentences of its source about files that a person should look at."""
 
 
 def entry_from_json(values: dict[str, Any]) -> SequenceEntry:
     """Read an entry back from JSON; raises KeyError, TypeError or ValueError if it is none."""
     left_out = tuple((int(index), str(why)) for index, why in values["left_out"])
-    return SequenceEntry(**{**values, "left_out": left_out})
+    remarks = tuple(map(str, values.get("remarks", ())))
+    return SequenceEntry(**{**values, "left_out": left_out, "remarks": remarks})
 
 
 @contextmanager

@@ -203,6 +203,7 @@ def _problems(manifest: StoreManifest) -> Iterator[str]:
             for why, count in Counter(why for _, why in entry.left_out).items():
                 frames = "frame" if count == 1 else f"{count} frames"
                 yield f"{why}; {frames} of {entry.name} left out"
+        yield from (f"{entry.name}: {remark}" for remark in entry.remarks)
         if entry.doubtful:
             yield (
                 f"{entry.name}: the faces of {entry.doubtful} of {total} frames would lie outside "

@@ -29,6 +29,7 @@ from .grouping import (
     share_remark,
     true_share,
 )
+from .headroom import uninformative_notes
 from .model import Entry, ReportError, Row, Table
 from .notes import SHARES, config_differences, legend, troubles, uncoded_note
 from .published import Published
@@ -221,6 +222,7 @@ class RunMatrix:
                 *notes,
                 *([SHARES] if told and any(map(self.share_remark, ratios)) else []),
                 *legend(rows),
+                *uninformative_notes(self.lines, ratios, self.select),
                 *(uncoded_note(self.aus, self._uncoded_at(ratios)) if of_f1 else ()),
                 *recipe_notes(self.lines),
                 *config_differences(self.lines),

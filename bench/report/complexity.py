@@ -50,10 +50,11 @@ def _rows(line: MethodRuns) -> list[Row]:
             devices[str(record.environment.get("device", "unknown"))].append(record)
     if not devices:
         entries = (text_entry(""), *(MISSING for _ in COLUMNS))
-        return [Row(label=line.label, entries=entries)]
+        return [Row(label=line.label, source=line.source, entries=entries)]
     return [
         Row(
             label=line.label,
+            source=line.source,
             entries=(
                 text_entry(device),
                 *(_entry(runs, value, digits) for _, digits, value in COLUMNS),

@@ -31,6 +31,7 @@ def ssl_table(
     rows = [
         Row(
             label=line.label,
+            source=line.source,
             entries=tuple(matrix.f1(line, ratio, intervals=intervals) for ratio in matrix.ratios),
         )
         for line in matrix.lines
@@ -66,6 +67,7 @@ def per_au_table(
     rows = [
         Row(
             label=line.label,
+            source=line.source,
             entries=(
                 *(matrix.au_f1(line, ratio, place) for place in places),
                 matrix.f1(line, ratio, intervals=intervals),
@@ -97,7 +99,11 @@ def supervised_table(
     if 1.0 not in matrix.ratios:
         raise NothingToShow("no record was trained with all labels: run with --ratios 1.0")
     rows = [
-        Row(label=line.label, entries=(text_entry(""), matrix.f1(line, 1.0, intervals=intervals)))
+        Row(
+            label=line.label,
+            source=line.source,
+            entries=(text_entry(""), matrix.f1(line, 1.0, intervals=intervals)),
+        )
         for line in matrix.lines
     ]
     rows += _baselines(lambda name: (text_entry(""), matrix.baseline(name, 1.0)))

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bench.config.names import GridPoint
+from bench.config.names import CEILING, GridPoint, MethodName
 from bench.results.compare import flatten
 from bench.results.records import Record, Scores
 
-from .model import SELECTIONS, NothingToShow, ReportError
+from .model import SELECTIONS, NothingToShow, ReportError, Source
 
 
 @dataclass(frozen=True, order=True)
@@ -200,6 +200,16 @@ class MethodRuns:
     method: str
     records: tuple[Record, ...]
 
+    @property
+    def is_ceiling(self) -> bool:
+        """Whether this is the control that sees hidden labels: a bound, never ranked."""
+        return MethodName.parse(self.method).base == CEILING
+
+    @property
+    def source(self) -> Source:
+        """What a row of these runs is."""
+        return "ceiling" if self.is_ceiling else "measured"
+
     def at(self, ratio: float) -> Mapping[GridPoint, Record]:
         """Return this line's runs at a ratio; a finished run stands before failed and skipped ones.
 
@@ -220,7 +230,7 @@ class MethodRuns:
 
 
 def method_runs(records: Iterable[Record]) -> list[MethodRuns]:
-    """Group records into rows: the supervised control first, then by name.
+    """Group records into rows: the supervised control first, then by name, the ceiling last.
 
     A method with more than one config or code version gives a row for each, named by what differs.
     """
@@ -229,7 +239,8 @@ def method_runs(records: Iterable[Record]) -> list[MethodRuns]:
         methods[str(cell_field(record, "method"))].append(record)
     methods.setdefault(CONTROL, [])
     order = sorted(methods, key=lambda name: (name != CONTROL, name))
-    return [line for name in order for line in _split(name, methods[name])]
+    lines = [line for name in order for line in _split(name, methods[name])]
+    return sorted(lines, key=lambda line: line.is_ceiling)
 
 
 def failures(lines: Iterable[MethodRuns], ratio: float | None = None) -> list[tuple[str, Record]]:

@@ -16,7 +16,8 @@ State = Literal[
 """`partial`: fewer runs than its neighbours. `uncoded`: no test frame is coded for the AU. `check`,
 `unread`: a paper's number that was hard, or impossible, to read. `text`: words, no number."""
 
-Source = Literal["measured", "baseline", "paper"]
+Source = Literal["measured", "ceiling", "baseline", "paper"]
+"""`ceiling`: the runner's control that sees hidden labels; a bound, and no method."""
 
 SELECTIONS: Mapping[str, str] = {
     "last": "last step",
@@ -76,7 +77,10 @@ class Row:
     @property
     def heading(self) -> str:
         """Name the row and, where it was not measured as a method here, what it is."""
-        return self.label if self.source == "measured" else f"{self.label} ({self.source})"
+        if self.source == "measured":
+            return self.label
+        what = "sees hidden labels" if self.source == "ceiling" else self.source
+        return f"{self.label} ({what})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,8 @@ STATES: Mapping[State, str] = {
 }
 
 SOURCES: Mapping[Source, str] = {
+    "ceiling": "sees hidden labels: the control taught with the true labels of its unlabelled "
+    "frames; it bounds what pseudo labels can win, is no method, and is never ranked",
     "baseline": "baseline: a trivial predictor that looks at no image",
     "paper": "paper: as printed by Li et al., ICCV 2023; other code, preparation and hardware",
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.config.names import GridPoint, MethodName
+from bench.config.names import CEILING, GridPoint, MethodName
 from bench.results.records import Record
 
 from .aggregate import RunMatrix, entry_of_runs
@@ -67,7 +67,8 @@ def ranks_table(
     share their average. A difference that is not told apart from none is marked as tied.
     """
     matrix = RunMatrix.of((r for r in records if ratio is None or ratio_of(r) == ratio), select)
-    lines = [line for line in matrix.lines if mean_f1s(line.records, select)]
+    ranked = [line for line in matrix.lines if not line.is_ceiling]
+    lines = [line for line in ranked if mean_f1s(line.records, select)]
     if len(lines) < 2:
         raise NothingToShow("ranks need finished runs of at least two methods")
     columns = range(len(lines)) if against is None else [_named(lines, against)]
@@ -78,7 +79,7 @@ def ranks_table(
         Row(label=line.label, entries=(rank, *row))
         for line, rank, row in zip(lines, ranks, differences, strict=True)
     ]
-    for line in matrix.lines:
+    for line in ranked:
         if line.records and line not in lines:
             entries = (_nothing(line), *(text_entry("") for _ in columns))
             rows.append(Row(label=line.label, entries=entries))
@@ -89,6 +90,11 @@ def ranks_table(
 
 def _named(lines: Sequence[MethodRuns], name: str) -> int:
     """Find the line to compare with, by its label or, where that is one line, by its method."""
+    if MethodName.parse(name).base == CEILING:
+        raise NothingToShow(
+            "the ceiling sees hidden labels and is never ranked: `table headroom` shows how much "
+            "of its distance to the control each method won"
+        )
     labels = [line.label for line in lines]
     places = [i for i, line in enumerate(lines) if line.method == name]
     if name in labels:

@@ -260,18 +260,23 @@ def _dashed(axes: Axes, drawn: Drawn, order: Sequence[MethodRuns]) -> None:
 
 
 def _looks(lines: Sequence[MethodRuns]) -> dict[str, dict[str, Any]]:
-    """Give each line its colour and marker, the control black."""
-    others = [line.label for line in lines if line.method != CONTROL]
-    return {
-        line.label: _CONTROL_LOOK if line.method == CONTROL else look(others.index(line.label))
-        for line in lines
-    }
+    """Give each line its colour and marker, the control black and the ceiling dashed."""
+    others = [line.label for line in lines if _look_of(line) is None]
+    return {line.label: _look_of(line) or look(others.index(line.label)) for line in lines}
+
+
+def _look_of(line: MethodRuns) -> dict[str, Any] | None:
+    """Return the look of what is no method: the control, or the ceiling; None for others."""
+    if line.is_ceiling:
+        return _CEILING_LOOK
+    return _CONTROL_LOOK if line.method == CONTROL else None
 
 
 _BESIDE = 1.02
 """Factor between the places of two lines' points at one ratio."""
 
 _CONTROL_LOOK: dict[str, Any] = {"color": BLACK, "marker": "o", "linestyle": "-"}
+_CEILING_LOOK: dict[str, Any] = {"color": BLACK, "marker": "", "linestyle": "--"}
 
 
 def _title(what: str, matrix: RunMatrix) -> str:

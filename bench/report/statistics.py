@@ -7,8 +7,9 @@ was simulated: `results/studies/interval-coverage`. F1 values are shares of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -103,14 +104,82 @@ def estimate_difference(a: Runs, b: Runs) -> Estimate:
     points = [point for point in a if point in b]
     if not points:
         raise ReportError("the two methods share no finished ratio, fold and seed to compare")
-    parts = {}
-    for point in points:
-        one, two = a[point], b[point]
-        if one.subjects != two.subjects:
-            raise ReportError(f"fold {point.fold} was scored on different subjects: run one again")
-        gap, gaps = one.mean_f1 - two.mean_f1, one.without_one - two.without_one
-        parts[point] = Replicates(one.subjects, one.comparable, gap, gaps)
-    return _estimate(parts, (-1.0, 1.0))
+    return _estimate({point: _gap(point, a, b) for point in points}, (-1.0, 1.0))
+
+
+def _gap(point: GridPoint, a: Runs, b: Runs) -> Replicates:
+    """Return a - b at a point; raises ReportError if their subjects differ."""
+    one, two = a[point], b[point]
+    if one.subjects != two.subjects:
+        raise ReportError(f"fold {point.fold} was scored on different subjects: run one again")
+    gap, gaps = one.mean_f1 - two.mean_f1, one.without_one - two.without_one
+    return Replicates(one.subjects, one.comparable, gap, gaps)
+
+
+def estimate_share(method: Runs, control: Runs, ceiling: Runs) -> Estimate | None:
+    """Estimate (method - control) / (ceiling - control): the share of the headroom that was won.
+
+    A ratio of the two mean differences over the points that all three have. Its interval is
+    Fieller's (1954): every share s for which the mean of (method - control) - s (ceiling - control)
+    is not told from 0; its p-value is that of a share of 0. None where they share no point, or
+    nothing lies between ceiling and control.
+    """
+    points = [point for point in method if point in control and point in ceiling]
+    won = {point: _gap(point, method, control) for point in points}
+    whole = {point: _gap(point, ceiling, control) for point in points}
+    weights = run_weights(points)
+    parts = [sum(weights[p] * gaps[p].value for p in points) for gaps in (won, whole)]
+    if not points or not parts[1]:
+        return None
+
+    def left(share: float) -> Estimate:
+        return _estimate({p: _minus(won[p], whole[p], share) for p in points}, _ANY)
+
+    share, none = parts[0] / parts[1], left(0.0)
+    ends = [] if none.p is None else [_end(left, share, side) for side in (-1, 1)]
+    known = [end for end in ends if end is not None]
+    return replace(
+        none,
+        mean=share,
+        interval=(known[0], known[1]) if len(known) == 2 else None,
+        reason=none.reason or ("" if len(known) == 2 else UNBOUNDED),
+    )
+
+
+UNBOUNDED = "the headroom is not told from none, so that a share of it may be anything"
+
+_ANY = (-math.inf, math.inf)
+
+_FARTHEST = 1000.0
+"""Shares beyond which an end of an interval is not looked for."""
+
+
+def _minus(one: Replicates, other: Replicates, share: float) -> Replicates:
+    value, gaps = one.value - share * other.value, one.without_one - share * other.without_one
+    return Replicates(one.subjects, one.comparable, value, gaps)
+
+
+def _end(left: Callable[[float], Estimate], share: float, side: int) -> float | None:
+    """Return where p falls below ALPHA on one side of a share; None if nowhere near."""
+
+    def inside(at: float) -> bool:
+        p = left(at).p
+        return p is not None and p >= ALPHA
+
+    near, step = share, 0.01
+    while inside(share + side * step):
+        near, step = share + side * step, 2 * step
+        if step > _FARTHEST:
+            return None
+    far = share + side * step
+    while abs(far - near) > _FINE:
+        middle = (near + far) / 2
+        near, far = (middle, far) if inside(middle) else (near, middle)
+    return near
+
+
+_FINE = 1e-5
+"""How closely the end of an interval of a share is found."""
 
 
 def scored_runs(records: Iterable[Record], select: str) -> dict[GridPoint, FoldCounts]:

@@ -17,6 +17,7 @@ from .aggregate import RunMatrix
 from .complexity import complexity_table
 from .f1_tables import per_au_table, ssl_table, supervised_table
 from .grouping import by_condition
+from .headroom_table import headroom_tables
 from .model import NothingToShow, ReportError, Table
 from .paired_tables import ablation_table, ablations, ranks_table
 from .pseudo_labels import pseudo_label_tables
@@ -106,6 +107,7 @@ _BUILDERS: Mapping[str, Callable[[list[Record], TableOptions], list[Table]]] = {
     "complexity": _complexity,
     "ablation": _ablation,
     "ranks": _ranks,
+    "headroom": lambda records, options: headroom_tables(records, select=options.select),
     "pseudo-labels": _pseudo_labels,
 }
 """Builders of the tables of one condition."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.config.names import CEILING, MethodName
 from bench.errors import UsageError, similar
 
 from .compare import flatten
@@ -84,6 +85,8 @@ def _in_a_sentence(place: Mapping[str, Any], config: Mapping[str, Any]) -> Itera
         f"frames labelled (rule {place['rule']}), tested on fold {place['fold']}, "
         f"seed {place['seed']}, preset {place['preset']}."
     )
+    if MethodName.parse(str(place["method"])).base == CEILING:
+        yield "It sees the labels that the budget did not pay for: a bound for methods, and none."
     train, trunk, data = (config.get(name, {}) for name in ("train", "trunk", "data"))
     if {"batch_size", "optimiser", "lr", "schedule"} <= train.keys() and trunk:
         budget = f"{train['steps']} steps" if train["steps"] else f"{train['epochs']:g} epochs"

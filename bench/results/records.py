@@ -71,6 +71,8 @@ class Record:
     """Every resolved knob: `method`, `trunk`, `train`, `data`."""
     recipe: Recipe = "common"
     """Whether `train` is the study's, or the method has a recipe of its own."""
+    sees_hidden_labels: bool = False
+    """Whether its batches carried labels that the budget did not pay for: the ceiling's alone."""
     hashes: dict[str, str] = field(default_factory=dict)
     """data, folds, split, mask, code, config, cell. Cells compare only if their `mask` agree."""
     code: dict[str, str] = field(default_factory=dict)

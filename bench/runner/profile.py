@@ -81,7 +81,7 @@ def _library_silent() -> Iterator[None]:
     """Let nothing reach standard error meanwhile: the tracing library reports there, in C++."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
     try:
         yield

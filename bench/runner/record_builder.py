@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,16 +28,24 @@ from .setup import Experiment
 def failure_record(cell: Cell, status: Status, reason: str, trace: str | None = None) -> Record:
     """Build the record of a cell that failed or was skipped, for one sentence of a reason."""
     return Record(
-        id=cell.id,
+        **_identity(cell),
         status=status,
-        cell=cell.coordinates,
         reason=" ".join(reason.split()),
         traceback=trace,
-        config=cell.config(),
-        recipe=cell.recipe,
-        hashes=dict(cell.hashes),
-        code=dict(cell.code),
+        sees_hidden_labels=cell.sees_hidden_labels,
     )
+
+
+def _identity(cell: Cell) -> dict[str, Any]:
+    """Return what a record says of its cell, whatever became of it."""
+    return {
+        "id": cell.id,
+        "cell": cell.coordinates,
+        "config": cell.config(),
+        "recipe": cell.recipe,
+        "hashes": dict(cell.hashes),
+        "code": dict(cell.code),
+    }
 
 
 def write_predictions(cell: Cell, experiment: Experiment, predictions: Predictions) -> None:
@@ -77,13 +86,9 @@ def success_record(
     sampler = trainer.loader.sampler
     rate = trainer.total / max(trainer.seconds, 1e-9)
     return Record(
-        id=cell.id,
+        **_identity(cell),
         status="done",
-        cell=cell.coordinates,
-        config=cell.config(),
-        recipe=cell.recipe,
-        hashes=dict(cell.hashes),
-        code=dict(cell.code),
+        sees_hidden_labels=trainer.loader.reveals,
         aus=list(task.aus),
         scores=dict(scores),
         members=_member_scores(experiment, predictions),

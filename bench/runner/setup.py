@@ -157,7 +157,7 @@ def _trainer(cell: Cell, data: OpenedDataset, sampler: Sampler, pixels: Pixels) 
     method = method.to(memory_format=torch.channels_last)
     # dropout and the like: a stream of its own, whatever the construction drew
     torch.manual_seed(stream_seed(*key.stream("train")))
-    loader = Loader(sampler, pixels, cell.settings.augment)
+    loader = Loader(sampler, pixels, cell.settings.augment, reveal=cell.sees_hidden_labels)
     return Trainer(method, loader, cell.settings.train, pixels.device)
 
 

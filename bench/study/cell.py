@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.config.names import GridPoint, MethodName
+from bench.config.registry import CONTROLS
 from bench.config.settings import NOT_IDENTITY, Settings
 from bench.data.dataset import LabelledSplit, OpenedDataset, mask_path
 from bench.results.records import Recipe
@@ -50,8 +51,17 @@ class Cell:
         point = self.point
         rule = "" if point.rule == "sparse" else f"-{point.rule}"
         method = re.sub(r"[^\w.-]+", "-", str(self.method).replace(":", "."))
+        method += "-sees-hidden-labels" if self.sees_hidden_labels else ""
         label = f"{self.context.dataset.name}-{method}-r{point.ratio_text}{rule}"
         return f"{label}-f{point.fold}-s{point.seed}-{self.hashes['cell'][:10]}"
+
+    @property
+    def sees_hidden_labels(self) -> bool:
+        """Whether its batches carry labels that the budget did not pay for.
+
+        It goes by the name alone, which no file and no plugin can have (`registry.CONTROLS`).
+        """
+        return self.method.base in CONTROLS
 
     @property
     def recipe(self) -> Recipe:
@@ -177,7 +187,8 @@ def _hashes(cell: Cell, data: OpenedDataset, labelled: LabelledSplit, code: str)
     }
     if cell.needs.landmarks:
         hashes["landmarks"] = data.store.landmarks_hash
-    return {**hashes, "cell": digest([hashes, cell.coordinates])}
+    door = ["sees hidden labels"] if cell.sees_hidden_labels else []
+    return {**hashes, "cell": digest([hashes, cell.coordinates, *door])}
 
 
 def _identity_config(config: Mapping[str, Any]) -> dict[str, Any]:

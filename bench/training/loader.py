@@ -1,6 +1,7 @@
 """Loader: turns a step's row numbers into a batch, pixels gathered and augmented, by `Needs`.
 
 Labels of frames that are not key frames stay on this side (`HiddenLabels`): no method is given one.
+The one door is `Loader.reveals`: `runner/setup.py` opens it for the ceiling, a control of its own.
 
 Shapes: B clips, T frames in a clip, U unlabelled frames, A action units, S pixels a side.
 """
@@ -8,7 +9,7 @@ Shapes: B clips, T frames in a clip, U unlabelled frames, A action units, S pixe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -64,6 +65,14 @@ class HiddenLabels:
     """(N, A) in the order of `Batch.unlabelled` or of the clips flattened; key frames `UNCODED`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RevealedBatch(Batch):
+    """A batch with the labels that the budget did not pay for: for the runner's ceiling alone."""
+
+    hidden: Tensor
+    """(N, A) float true labels in the order of `HiddenLabels`: 1, 0, or -1 = nothing hidden."""
+
+
 def batch_landmarks(table: FrameTable, rows: RowNumbers, device: torch.device) -> Tensor | None:
     """Return the landmarks (N, L, 2) of `rows` in crop pixels, if the dataset has them."""
     if table.landmarks is None:
@@ -74,8 +83,12 @@ def batch_landmarks(table: FrameTable, rows: RowNumbers, device: torch.device) -
 class Loader:
     """Batches of one cell, by step number."""
 
-    def __init__(self, sampler: Sampler, pixels: Pixels, augment: AugmentConfig):
+    def __init__(
+        self, sampler: Sampler, pixels: Pixels, augment: AugmentConfig, *, reveal: bool = False
+    ):
         self.sampler, self.pixels, self.config = sampler, pixels, augment
+        self.reveals = reveal
+        """Whether batches carry hidden labels: never for a method, always for the ceiling."""
 
     def batch(self, step: int, *, labelled_only: bool = False) -> tuple[Batch, HiddenLabels]:
         """Return the batch of `step` on the device, and the labels that no method may see."""
@@ -93,7 +106,13 @@ class Loader:
             known=self._known(where) if needs.known_labels else None,
             landmarks=self._landmarks(where.keys, key_draw) if needs.landmarks else None,
         )
-        return batch, self._hidden(where)
+        hidden = self._hidden(where)
+        return (self._reveal(batch, hidden) if self.reveals else batch), hidden
+
+    def _reveal(self, batch: Batch, hidden: HiddenLabels) -> RevealedBatch:
+        labels = torch.from_numpy(hidden.labels.astype(np.float32))
+        shown = {item.name: getattr(batch, item.name) for item in fields(batch)}
+        return RevealedBatch(**shown, hidden=labels.to(self.pixels.device, non_blocking=True))
 
     def _views(
         self, where: Indices, draws: Mapping[View, Draw]

@@ -14,22 +14,26 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import IO
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from datasets._base import BrokenFrame, DatasetCorrupt
 
-from .images import DAMAGE, decode, reason
+from .images import DAMAGE, Header, decode, joint_size, read_header, reason, turned
 
 MAX_BYTES = 50_000_000
 """More than the file of any video frame has."""
 
 MAX_RATIO = 100
 """Images hardly shrink in a zip; beyond this a member over a megabyte is an attack on time."""
+
+METHODS = {6: "implode", 9: "deflate64", 93: "zstandard", 95: "xz", 98: "PPMd", 99: "AES"}
+"""Ways of compression that programs write and `zipfile` cannot read."""
 
 _DAMAGE = (*DAMAGE, zipfile.BadZipFile, lzma.LZMAError, RuntimeError)
 """What zipfile raises besides: RuntimeError for passwords and unknown ways of compression."""
@@ -87,20 +91,24 @@ class ZipImages:
                 except _DAMAGE as error:
                     yield BrokenFrame(self._name(member), reason(error))
 
-    def size(self) -> tuple[int, int]:
-        """Return (height, width) of the first member with a readable header.
+    def size(self) -> tuple[int, int] | NDArray[np.int64]:
+        """Return the members' (height, width), by their headers; (T, 2) where they differ.
 
-        Raises DatasetCorrupt if no member has one.
+        Raises DatasetCorrupt, saying why the first cannot be read, if none can.
         """
+        return joint_size(self.root / self.archive, self._headers)
+
+    def remarks(self) -> list[str]:
+        """Say which pictures ask to be shown turned."""
+        return turned(map(self._name, self.members), self._headers)
+
+    @cached_property
+    def _headers(self) -> list[Header | str]:
         try:
             with ZipFile(self.root / self.archive) as opened:
-                for member in self.members:
-                    if found := _size(opened, member):
-                        return found
+                return [_header(opened, member) for member in self.members]
         except _DAMAGE as error:
-            raise DatasetCorrupt(self.root / self.archive, None, reason(error)) from error
-        what = f"none of {len(self)} images of the sequence is readable"
-        raise DatasetCorrupt(self.root / self.archive, None, what)
+            return [reason(error)] * len(self)
 
     def _name(self, member: Member) -> str:
         return f"{self.archive}:{member.name}"
@@ -174,15 +182,23 @@ def _content(opened: ZipFile, member: Member) -> bytes:
     info = opened.getinfo(member.name)
     if (info.file_size, info.CRC) != (member.size, member.crc):
         raise ValueError("the archive has been changed since it was listed")
-    return opened.read(info)
+    with _opened(opened, member) as stream:
+        return stream.read()
 
 
-def _size(opened: ZipFile, member: Member) -> tuple[int, int] | None:
+def _header(opened: ZipFile, member: Member) -> Header | str:
     try:
-        with (
-            opened.open(member.name) as stream,
-            Image.open(stream, formats=("JPEG", "PNG")) as image,
-        ):
-            return image.height, image.width
-    except _DAMAGE:
-        return None
+        with _opened(opened, member) as stream:
+            return read_header(stream)
+    except _DAMAGE as error:
+        return reason(error)
+
+
+def _opened(opened: ZipFile, member: Member) -> IO[bytes]:
+    try:
+        return opened.open(member.name)
+    except NotImplementedError:
+        method = opened.getinfo(member.name).compress_type
+        known = f" ({METHODS[method]})" if method in METHODS else ""
+        what = f"compression method {method}{known} is not supported: unpack the archive"
+        raise ValueError(what) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 import stat
 import struct
@@ -248,6 +249,19 @@ def test_an_archive_that_has_gone_or_changed_is_named_for_every_frame(tmp_path: 
     assert [type(frame) for frame in frames.read()] == [BrokenFrame] * 3
     with pytest.raises(DatasetCorrupt, match=r"F001\.zip: the file is not there"):
         frames.size()
+
+
+def test_a_way_of_compression_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Explorer packs by deflate64 whatever is large; nothing but its number differs here."""
+    archive = pack(tmp_path / "F001.zip", {"F001/T1/0.jpg": picture(1)}, zipfile.ZIP_STORED)
+    data = bytearray(archive.read_bytes())
+    for header, at in ((b"PK\3\4", 8), (b"PK\1\2", 10)):
+        data[data.index(header) + at] = 9
+    archive.write_bytes(data)
+    why = "compression method 9 (deflate64) is not supported: unpack the archive"
+    assert list(source(archive).read()) == [BrokenFrame("F001.zip:F001/T1/0.jpg", why)]
+    with pytest.raises(DatasetCorrupt, match=re.escape(f"F001.zip: {why}; none of 1 images")):
+        source(archive).size()
 
 
 def test_the_size_is_that_of_the_first_readable_member(tmp_path: Path) -> None:

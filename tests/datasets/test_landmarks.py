@@ -158,5 +158,5 @@ def test_an_unknown_or_empty_box_has_no_crop(box: tuple[float, ...]) -> None:
 
 def test_the_centre_crop_is_the_largest_square_amid_the_frame() -> None:
     corners = np.array([[(1392 - 1040) / 2, 0], [(1392 + 1040) / 2, 1040]])
-    moved = crop.transform_points(crop.centre_transform((1040, 1392)), corners)
+    moved = crop.transform_points(crop.centre_transform(np.array([1040, 1392])), corners)
     np.testing.assert_allclose(moved, [[0, 0], [1, 1]], atol=1e-12)

@@ -129,7 +129,7 @@ def test_an_empty_or_missing_or_foreign_file_is_named_with_its_reason(tmp_path: 
     *broken, gone, folder = source.read(16)
     assert broken[0] == BrokenFrame("a.jpg", "the file is empty")
     assert broken[1] == BrokenFrame("b.jpg", "the file is not a JPEG or PNG image")
-    assert broken[2] == BrokenFrame("c.jpg", "the file is not a JPEG or PNG image")
+    assert broken[2] == BrokenFrame("c.jpg", "the file is not a JPEG or PNG image but GIF")
     assert isinstance(broken[3], np.ndarray)
     assert gone == BrokenFrame("gone/e.jpg", "the file is not there")
     assert folder == BrokenFrame("folder.jpg", "Is a directory")
@@ -163,10 +163,27 @@ def test_a_cut_jpeg_with_a_whole_thumbnail_inside_is_broken(tmp_path: Path) -> N
     assert "truncated" in broken(tmp_path, whole[:-200] + bytes(200)).why
 
 
-def test_bytes_after_the_end_marker_do_no_harm(tmp_path: Path) -> None:
-    (plain,) = write(tmp_path, a_jpg=JPEG).read()
-    (padded,) = write(tmp_path, b_jpg=JPEG + bytes(512)).read()
+FILM = b"\0\0\0\x18ftypmp42" + b"\xff\xda" * 9 + bytes(64) + b"\xff\xd8 moov"
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [bytes(512), FILM, JPEG, JPEG[: len(JPEG) // 2], b"\xff\xda", b"\xff", b"SEFH\xff\xd8\xff\xda"],
+    ids=["zeros", "film", "picture", "half-a-picture", "scan-marker", "byte", "notes"],
+)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_bytes_after_the_end_marker_do_no_harm(
+    behind: bytes, progressive: bool, tmp_path: Path
+) -> None:
+    whole = encoded(Image.fromarray(smooth()), "JPEG", quality=95, progressive=progressive)
+    (plain,) = write(tmp_path, a_jpg=whole).read()
+    (padded,) = write(tmp_path, b_jpg=whole + behind).read()
+    assert isinstance(padded, np.ndarray), padded
     np.testing.assert_array_equal(padded, plain)
+
+
+def test_half_a_jpeg_with_a_whole_one_behind_is_broken(tmp_path: Path) -> None:
+    assert "truncated" in broken(tmp_path, JPEG[: len(JPEG) // 2] + JPEG).why
 
 
 @pytest.mark.parametrize("side", [9_000, 10_000, 60_000])
@@ -204,8 +221,49 @@ def test_no_damage_raises(
 
 def test_the_size_is_that_of_the_first_readable_file(tmp_path: Path) -> None:
     assert write(tmp_path, a_jpg=b"", b_jpg=b"x", c_jpg=JPEG).size() == (96, 80)
-    with pytest.raises(DatasetCorrupt, match=r"a\.jpg: none of 2 images .* is readable"):
+    said = r"a\.jpg: the file is empty; none of 2 images of the sequence is readable"
+    with pytest.raises(DatasetCorrupt, match=said):
         write(tmp_path, a_jpg=b"", b_jpg=b"x").size()
+
+
+def test_pictures_of_several_sizes_have_a_size_each(tmp_path: Path) -> None:
+    small = encoded(Image.fromarray(smooth(30, 50)), "PNG")
+    sizes = write(tmp_path, a_jpg=JPEG, b_jpg=b"x", c_png=small).size()
+    np.testing.assert_array_equal(sizes, [(96, 80), (96, 80), (30, 50)])
+
+
+@pytest.mark.parametrize(
+    ("begin", "told"),
+    [
+        (b"BM" + bytes(60), "BMP"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "WebP"),
+        (b"\0\0\0\x24ftypheic\0\0\0\0mif1", "HEIC"),
+        (b"II*\0" + bytes(60), "TIFF"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        (b"\n<!DOCTYPE html><title>Sign in", "web page"),
+    ],
+)
+def test_a_picture_of_another_format_is_told_by_its_name(
+    begin: bytes, told: str, tmp_path: Path
+) -> None:
+    frame = broken(tmp_path, begin)
+    assert frame.why.startswith("the file is not a JPEG or PNG image but ")
+    assert told in frame.why
+
+
+def test_a_picture_that_asks_to_be_turned_is_read_as_stored_and_told(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.fromarray(smooth())
+    phone = encoded(picture, "JPEG", quality=95, exif=exif)
+    upright = encoded(picture, "JPEG", quality=95, exif=Image.Exif())
+    source = write(tmp_path, a_jpg=upright, b_jpg=phone, c_jpg=phone, d_jpg=b"x")
+    assert source.size() == (96, 80)
+    plain, as_stored, *_ = source.read()
+    np.testing.assert_array_equal(as_stored, plain)
+    (said,) = source.remarks()
+    assert said.startswith("b.jpg and 1 more ask to be shown turned (EXIF orientation)")
+    assert write(tmp_path, a_jpg=upright).remarks() == []
 
 
 def test_the_fingerprint_sees_names_sizes_times_and_absence(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from datasets._base import BrokenFrame, DatasetCorrupt
 from datasets._files import video as _video
 from datasets._files.video import VideoFrames, frame_count
-from tests.helpers.disfa_trees import avi_chunk, make_video, position_of
+from tests.helpers.disfa_trees import avi_chunk, drop_pictures, make_video, position_of
 
 COUNT = 30
 
@@ -117,6 +118,75 @@ def test_where_bytes_are_missing_nothing_moves_up(video: Path) -> None:
         got = read(frames(video))
         assert got[:10] == list(range(10))
         assert not any(isinstance(frame, int) and frame != k for k, frame in enumerate(got))
+
+
+DROPPED = [0, 3, 4, 17, COUNT - 1]
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("junk", [b"", b"JUNK\4\0\0\0abcd", b"junk "])
+def test_pictures_that_the_camera_dropped_keep_their_place(
+    video: Path, *, index: bool, junk: bytes
+) -> None:
+    """The last kind of junk is no chunk: nothing but FFmpeg's index tells the pictures' places."""
+    drop_pictures(video, DROPPED, index=index)
+    data = video.read_bytes()
+    at = data.index(b"movi") + 4
+    video.write_bytes(data[:at] + junk + data[at:])
+    got = read(frames(video))
+    dropped = [BrokenFrame("a/v.avi", _video.DROPPED)] * len(DROPPED)
+    shown = {k: frame for k, frame in enumerate(got) if isinstance(frame, int)}
+    assert all(frame == k for k, frame in shown.items()), "a label meets its neighbour's picture"
+    if junk != b"junk ":
+        assert [got[k] for k in DROPPED] == dropped
+        assert len(shown) == COUNT - len(DROPPED)
+    assert frame_count(video) == COUNT
+
+
+def boxes(data: bytes) -> list[bytes]:
+    """Split an MP4's bytes into its boxes."""
+    found = []
+    while data:
+        size = int.from_bytes(data[:4], "big")
+        found.append(data[:size])
+        data = data[size:]
+    return found
+
+
+def test_a_cover_picture_is_no_frame(tmp_path: Path) -> None:
+    file = tmp_path / "a" / "v.mp4"
+    make_video(file, COUNT, cover=(48, 64))
+    *before, moov = boxes(file.read_bytes())
+    assert moov[4:8] == b"moov"
+    parts = sorted(boxes(moov[8:]), key=lambda box: [b"mvhd", b"udta", b"trak"].index(box[4:8]))
+    file.write_bytes(b"".join([*before, moov[:8], *parts]))  # programs for music put covers first
+    with av.open(str(file)) as container:
+        assert [stream.height for stream in container.streams.video] == [48, 24]
+    assert frames(file).size() == (24, 32)
+    assert read(frames(file)) == list(range(COUNT))
+    file.write_bytes(
+        b"".join([*before, (len(moov) - len(parts[2])).to_bytes(4, "big"), moov[4:8], *parts[:2]])
+    )
+    with pytest.raises(DatasetCorrupt, match=r"there is no video but a cover picture in this file"):
+        frames(file).size()
+
+
+def test_a_video_that_asks_to_be_turned_is_read_as_stored_and_told(tmp_path: Path) -> None:
+    file = tmp_path / "a" / "v.mp4"
+    make_video(file, COUNT)
+    assert frames(file).remarks() == []
+    data = bytearray(file.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    quarter = [0, 1 << 16, 0, (1 << 32) - (1 << 16), 0]
+    data[matrix : matrix + 20] = b"".join(number.to_bytes(4, "big") for number in quarter)
+    file.write_bytes(data)
+    (said,) = frames(file).remarks()
+    assert said.startswith("a/v.mp4 asks to be shown turned by ")
+    assert "degrees: it is read as it is stored" in said
+    assert frames(file).size() == (24, 32)
+    assert read(frames(file)) == list(range(COUNT))
+    file.unlink()
+    assert frames(file).remarks() == []
 
 
 def test_sound_between_the_pictures_does_no_harm(tmp_path: Path) -> None:

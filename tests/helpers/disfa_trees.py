@@ -8,6 +8,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
+from av.stream import Disposition
 from numpy.typing import NDArray
 from scipy.io import savemat
 
@@ -27,8 +29,12 @@ def make_video(
     codec: str = "mpeg4",
     gop: int = 12,
     sound: bool = False,
+    cover: tuple[int, int] | None = None,
 ) -> None:
-    """Encode `count` plain pictures of (height, width); each has its own `shade` of red."""
+    """Encode `count` plain pictures of (height, width); each has its own `shade` of red.
+
+    `cover` is the size of a cover picture to attach.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(file), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(20))
@@ -37,6 +43,8 @@ def make_video(
         stream.codec_context.gop_size = gop
         stream.codec_context.qmin = stream.codec_context.qmax = 2
         audio = container.add_stream("pcm_s16le", rate=8000) if sound else None
+        if cover:
+            _attach_cover(container, cover)
         for position in range(count):
             picture = np.full((*size, 3), (shade(position), 60, 60), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
@@ -45,6 +53,15 @@ def make_video(
                 silence.sample_rate, silence.pts = 8000, 400 * position
                 container.mux(audio.encode(silence))
         container.mux(stream.encode(None))
+
+
+def _attach_cover(container: OutputContainer, size: tuple[int, int]) -> None:
+    stream = container.add_stream("mjpeg", rate=1)
+    stream.height, stream.width = size
+    stream.pix_fmt = "yuvj420p"
+    stream.disposition = Disposition.attached_pic
+    white = av.VideoFrame.from_ndarray(np.full((*size, 3), 255, np.uint8), format="rgb24")
+    container.mux([*stream.encode(white), *stream.encode(None)])
 
 
 def position_of(picture: NDArray[np.uint8]) -> int:
@@ -59,6 +76,27 @@ def avi_chunk(data: bytes, number: int) -> tuple[int, int]:
         start += 8 + (int.from_bytes(data[start + 4 : start + 8], "little") + 1) // 2 * 2
     assert data[start : start + 4] == b"00dc"
     return start, start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
+
+
+def drop_pictures(file: Path, numbers: Iterable[int], *, index: bool = True) -> None:
+    """Make chunks of an AVI empty (0-based), as capture programs write what a camera dropped."""
+    data, gone = file.read_bytes(), {*numbers}
+    begin = data.index(b"movi") + 4
+    at, end = begin, begin - 4 + int.from_bytes(data[begin - 8 : begin - 4], "little")
+    chunks, entries, number = b"", b"", 0
+    while at < end:
+        kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if kind == b"00dc":
+            body = b"" if number in gone else data[at + 8 : at + 8 + length]
+            size, place = len(body).to_bytes(4, "little"), (4 + len(chunks)).to_bytes(4, "little")
+            entries += kind + (16).to_bytes(4, "little") + place + size
+            chunks += kind + size + body + bytes(len(body) % 2)
+            number += 1
+        at += 8 + length + length % 2
+    tail = b"idx1" + len(entries).to_bytes(4, "little") + entries if index else b""
+    head = data[: begin - 8] + (4 + len(chunks)).to_bytes(4, "little") + b"movi"
+    whole = head + chunks + tail
+    file.write_bytes(whole[:4] + (len(whole) - 8).to_bytes(4, "little") + whole[8:])
 
 
 def make_disfa_tree(

@@ -115,13 +115,30 @@ def labels_in_the_checkpoint(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Trainer, "state_dict", state_dict)
 
 
+def a_door_open_for_everybody(patch: pytest.MonkeyPatch) -> None:
+    """Build every loader as the ceiling's is built: its batches carry hidden labels."""
+    original = loading.Loader.__init__
+
+    def init(self: loading.Loader, *parts: Any, **_: bool) -> None:
+        original(self, *parts, reveal=True)
+
+    patch.setattr(loading.Loader, "__init__", init)
+
+
 MUTATIONS = {
     class_weights_from_all_labels: "Task",
     clips_that_turn_by_a_label: "Batch.unlabelled",
     positives_first: "Batch.key",
     normalised_by_label: "Batch.key",
     labels_in_the_checkpoint: "the checkpoint's positives",
+    a_door_open_for_everybody: "Batch.hidden",
 }
+
+
+def test_the_ceiling_itself_does_not_pass(frames: Path) -> None:
+    found = leak(frames, "ceiling")
+    assert "Batch.hidden" in found
+    assert "Task" not in found, "its class weights are those of the labelled frames"
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)

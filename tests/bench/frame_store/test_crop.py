@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from datasets._base import Sequence
 from datasets._landmarks.markup import Floats
 
 SIZE = (200, 300)
+SIZES = np.tile(SIZE, (5, 1))
 ROUNDING = 1.51
 """Half a grey level for the frame made here, and one for Pillow, which rounds samples down."""
 
@@ -105,13 +107,15 @@ def test_a_ramp_stays_the_ramp_that_the_transform_says(
 
 def test_a_crop_of_the_frames_own_size_is_the_frame_itself() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(warp(frame, centre_transform((48, 48)), 48, (48, 48)), frame)
+    np.testing.assert_array_equal(
+        warp(frame, centre_transform(np.array([48, 48])), 48, (48, 48)), frame
+    )
 
 
 def test_shrinking_by_a_whole_number_averages_the_pixels_of_each_block() -> None:
     frame = np.random.default_rng(1).integers(0, 256, (60, 80, 3)).astype(np.uint8)
     blocks = frame[:, 10:70].reshape(12, 5, 12, 5, 3).mean(axis=(1, 3))
-    found = warp(frame, centre_transform((60, 80)), 12, (60, 80))
+    found = warp(frame, centre_transform(np.array([60, 80])), 12, (60, 80))
     np.testing.assert_allclose(found, blocks, atol=ROUNDING)
 
 
@@ -158,8 +162,8 @@ def test_what_lies_beyond_the_frame_is_grey() -> None:
 
 def test_frames_may_be_decoded_smaller_only_as_far_as_no_crop_is_enlarged() -> None:
     landmarks = np.stack([face(150, 100, width) for width in (80, 120, 160, 100, 90)])
-    plan = plan_crops(sequence(landmarks), "auto", SIZE)
-    assert sufficient_side(plan, 40, SIZE) in (100, 101)
+    plan = plan_crops(sequence(landmarks), "auto", SIZES)
+    assert sufficient_side(plan, 40, SIZES) in (100, 101)
 
 
 def test_auto_takes_landmarks_then_the_box_then_the_nearest_known_frame() -> None:
@@ -167,7 +171,7 @@ def test_auto_takes_landmarks_then_the_box_then_the_nearest_known_frame() -> Non
     boxes = np.tile(np.array([[100, 50, 200, 150]], np.float32), (5, 1))
     landmarks[1:] = np.nan
     boxes[[2, 3]] = np.nan
-    plan = plan_crops(sequence(landmarks, boxes, frames=(10, 11, 12, 19, 20)), "auto", SIZE)
+    plan = plan_crops(sequence(landmarks, boxes, frames=(10, 11, 12, 19, 20)), "auto", SIZES)
     by_landmarks, by_box = align_transform(landmarks[0]), box_transform(boxes[0])
     expected = [by_landmarks, by_box, by_box, by_box, by_box]
     np.testing.assert_array_equal(plan.transforms, expected)
@@ -178,7 +182,7 @@ def test_auto_takes_landmarks_then_the_box_then_the_nearest_known_frame() -> Non
 def test_the_nearest_known_frame_is_the_nearest_in_time_on_either_side() -> None:
     landmarks = np.full((5, 68, 2), np.nan, np.float32)
     landmarks[1], landmarks[4] = face(100, 100, 90), face(200, 100, 120)
-    plan = plan_crops(sequence(landmarks, frames=(1, 2, 3, 8, 9)), "auto", SIZE)
+    plan = plan_crops(sequence(landmarks, frames=(1, 2, 3, 8, 9)), "auto", SIZES)
     early, late = align_transform(landmarks[1]), align_transform(landmarks[4])
     np.testing.assert_array_equal(plan.transforms, [early, early, early, late, late])
 
@@ -190,18 +194,18 @@ def test_an_explicit_crop_looks_at_nothing_else() -> None:
     for crop, expected in (
         ("align", align_transform(landmarks)),
         ("box", box_transform(boxes)),
-        ("centre", np.stack([centre_transform(SIZE)] * 5)),
+        ("centre", np.stack([centre_transform(np.array(SIZE))] * 5)),
     ):
-        np.testing.assert_array_equal(plan_crops(given, crop, SIZE).transforms, expected)
+        np.testing.assert_array_equal(plan_crops(given, crop, SIZES).transforms, expected)
 
 
 @pytest.mark.parametrize("crop", ["auto", "align", "box"])
 def test_a_sequence_without_any_face_is_cropped_in_the_centre(
     crop: str,
 ) -> None:
-    plan = plan_crops(sequence(np.full((5, 49, 2), np.nan, np.float32)), crop, SIZE)
+    plan = plan_crops(sequence(np.full((5, 49, 2), np.nan, np.float32)), crop, SIZES)
     assert plan.centred
-    np.testing.assert_array_equal(plan.transforms, np.stack([centre_transform(SIZE)] * 5))
+    np.testing.assert_array_equal(plan.transforms, np.stack([centre_transform(np.array(SIZE))] * 5))
 
 
 @pytest.mark.parametrize(
@@ -211,6 +215,20 @@ def test_a_sequence_without_any_face_is_cropped_in_the_centre(
 )
 def test_face_positions_measured_at_another_size_are_not_used(wrong: NDArray[np.float32]) -> None:
     landmarks = np.stack([face(150, 100, 100), wrong, wrong, wrong, wrong])
-    plan = plan_crops(sequence(landmarks), "auto", SIZE)
+    plan = plan_crops(sequence(landmarks), "auto", SIZES)
     assert plan.doubtful == 4
     np.testing.assert_array_equal(plan.transforms, [align_transform(landmarks[0])] * 5)
+
+
+def test_positions_are_judged_by_the_size_of_their_own_picture() -> None:
+    """Pictures of one recording may differ in size, and so may what their pixels mean."""
+    sizes = np.array([(200, 300), (2000, 3000), (200, 300), (400, 200), (2000, 3000)])
+    boxes = np.full((5, 4), np.nan, np.float32)
+    boxes[0], boxes[1] = (100, 50, 200, 150), (1000, 500, 2000, 1500)
+    plan = plan_crops(sequence(boxes=boxes), "auto", sizes)
+    assert plan.doubtful == 0
+    first, large = box_transform(boxes[:2])
+    alone = centre_transform(sizes[3])  # no picture of its size has a known face
+    np.testing.assert_array_equal(plan.transforms, [first, large, first, alone, large])
+    # 40 pixels of a 110-pixel crop in 200, or of an 1100-pixel crop in 2000: as many pixels
+    assert sufficient_side(plan, 40, sizes) == math.ceil(200 * 40 / 110)

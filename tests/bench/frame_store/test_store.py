@@ -281,3 +281,30 @@ def test_the_rendered_faces_lie_whole_within_their_crops(tmp_path: Path) -> None
         assert sequence.landmarks.min() > 1
         assert sequence.landmarks.max() < 63
     assert store.problems == ()
+
+
+def test_each_picture_is_cropped_by_its_own_size_and_reasons_are_told(tmp_path: Path) -> None:
+    """The middle square of each is yellow, whatever its size; a phone's picture is told."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name, (height, width) in {"a": (400, 800), "b": (90, 60), "c": (400, 800)}.items():
+        picture = np.zeros((height, width, 3), np.uint8)
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        picture[top : top + side, left : left + side] = (240, 240, 20)
+        options = {"exif": exif} if name == "b" else {}
+        Image.fromarray(picture).save(tmp_path / f"{name}.jpg", quality=95, **options)
+    Image.new("RGB", (8, 8)).save(tmp_path / "d.jpg", "BMP")
+    several = Sequence(
+        subject="A",
+        task="T1",
+        frames=np.arange(3),
+        labels=np.zeros((3, 2), np.int8),
+        source=ImageFiles(tmp_path, ("a.jpg", "b.jpg", "c.jpg")),
+    )
+    foreign = replace(several, subject="B", source=ImageFiles(tmp_path, ("d.jpg",) * 3))
+    store = store_of(Toy([several, foreign], tmp_path), tmp_path / "cache", crop="auto", size=32)
+    assert (rows_of(store, 0)[..., 0] > 200).mean() > 0.99
+    said = " | ".join(store.problems)
+    assert "A_T1: b.jpg asks to be shown turned (EXIF orientation)" in said
+    assert "d.jpg: the file is not a JPEG or PNG image but BMP; none of 3 images" in said
