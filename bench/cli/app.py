@@ -20,6 +20,7 @@ COMMANDS = (
     "check",
     "explain",
     "diff",
+    "prune",
     "data",
     "doctor",
 )
