@@ -113,9 +113,8 @@ def _measured(study: Study, device: torch.device, repeats: int) -> Iterator[Spee
     import sys
     from tempfile import TemporaryDirectory
 
-    from bench.runner.speed import measure
+    from bench.runner.speed import CannotMeasure, measure
     from bench.study.cell import plan_cells
-    from methods._base import MethodError
 
     from ._console import open_study_data, stderr_console
 
@@ -126,7 +125,7 @@ def _measured(study: Study, device: torch.device, repeats: int) -> Iterator[Spee
             typer.echo(f"{cell.method} on {cell.settings.trunk.name} ...", err=True)
             try:
                 yield measure(cell, device, command, repeats=repeats)
-            except MethodError as error:
+            except CannotMeasure as error:
                 typer.echo(f"note: {cell.method} is left out: {error}", err=True)
 
 

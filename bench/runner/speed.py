@@ -27,7 +27,7 @@ from bench.study.cell import Cell
 from bench.system.environment import describe, peak_memory_mib
 from bench.training.loader import HiddenLabels, Loader
 from bench.training.precision import autocast
-from methods._base import Batch, Method, Task
+from methods._base import Batch, Method, MethodError, Task
 from methods._trunks import build_trunk
 
 from .record_builder import count_parameters
@@ -96,12 +96,20 @@ def _gflops(method: Method, size: int) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
+class CannotMeasure(Exception):
+    """A method cannot be built as asked: a trunk that it does not carry, say."""
+
+
 def measure(cell: Cell, device: torch.device, command: str, *, repeats: int = 3) -> SpeedRow:
     """Time every part of a cell whose budget is a few dozen steps; its data is opened already.
 
-    Raises what building the cell raises.
+    Raises CannotMeasure, with the method's own reason.
     """
     started = time.time()
+    try:
+        build_experiment(cell, device)
+    except MethodError as error:
+        raise CannotMeasure(str(error)) from error
     warm_up = _seconds(device, lambda: _train(build_experiment(cell, device)))
     experiment = build_experiment(cell, device)
     trainer, clips = experiment.trainer, cell.settings.train.batch_size

@@ -46,8 +46,8 @@ def test_sizes_alone_need_no_frames(person):
 
 
 def test_a_method_that_the_trunk_cannot_carry_is_left_out_with_its_reason(person):
-    shown = person.types(
-        f"{TINY} --methods supervised,tcl --trunks mobilenetv3_small_050 --set trunk.width=1"
+    shown = asked(
+        person, "--methods supervised,tcl --trunks mobilenetv3_small_050 --set trunk.width=1"
     )
     assert "tcl is left out" in shown.err
     assert "supervised" in shown.out
