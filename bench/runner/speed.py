@@ -107,40 +107,20 @@ def measure(cell: Cell, device: torch.device, command: str, *, repeats: int = 3)
     """
     started = time.time()
     try:
-        build_experiment(cell, device)
+        experiment = build_experiment(cell, device)
     except MethodError as error:
         raise CannotMeasure(str(error)) from error
-    warm_up = _seconds(device, lambda: _train(build_experiment(cell, device)))
-    experiment = build_experiment(cell, device)
-    trainer, clips = experiment.trainer, cell.settings.train.batch_size
-    steps = trainer.total
-    parts: dict[str, Callable[[], Callable[[], object]]] = {
-        "end to end": lambda: _training(cell, device, kept=False),
-        "step": lambda: _training(cell, device, kept=True),
-        "loader": lambda: lambda: [trainer.loader.batch(step) for step in range(steps)],
-        "bare loop": lambda: _bare_loop(experiment, steps),
-        "inference": lambda: lambda: experiment.predict(experiment.test),
-    }
-    samples = dict.fromkeys(parts, steps * clips)
-    samples["inference"] = sum(int(sequence.coded.sum()) for sequence in experiment.test)
-    times: dict[str, list[float]] = {name: [] for name in parts}
-    for repeat in range(repeats):
-        names = list(parts) if repeat % 2 == 0 else list(parts)[::-1]
-        for name in names:
-            times[name].append(_seconds(device, parts[name]()))
-    row = size_of(
-        str(cell.method),
-        cell.method_class,
-        cell.method_class.Config(**cell.method_config),
-        cell.settings,
-        len(experiment.method.task.aus),
-    )
+    first = _seconds(device, _training(cell, device, kept=False))
+    rates, times = _rates(cell, experiment, device, repeats)
+    trainer, cls = experiment.trainer, cell.method_class
+    aus = len(experiment.method.task.aus)
+    sized = size_of(str(cell.method), cls, cls.Config(**cell.method_config), cell.settings, aus)
     return replace(
-        row,
+        sized,
         preset=cell.context.preset,
-        frames_per_sample=trainer.loader.sampler.frames_per_step / clips,
-        rates={name: _rate(samples[name], found) for name, found in times.items()},
-        warm_up_seconds=round(warm_up - min(times["end to end"]), 2),
+        frames_per_sample=trainer.loader.sampler.frames_per_step / cell.settings.train.batch_size,
+        rates=rates,
+        warm_up_seconds=round(max(first - min(times["end to end"]), 0.0), 2),
         peak_memory_mib=peak_memory_mib(device) if device.type == "cuda" else None,
         precision="bfloat16" if trainer.amp else "float32",
         compiled=trainer.compiled,
@@ -148,8 +128,26 @@ def measure(cell: Cell, device: torch.device, command: str, *, repeats: int = 3)
     )
 
 
-def _train(experiment: Experiment) -> None:
-    experiment.trainer.run(experiment.trainer.total)
+def _rates(
+    cell: Cell, experiment: Experiment, device: torch.device, repeats: int
+) -> tuple[dict[str, Rate], dict[str, list[float]]]:
+    """Time all parts `repeats` times, there and back again; returns rates and seconds."""
+    trainer, steps = experiment.trainer, experiment.trainer.total
+    parts: dict[str, Callable[[], Callable[[], object]]] = {
+        "end to end": lambda: _training(cell, device, kept=False),
+        "step": lambda: _training(cell, device, kept=True),
+        "loader": lambda: lambda: [trainer.loader.batch(step) for step in range(steps)],
+        "bare loop": lambda: _bare_loop(experiment, steps),
+        "inference": lambda: lambda: experiment.predict(experiment.test),
+    }
+    samples = dict.fromkeys(parts, steps * cell.settings.train.batch_size)
+    samples["inference"] = sum(int(sequence.coded.sum()) for sequence in experiment.test)
+    times: dict[str, list[float]] = {name: [] for name in parts}
+    for repeat in range(repeats):
+        names = list(parts) if repeat % 2 == 0 else list(parts)[::-1]
+        for name in names:
+            times[name].append(_seconds(device, parts[name]()))
+    return {name: _rate(samples[name], found) for name, found in times.items()}, times
 
 
 def _training(cell: Cell, device: torch.device, *, kept: bool) -> Callable[[], object]:
