@@ -20,6 +20,7 @@ COMMANDS = (
     "check",
     "explain",
     "diff",
+    "prune",
     "doctor",
     "data prepare",
     "data audit",
