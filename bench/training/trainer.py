@@ -66,7 +66,8 @@ class Trainer:
         self.amp = use_amp(config, device)
         """Whether steps run in bfloat16 autocast."""
         self.compiled = (
-            use_compile(config, device, self.frames_until(self.total)) and compile_trunks(method) > 0
+            use_compile(config, device, self.frames_until(self.total))
+            and compile_trunks(method) > 0
         )
         self._rate_shares = rate_shares(config, self.phases, self.total)
         self.validation_keys = np.empty(0, np.int64) if validation_keys is None else validation_keys
