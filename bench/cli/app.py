@@ -19,6 +19,7 @@ COMMANDS = (
     "check",
     "explain",
     "diff",
+    "predict",
     "prune",
     "data",
     "doctor",
