@@ -59,11 +59,11 @@ class MeanF1(PageMetric):
 
     def entry(self, matrix: RunMatrix, line: MethodRuns, ratio: float) -> Entry:
         """Make the entry of the mean F1 with its 95 % interval."""
-        return matrix.f1(line, ratio, intervals=True)
+        return matrix.score(line, ratio, intervals=True)
 
     def au_entry(self, matrix: RunMatrix, line: MethodRuns, ratio: float, place: int) -> Entry:
         """Make the entry of one AU's F1."""
-        return matrix.au_f1(line, ratio, place)
+        return matrix.au_score(line, ratio, place)
 
 
 def _percent(share: float | None) -> float | None:

@@ -57,7 +57,7 @@ def test_entries_are_those_of_the_tables(tmp_path) -> None:
     assert found["ratios"] == list(RATIOS)
     for line, row in zip(matrix.lines, found["metrics"]["f1"]["entries"], strict=True):
         for ratio, (value, spread, n, low, high, state, cells) in zip(RATIOS, row, strict=True):
-            expected = matrix.f1(line, ratio, intervals=True)
+            expected = matrix.score(line, ratio, intervals=True)
             assert (n, state) == (expected.n, expected.state)
             assert value == pytest.approx(expected.value, abs=0.0051)
             assert spread == pytest.approx(expected.spread, abs=0.0051)
