@@ -17,8 +17,8 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)  ## the embedded benchmark from nothing to its table
-	$(BIN)/python -m bench run
-	$(BIN)/python -m bench table
+	$(BIN)/python -m bench run --config studies/demo.toml
+	$(BIN)/python -m bench table --config studies/demo.toml
 
 test: $(READY)  ## the test suite (AS = a command to run it under, PYTEST_OPTIONS)
 	$(AS) $(BIN)/python -m pytest $(PYTEST_OPTIONS)
