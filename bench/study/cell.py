@@ -206,8 +206,8 @@ def _contents_for_paths(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict
     """Take out of the knobs those that name a file: a path says where a thing lies, not what it is.
 
     Returns the other knobs, and a hash of each file's content by what names it (`weights` for the
-    trunk's first weights, else `eac.weights`). Weights that come with the suite count by their content
-    too: they may be made anew. Raises MethodError where there are none for the trunk.
+    trunk's first weights, else `eac.weights`). Weights that come with the suite count by their
+    content too: they may be made anew. Raises MethodError where there are none for the trunk.
     """
     kept: dict[str, Any] = {}
     files: dict[str, str] = {}

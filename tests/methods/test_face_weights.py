@@ -105,5 +105,5 @@ def test_weights_that_are_made_anew_make_another_cell(tmp_path, monkeypatch):
 
 def test_a_missing_file_is_said_before_a_cell_is_planned(tmp_path, monkeypatch):
     monkeypatch.setattr("methods._trunks.FACES", tmp_path)
-    with pytest.raises(MethodError, match="trunk.weights=faces exists for none"):
+    with pytest.raises(MethodError, match=r"trunk\.weights=faces exists for none"):
         cells.grid(cells.study(tmp_path, knobs=["trunk.weights=faces"]))
