@@ -12,7 +12,19 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ._base import Batch, Confidence, Method, Needs, NonNegative, Progress, Share, Task, Variants
+from ._base import (
+    Batch,
+    Confidence,
+    Method,
+    Needs,
+    NonNegative,
+    Progress,
+    Range,
+    SearchSpace,
+    Share,
+    Task,
+    Variants,
+)
 from ._losses import AuLoss, Threshold, Weighting, fixmatch_loss, pseudo_labels
 from ._nets import EMA, ImageClassifier
 
@@ -49,6 +61,10 @@ class FixMatch(Method):
         """Decay of the moving average a step, 0..1; min(decay, (1 + t)/(10 + t)) at step t."""
 
     needs = Needs(clip_len=5, key="cyclic", views=("weak", "strong"), unlabelled_ratio=4)
+    search_space: ClassVar[SearchSpace] = {
+        "tau": Range(0.7, 0.99),
+        "lambda_u": Range(0.1, 10.0, log=True),
+    }
     variants: ClassVar[Variants] = {
         "no_ema": {"inference": "last"},
         "two_sided": {"tau_positive": 0.8},

@@ -64,9 +64,11 @@ WINGS = {
     "report": "errors system config results metrics data",
     "runner": "errors system config frame_store results metrics data study training",
     "executors": "errors system config results data study runner",
+    "tuning": "errors system config results data study",
     "conformance": "errors system config frame_store metrics data study training runner",
     "doctor": "errors system config results",
-    "cli": "errors system config results data study report runner executors conformance doctor",
+    "cli": "errors system config results data study report runner executors tuning conformance "
+    "doctor",
     "__main__": "cli",
 }
 CONTRACTS = {
@@ -77,6 +79,7 @@ CONTRACTS = {
     "study": "methods._base datasets._splits",
     "training": "methods._base methods._trunks datasets._base datasets._landmarks",
     "runner": "methods._base methods._losses methods._nets datasets._base datasets._splits",
+    "tuning": "methods._base",
     "conformance": "methods._base methods._trunks datasets._base",
     "doctor": "datasets._base",
     "cli": "datasets._base",

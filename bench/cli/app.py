@@ -9,7 +9,19 @@ from importlib import import_module
 
 import typer
 
-COMMANDS = ("run", "status", "table", "plot", "list", "check", "explain", "diff", "data", "doctor")
+COMMANDS = (
+    "run",
+    "tune",
+    "status",
+    "table",
+    "plot",
+    "list",
+    "check",
+    "explain",
+    "diff",
+    "data",
+    "doctor",
+)
 
 
 def make_app() -> typer.Typer:

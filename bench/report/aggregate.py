@@ -18,9 +18,6 @@ from bench.results.records import Record, Status
 
 from .grouping import (
     Condition,
-    MethodRuns,
-    failures,
-    method_runs,
     only_condition,
     percent,
     point_of,
@@ -30,6 +27,7 @@ from .grouping import (
     true_share,
 )
 from .headroom import uninformative_notes
+from .method_runs import MethodRuns, failures, method_runs
 from .model import Entry, ReportError, Row, Table
 from .notes import SHARES, config_differences, legend, troubles, uncoded_note
 from .published import Published

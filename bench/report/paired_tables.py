@@ -11,7 +11,8 @@ from bench.config.names import CEILING, GridPoint, MethodName
 from bench.results.records import Record
 
 from .aggregate import RunMatrix, entry_of_runs
-from .grouping import MethodRuns, cell_field, mean_f1s, percent, point_of, ratio_of
+from .grouping import cell_field, mean_f1s, percent, point_of, ratio_of
+from .method_runs import MethodRuns
 from .model import MISSING, Entry, NothingToShow, ReportError, Row, Table, text_entry
 from .notes import RUNS
 from .published import ABLATED, ABLATION_RATIO, Published

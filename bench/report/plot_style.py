@@ -49,12 +49,14 @@ Label = tuple[float, float, str, str]
 
 
 @contextmanager
-def figure(panels: int, height: float) -> Iterator[tuple[Figure, Sequence[Axes]]]:
-    """Give a figure of panels, one below the other, `height` inches each, on one x axis."""
+def figure(
+    panels: int, height: float, *, share_x: bool = True
+) -> Iterator[tuple[Figure, Sequence[Axes]]]:
+    """Give a figure of panels, one below the other, `height` inches each, on one x axis or not."""
     with mpl.rc_context(_STYLE):
         # No pyplot: nothing is shown, and no figure outlives its caller.
         made = Figure(figsize=(WIDTH, height * panels), layout="constrained")
-        axes = made.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
+        axes = made.subplots(panels, 1, sharex=share_x, squeeze=False)[:, 0]
         yield made, list(axes)
 
 

@@ -17,7 +17,8 @@ from bench.data.label_budget import LabelBudget
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import CONTROL, MethodRuns, by_condition, cell_field, ratio_of
+from .grouping import by_condition, cell_field, ratio_of
+from .method_runs import CONTROL, MethodRuns
 from .model import Entry, NothingToShow
 from .plot_style import BLACK, Label, figure, look, name_lines, ratio_axis
 from .pseudo_labels import NO_PSEUDO_LABELS, audit_figures
