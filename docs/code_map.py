@@ -35,6 +35,7 @@ WINGS = (
     "runner",
     "executors",
     "conformance",
+    "inference",
     "doctor",
     "cli",
 )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ._base import MethodError, Trunk
 from ._layers import ParallelLinear
-from ._trunks import ImageTrunk, create_body, read_state
+from ._trunks import ImageTrunk, create_body, loads_first_weights, read_state
 
 _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
 """VGG-19: channels and convolutions of each stage, a 2 x 2 max pooling after it."""
@@ -202,6 +202,8 @@ def load_vgg(network: ENet, weights: str) -> None:
 
     fc6 is loaded where it fits (224 px images). Raises MethodError for another network's weights.
     """
+    if not loads_first_weights():
+        return
     if weights == "imagenet":
         state = create_body(Trunk(name="vgg19", weights=weights), 224).state_dict()
     else:

@@ -6,6 +6,9 @@ Shapes: N images of H x W pixels, ImageNet-normalised; F features of the trunk.
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,26 @@ from ._base import MethodError, Trunk
 
 STAGES = (64, 128, 256, 512)
 """Channels of a ResNet's four stages at width 1, before a bottleneck's expansion."""
+
+_SKIPPED = ContextVar("first weights are skipped", default=False)
+
+
+@contextmanager
+def first_weights_skipped() -> Iterator[None]:
+    """Build networks as with their first weights, but load none: trained ones are to follow.
+
+    Neither a file nor a download is then needed.
+    """
+    token = _SKIPPED.set(True)
+    try:
+        yield
+    finally:
+        _SKIPPED.reset(token)
+
+
+def loads_first_weights() -> bool:
+    """Tell whether first weights are to be loaded into a network that is being built."""
+    return not _SKIPPED.get()
 
 
 class ImageTrunk(nn.Module):
@@ -101,7 +124,7 @@ def build_trunk(trunk: Trunk, image_size: int = 224) -> ImageTrunk:
     """
     _check_name(trunk.name)
     body = create_body(trunk, image_size) if trunk.width == 1 else _narrow_resnet(trunk)
-    if trunk.weights not in {"none", "imagenet"}:
+    if trunk.weights not in {"none", "imagenet"} and loads_first_weights():
         load_weights(body, Path(trunk.weights))
     return ImageTrunk(body, renormalise=trunk.weights != "none")
 
@@ -125,9 +148,10 @@ def create_body(trunk: Trunk, image_size: int) -> nn.Module:
     published = timm.get_pretrained_cfg(trunk.name)
     sized = published is not None and published.fixed_input_size
     options: dict[str, Any] = {"img_size": image_size} if sized else {}
+    pretrained = trunk.weights == "imagenet" and loads_first_weights()
     try:
         body: nn.Module = timm.create_model(
-            trunk.name, pretrained=trunk.weights == "imagenet", num_classes=0, **options
+            trunk.name, pretrained=pretrained, num_classes=0, **options
         )
         if sized:  # some transformers only notice on their way
             with torch.no_grad():

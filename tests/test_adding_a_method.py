@@ -78,35 +78,35 @@ def only(*words):
 
 
 def test_the_method_is_one_file_of_less_than_eighty_lines():
-    lines = FILES["mean_teacher.py"].splitlines()
+    lines = FILES["temporal_ensembling.py"].splitlines()
     assert 40 < len(lines) < 80
     assert max(map(len, lines)) <= 100
 
 
 def test_the_files_of_the_page_are_found_as_what_they_are(desk):
-    registry = Registry((desk / "mean_teacher.py", desk / "my_faces.py"))
-    assert issubclass(registry.method("mean_teacher"), Method)
+    registry = Registry((desk / "temporal_ensembling.py", desk / "my_faces.py"))
+    assert issubclass(registry.method("temporal_ensembling"), Method)
     assert issubclass(registry.dataset("my_faces"), Dataset)
     assert "my_faces" not in registry.methods()
-    assert "mean_teacher" not in registry.datasets()
+    assert "temporal_ensembling" not in registry.datasets()
 
 
 def test_the_method_keeps_the_contract(types):
     code, out, _ = types(only("check"))
     assert "FAILED" not in out
-    assert re.search(r"^mean_teacher: \d+ ok in \d+ s$", out, re.MULTILINE)
+    assert re.search(r"^temporal_ensembling: \d+ ok in \d+ s$", out, re.MULTILINE)
     assert code == 0
 
 
 def test_the_first_run_and_its_table_work(types, desk):
-    code, _, notes = types(only("run", "mean_teacher.py"))
+    code, _, notes = types(only("run", "temporal_ensembling.py"))
     assert code == 0, notes
     assert notes.rstrip().endswith("3 done")
     code, out, _ = types(only("table"))
     assert code == 0
-    for name in ("supervised", "mean_teacher", "mean_teacher:no_consistency"):
+    for name in ("supervised", "temporal_ensembling", "temporal_ensembling:no_consistency"):
         assert re.search(rf"^\| {name} +\|", out, re.MULTILINE), out
-    (history,) = desk.glob("results/runs/synthetic-mean_teacher-r*/history.jsonl")
+    (history,) = desk.glob("results/runs/synthetic-temporal_ensembling-r*/history.jsonl")
     assert '"consistency"' in history.read_text()
 
 
@@ -120,7 +120,7 @@ def test_the_dataset_is_listed_and_run(types):
 
 
 def test_every_command_of_the_page_is_typed_here():
-    typed = [only("check"), only("run", "mean_teacher.py"), only("table")]
+    typed = [only("check"), only("run", "temporal_ensembling.py"), only("table")]
     typed += [only("list", "datasets"), only("run", "my_faces.py")]
     assert sorted(typed) == sorted(COMMANDS)
 

@@ -66,9 +66,14 @@ WINGS = {
     "executors": "errors system config results data study runner",
     "tuning": "errors system config results data study",
     "conformance": "errors system config frame_store metrics data study training runner",
+    "inference": (
+        "errors system config frame_store results metrics data study training report runner"
+    ),
     "doctor": "errors system config results",
-    "cli": "errors system config results data study report runner executors tuning conformance "
-    "doctor",
+    "cli": (
+        "errors system config results data study report runner executors tuning conformance "
+        "inference doctor"
+    ),
     "__main__": "cli",
 }
 CONTRACTS = {
@@ -78,7 +83,11 @@ CONTRACTS = {
     "data": "datasets._base datasets._landmarks datasets._splits",
     "study": "methods._base datasets._splits",
     "training": "methods._base methods._trunks datasets._base datasets._landmarks",
-    "runner": "methods._base methods._losses methods._nets datasets._base datasets._splits",
+    "runner": (
+        "methods._base methods._losses methods._nets methods._trunks datasets._base "
+        "datasets._landmarks datasets._splits"
+    ),
+    "inference": "methods._base datasets._base datasets._files datasets._landmarks",
     "tuning": "methods._base",
     "conformance": "methods._base methods._trunks datasets._base",
     "doctor": "datasets._base",

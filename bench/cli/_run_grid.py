@@ -22,6 +22,7 @@ from bench.report.headroom import headroom_sentences, setting_key
 from bench.report.method_runs import CONTROL
 from bench.results.claims import read_claim, seems_lost
 from bench.results.estimate import estimate
+from bench.results.kept_weights import kept_weights
 from bench.results.records import Record, read_records
 from bench.results.selection import select_records
 from bench.study.cell import Cell, plan_cells, request_grid
@@ -74,6 +75,10 @@ def announce_grid(
     console.print(f"{_size(study)}: {', '.join(parts)}", markup=False)
     for sentence in plan.damaged:
         console.print(f"note: {sentence}: its cell is done again, and it is kept", markup=False)
+    lacking = _without_weights(study, plan)
+    if lacking:
+        done = "1 done cell has" if lacking == 1 else f"{lacking} done cells have"
+        console.print(f"note: {done} no weights kept: only --fresh can train for them")
     for why, count in outdated(plan.todo, records).items():
         cells = f"{count} of them has a record" if count == 1 else f"{count} of them have records"
         console.print(
@@ -83,6 +88,14 @@ def announce_grid(
     time_needed = estimate(todo, records, slots)
     if time_needed:
         console.print(time_needed.describe(slots), markup=False)
+
+
+def _without_weights(study: Study, plan: Plan) -> int:
+    """Count the done cells whose weights are wanted and were not kept."""
+    if study.context.settings.train.keep_weights == "false":
+        return 0
+    kept = {weights.cell for weights in kept_weights(study.context.results)}
+    return sum(record.id not in kept for record in plan.done)
 
 
 def announce_headroom(

@@ -110,7 +110,8 @@ def checked_study(ctx: typer.Context, asked: Mapping[str, Any], file: Path | Non
 def _study(asked: Mapping[str, Any]) -> Study:
     from bench.study.study import make_study
 
-    held_out = [f"data.val_subjects={asked['val_subjects']}"] if asked["val_subjects"] else []
+    flags = [f"data.val_subjects={asked['val_subjects']}"] if asked["val_subjects"] else []
+    flags += ["train.keep_weights=true"] if asked["keep_weights"] else []
     return make_study(
         dataset=asked["dataset"],
         methods=opt.split_commas(asked["methods"]),
@@ -119,7 +120,7 @@ def _study(asked: Mapping[str, Any]) -> Study:
         seeds=opt.whole_numbers("--seeds", asked["seeds"]),
         rules=opt.split_commas(asked["rule"]),
         preset=asked["preset"],
-        knobs=[*held_out, *(asked["settings"] or [])],
+        knobs=[*flags, *(asked["settings"] or [])],
         root=asked["root"],
         results=asked["results"],
         cache=asked["cache"],

@@ -15,10 +15,12 @@ COMMANDS = (
     "status",
     "table",
     "plot",
+    "report",
     "list",
     "check",
     "explain",
     "diff",
+    "prune",
     "data",
     "doctor",
 )

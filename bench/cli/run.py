@@ -31,6 +31,9 @@ def command(
     val_subjects: Annotated[
         int, typer.Option(min=0, help="Training subjects held out to choose the step by.")
     ] = 0,
+    keep_weights: Annotated[
+        bool, typer.Option("--keep-weights", help="Keep the trained weights, for `predict`.")
+    ] = False,
     results: opt.Results = opt.RESULTS,
     cache: opt.Cache = opt.CACHE,
     plugins: Plugins = None,
@@ -85,6 +88,7 @@ def command(
         "preset": preset,
         "settings": settings,
         "val_subjects": val_subjects,
+        "keep_weights": keep_weights,
         "results": results,
         "cache": cache,
         "plugins": plugins,

@@ -23,6 +23,7 @@ def command(results: opt.Results = opt.RESULTS) -> None:
 
     Works from any machine that sees the folder. Exit code 1 if any failed or a file is damaged.
     """
+    from bench.results.kept_weights import describe_size, kept_weights
     from bench.results.status import read_status
 
     found = read_status(results)
@@ -31,6 +32,9 @@ def command(results: opt.Results = opt.RESULTS) -> None:
     typer.echo(_counts(found) or f"no records in {results / 'runs'}")
     for line in _lines(found):
         typer.echo(line)
+    if weights := kept_weights(results):
+        size = describe_size(sum(each.size for each in weights))
+        typer.echo(f"weights  kept of {len(weights)} cells: {size} (`prune` removes them)")
     raise typer.Exit(1 if found.problems or found.in_state("failed") else 0)
 
 

@@ -25,6 +25,12 @@ def command(
     published: Annotated[
         bool, typer.Option("--published", help="Put the paper's numbers beside.")
     ] = False,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="f1, f1-prior, f1-val, f1-event, auc, ap, balanced-accuracy, kappa or brier."
+        ),
+    ] = "f1",
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",
     intervals: Annotated[
         bool, typer.Option("--intervals", help="95 % intervals, for other test subjects.")
@@ -32,6 +38,9 @@ def command(
     against: Annotated[
         str | None, typer.Option(help="Of `ranks`: compare with this method only.")
     ] = None,
+    variants: Annotated[
+        bool, typer.Option("--variants", help="Show variants (ks:no_skd) beside the methods.")
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -51,6 +60,7 @@ def command(
 ) -> None:
     """Print a table of the records there are; works while a run is going on."""
     from bench.errors import UsageError
+    from bench.report.metric import Scoring, find_metric
     from bench.report.render import render_all
     from bench.report.tables import tables
     from bench.results.records import read_records
@@ -72,6 +82,12 @@ def command(
         of = " ".join(str(part) for part in parts if part)
         raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
     found = tables(
-        kind, chosen, select=select, published=published, intervals=intervals, against=against
+        kind,
+        chosen,
+        select=Scoring(select, find_metric(metric), results),
+        published=published,
+        intervals=intervals,
+        against=against,
+        variants=variants or any(":" in name for name in wanted),
     )
     typer.echo(render_all(found, style), nl=False)

@@ -86,6 +86,7 @@ def command(
         "cache": cache,
         "plugins": plugins,
         "deterministic": False,
+        "keep_weights": False,
     }
     study = checked_study(ctx, asked, config)
     executor_config = ExecutorConfig(

@@ -77,6 +77,8 @@ class TrainConfig:
     """Minutes between checkpoints; no part of a cell's identity."""
     checkpoint_steps: Annotated[int, Ge(0)] = 0
     """Steps between checkpoints, beside the minutes; 0 = by minutes alone; no part either."""
+    keep_weights: Literal["false", "true", "bfloat16"] = "false"
+    """Whether the trained weights stay beside the record, as they are or at half size; no part."""
 
     def __post_init__(self) -> None:
         list(self.group_factors())
@@ -129,5 +131,5 @@ _ADAMW: SearchSpace = {
 OPTIMISER_SPACE: Mapping[str, SearchSpace] = {"sgd": _SGD, "nesterov": _SGD, "adamw": _ADAMW}
 """What `tune` searches of `train`, by optimiser; every method's search holds it."""
 
-NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps", "compile"}
+NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps", "compile", "keep_weights"}
 """Knobs of `train` that change how a run is carried out and not what comes out of it."""

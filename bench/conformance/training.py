@@ -146,6 +146,7 @@ def _batch_on(batch: Batch, place: str) -> Batch:
         labels=batch.labels.to(place),
         clips=moved(batch.clips),
         unlabelled=moved(batch.unlabelled),
+        ids=None if batch.ids is None else batch.ids.to(place),
         known=None if batch.known is None else batch.known.to(place),
         landmarks=None if batch.landmarks is None else batch.landmarks.to(place),
     )

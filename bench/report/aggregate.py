@@ -6,16 +6,23 @@ Used by every table of results and by the figures.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
 from bench.config.names import GridPoint
-from bench.results.records import Record, Status
+from bench.results.records import Record
 
+from .entries import (
+    Value,
+    entry_of_runs,
+    percent_of,
+    trivial_values,
+    uncoded_aus,
+)
+from .frame_metrics import predicted_to_true
 from .grouping import (
     Condition,
     only_condition,
@@ -28,14 +35,12 @@ from .grouping import (
 )
 from .headroom import uninformative_notes
 from .method_runs import MethodRuns, failures, method_runs
+from .metric import Metric, Scoring
 from .model import Entry, ReportError, Row, Table
 from .notes import SHARES, config_differences, legend, troubles, uncoded_note
 from .published import Published
 from .recipes import recipe_notes
 from .statistics import mean_interval
-
-Value = Callable[[Record], float | None]
-"""What a table shows of one run, in the table's unit; None if the run does not have it."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +48,39 @@ class RunMatrix:
     """The comparable records of one condition, by row and ratio, under one selection rule."""
 
     condition: Condition
-    select: str
+    scoring: Scoring
     records: tuple[Record, ...]
     lines: tuple[MethodRuns, ...]
     expected: Mapping[float, frozenset[GridPoint]]
     """ratio -> every point of the grid that any row tried there."""
 
     @classmethod
-    def of(cls, records: Iterable[Record] | RunMatrix, select: str) -> RunMatrix:
+    def of(cls, records: Iterable[Record] | RunMatrix, select: str | Scoring) -> RunMatrix:
         """Check that the records may stand in one table; raises ReportError if they may not.
 
+        `select` is a rule to choose the step by, for F1, or a scoring with a metric of its own.
         A matrix stays as it is: one that was checked serves many tables.
         """
         if isinstance(records, RunMatrix):
             return records
-        condition, members = only_condition(records, select)
+        scoring = Scoring.of(select)
+        condition, members = only_condition(records)
+        scoring.check(members)
         tried: dict[float, set[GridPoint]] = defaultdict(set)
         for record in members:
             tried[ratio_of(record)].add(point_of(record))
         expected = {ratio: frozenset(tried[ratio]) for ratio in sorted(tried)}
-        return cls(condition, select, tuple(members), tuple(method_runs(members)), expected)
+        return cls(condition, scoring, tuple(members), tuple(method_runs(members)), expected)
+
+    @property
+    def select(self) -> str:
+        """The rule that chose the step."""
+        return self.scoring.select
+
+    @property
+    def metric(self) -> Metric:
+        """What the entries are values of."""
+        return self.scoring.metric
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -87,26 +105,66 @@ class RunMatrix:
         """Make a row's entry at a ratio from each run's value."""
         return entry_of_runs(line.at(ratio), self.expected[ratio], value)
 
-    def f1(self, line: MethodRuns, ratio: float, *, intervals: bool = False) -> Entry:
-        """Make the entry of a row's mean F1 (%), with its 95 % interval if asked for."""
-        entry = self.entry(line, ratio, lambda record: _mean_f1(record, self.select))
+    def score(self, line: MethodRuns, ratio: float, *, intervals: bool = False) -> Entry:
+        """Make the entry of a row's mean score (x 100), with its 95 % interval if asked for."""
+        entry = self.entry(line, ratio, lambda record: percent_of(self.scoring.mean(record)))
         entry = replace(entry, aus=self._over(line.at(ratio)))
-        if not intervals or entry.value is None:
+        if entry.value is None:
+            return self._unstored(entry, line.at(ratio))
+        if not intervals:
             return entry
-        known = mean_interval(line.at(ratio).values(), self.select)
+        known = mean_interval(line.at(ratio).values(), self.scoring)
         if known.interval is None:
             return replace(entry, remark=known.reason)
         low, high = known.interval
         return replace(entry, interval=(100 * low, 100 * high), trainings=known.trainings)
 
-    def au_f1(self, line: MethodRuns, ratio: float, column: int) -> Entry:
-        """Make the entry of a row's F1 (%) on one AU; its n is that of the mean."""
+    def au_score(self, line: MethodRuns, ratio: float, column: int) -> Entry:
+        """Make the entry of a row's score (x 100) on one AU; its n is that of the mean."""
 
         def value(record: Record) -> float | None:
-            scores = scores_of(record, self.select)
-            return _percent(scores.f1[column]) if scores else None
+            values = self.scoring.per_au(record)
+            return percent_of(values[column]) if values else None
 
-        return self._au_entry(line.at(ratio), ratio, column, value)
+        entry = self._au_entry(line.at(ratio), ratio, column, value)
+        return self._unstored(entry, line.at(ratio))
+
+    def _unstored(self, entry: Entry, runs: Mapping[GridPoint, Record]) -> Entry:
+        """Tell runs without what the metric needs from runs that were never made."""
+        scored = any(scores_of(record, self.select) for record in runs.values())
+        return replace(entry, state="unstored") if entry.state == "missing" and scored else entry
+
+    def predicted_to_true(self, line: MethodRuns, ratio: float, column: int | None = None) -> Entry:
+        """Make the entry of how often a row says "present", as a multiple of how often it is so.
+
+        Of one AU, or of all together.
+        """
+
+        def value(record: Record) -> float | None:
+            counts = self.scoring.outcomes(record)
+            if counts is None:
+                return None
+            some = counts.sum(axis=1) if column is None else counts[:, column]
+            share = float(predicted_to_true(some))
+            return None if np.isnan(share) else share
+
+        if column is not None:
+            entry = self._au_entry(line.at(ratio), ratio, column, value)
+        else:
+            entry = self.entry(line, ratio, value)
+        return replace(entry, digits=2, terse=True)
+
+    def auc(self, line: MethodRuns, ratio: float) -> float | None:
+        """Return a row's mean AUC (%) at a ratio, if every run with a score there has one."""
+        runs = line.at(ratio).values()
+        known = [self._auc.mean(record) for record in runs if self.scoring.score(record)]
+        if not known or None in known:
+            return None
+        return self.entry(line, ratio, lambda record: percent_of(self._auc.mean(record))).value
+
+    @cached_property
+    def _auc(self) -> Scoring:
+        return self.scoring.by("auc")
 
     def _au_entry(
         self, runs: Mapping[GridPoint, Record], ratio: float, column: int, value: Value
@@ -119,21 +177,28 @@ class RunMatrix:
         return replace(entry_of_runs(coded or runs, expected, value), terse=True)
 
     def baseline(self, name: str, ratio: float, column: int | None = None) -> Entry:
-        """Make the entry of a trivial predictor's F1 (%) on one AU, or on average.
+        """Make the entry of a trivial predictor's score (x 100) on one AU, or on average.
 
         It depends on the labels and the mask only, so any finished run of a (fold, seed) tells it.
         """
 
         def value(record: Record) -> float | None:
-            f1 = record.baselines.get(name, [])
-            some = f1 if column is None else f1[column : column + 1]
+            values = trivial_values(record, name, self.metric)
+            some = values if column is None else values[column : column + 1]
             known = [each for each in some if each is not None]
-            return _percent(sum(known) / len(known)) if known else None
+            return percent_of(sum(known) / len(known)) if known else None
 
         runs = self._with_baselines.get(ratio, {})
         if column is not None:
             return self._au_entry(runs, ratio, column, value)
         return replace(entry_of_runs(runs, self.expected[ratio], value), aus=self._over(runs))
+
+    @property
+    def baselines(self) -> Mapping[str, str]:
+        """The trivial predictors that have a score by the metric: in records, and in tables."""
+        if self.metric.of_frames:
+            return {"always_positive": "always positive", "training_prior": "training prior"}
+        return {"chance": "chance"} if self.metric.by_chance else {}
 
     @cached_property
     def uncoded(self) -> Mapping[int, frozenset[int]]:
@@ -187,6 +252,10 @@ class RunMatrix:
         """Return the published numbers if they are wanted and these records are of their data."""
         if not wanted:
             return None, []
+        if self.metric.name != "f1":
+            return None, [
+                f"published numbers left out: the paper prints F1, not {self.metric.name}"
+            ]
         published = Published(self.condition.dataset)
         reason = published.why_not(self.records)
         return (None, [reason]) if reason else (published, [])
@@ -208,7 +277,9 @@ class RunMatrix:
         It is of one `ratio`, or has a column for each (`by_ratio`), or mixes them; `of_f1` tells
         whether it matters which AUs have one.
         """
-        context = {"table": kind, **self.condition.context(self.select)}
+        context = {"table": kind, "metric": "", **self.condition.context(self.select)}
+        if of_f1:
+            context["metric"] = self.metric.name
         ratios = self.ratios if by_ratio or ratio is None else (ratio,)
         told = by_ratio or ratio is not None
         return Table(
@@ -218,10 +289,12 @@ class RunMatrix:
             rows=tuple(rows),
             notes=(
                 *notes,
+                *([self.metric.meaning] if of_f1 and self.metric.meaning else []),
                 *([SHARES] if told and any(map(self.share_remark, ratios)) else []),
                 *legend(rows),
                 *uninformative_notes(self.lines, ratios, self.select),
                 *(uncoded_note(self.aus, self._uncoded_at(ratios)) if of_f1 else ()),
+                *(self.scoring.not_stored(self.records) if of_f1 else ()),
                 *recipe_notes(self.lines),
                 *config_differences(self.lines),
                 *troubles(failures(self.lines, ratio)),
@@ -235,55 +308,3 @@ class RunMatrix:
     def _uncoded_at(self, ratios: Iterable[float]) -> dict[int, frozenset[int]]:
         folds = {point.fold for ratio in ratios for point in self.expected[ratio]}
         return {fold: places for fold, places in self.uncoded.items() if fold in folds}
-
-
-def mean_of_runs(values: Mapping[GridPoint, float]) -> float:
-    """Average over the folds of each seed, then over the seeds (methods.md 0.10)."""
-    seeds: dict[int, list[float]] = defaultdict(list)
-    for point, value in values.items():
-        seeds[point.seed].append(value)
-    return float(np.mean([np.mean(folds) for folds in seeds.values()]))
-
-
-def entry_of_runs(
-    runs: Mapping[GridPoint, Record], expected: Iterable[GridPoint], value: Value
-) -> Entry:
-    """Make an entry from each run's value; with fewer runs than `expected` it is partial."""
-    values = {run: number for run, record in runs.items() if (number := value(record)) is not None}
-    if not values:
-        states = {record.status for record in runs.values()}
-        return Entry(state=_emptiness(states))
-    numbers = list(values.values())
-    return Entry(
-        state="done" if set(values) >= set(expected) else "partial",
-        value=mean_of_runs(values),
-        spread=float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
-        n=len(numbers),
-    )
-
-
-def _emptiness(states: set[Status]) -> Literal["failed", "skipped", "missing"]:
-    if "failed" in states:
-        return "failed"
-    return "skipped" if "skipped" in states else "missing"
-
-
-def _mean_f1(record: Record, select: str) -> float | None:
-    scores = scores_of(record, select)
-    return _percent(scores.mean_f1) if scores else None
-
-
-def _percent(share: float | None) -> float | None:
-    return None if share is None or np.isnan(share) else 100 * share
-
-
-def uncoded_aus(records: Iterable[Record]) -> dict[int, frozenset[int]]:
-    """Map folds to the AUs (their places) that no test frame is coded for: the same for all runs.
-
-    Folds that nothing finished on are left out.
-    """
-    done = (record for record in records if record.status == "done" and record.scores)
-    return {
-        point_of(record).fold: frozenset(next(iter(record.scores.values())).uncoded)
-        for record in done
-    }

@@ -11,6 +11,7 @@ from bench.results.records import Record
 
 from .aggregate import RunMatrix
 from .method_runs import MethodRuns
+from .metric import Scoring
 from .model import MISSING, Entry, Row, Table, text_entry
 from .published import Published
 
@@ -30,7 +31,7 @@ PAPER_SPEED = "the paper's samples/s are at 224 x 224 on its own hardware"
 
 
 def complexity_table(
-    records: Iterable[Record], *, select: str = "last", published: bool = False
+    records: Iterable[Record], *, select: str | Scoring = "last", published: bool = False
 ) -> Table:
     """Parameters, speed and memory of each method, a row for each device it ran on."""
     matrix = RunMatrix.of(records, select)

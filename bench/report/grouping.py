@@ -14,7 +14,7 @@ from typing import Any
 from bench.config.names import GridPoint
 from bench.results.records import Record, Scores
 
-from .model import SELECTIONS, NothingToShow, ReportError
+from .model import SELECTIONS, ReportError
 
 
 @dataclass(frozen=True, order=True)
@@ -82,12 +82,6 @@ def scores_of(record: Record, select: str) -> Scores | None:
     return record.scores.get(select) if record.status == "done" else None
 
 
-def mean_f1s(records: Iterable[Record], select: str) -> dict[GridPoint, float]:
-    """Return the mean F1 (a share of one) of every run that has one."""
-    chosen = ((record, scores_of(record, select)) for record in records)
-    return {point_of(record): scores.mean_f1 for record, scores in chosen if scores}
-
-
 def percent(ratio: float) -> str:
     """Write a ratio as a column is headed, e.g. 0.02 -> `2 %`."""
     return f"{100 * ratio:g} %"
@@ -122,13 +116,11 @@ def by_condition(records: Iterable[Record]) -> dict[Condition, list[Record]]:
     return dict(sorted(groups.items()))
 
 
-def only_condition(records: Iterable[Record], select: str) -> tuple[Condition, list[Record]]:
+def only_condition(records: Iterable[Record]) -> tuple[Condition, list[Record]]:
     """Return the only condition among the records, checked: comparable masks, one list of AUs.
 
     Raises ReportError if there is none or more than one, or if records must not stand together.
     """
-    if select not in SELECTIONS:
-        raise ReportError(f"no selection rule {select!r}: choose one of {', '.join(SELECTIONS)}")
     groups = by_condition(records)
     if not groups:
         raise ReportError("there are no records to put into a table: run some cells first")
@@ -143,12 +135,6 @@ def only_condition(records: Iterable[Record], select: str) -> tuple[Condition, l
         )
     check_masks(members)
     _check_aus(members)
-    done = [record for record in members if record.status == "done"]
-    if done and not any(scores_of(record, select) for record in done):
-        raise NothingToShow(
-            f"no record holds scores selected by {select!r}: choose another --select, "
-            "or run again with what that rule needs"
-        )
     return condition, members
 
 

@@ -47,7 +47,7 @@ def _table(setting: Setting, select: str) -> Table:
         Row(
             label=f"{line.label}, F1",
             source=line.source,
-            entries=tuple(matrix.f1(line, r, intervals=True) for r in matrix.ratios),
+            entries=tuple(matrix.score(line, r, intervals=True) for r in matrix.ratios),
         )
         for line in (control, ceiling)
     ]

@@ -11,10 +11,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 State = Literal[
-    "done", "partial", "missing", "failed", "skipped", "uncoded", "check", "unread", "text"
+    "done",
+    "partial",
+    "missing",
+    "failed",
+    "skipped",
+    "uncoded",
+    "unstored",
+    "check",
+    "unread",
+    "text",
 ]
-"""`partial`: fewer runs than its neighbours. `uncoded`: no test frame is coded for the AU. `check`,
-`unread`: a paper's number that was hard, or impossible, to read. `text`: words, no number."""
+"""`partial`: fewer runs than its neighbours. `uncoded`: no test frame is coded for the AU.
+`unstored`: finished, and the records do not hold what the figure is made of. `check`, `unread`: a
+paper's number that was hard, or impossible, to read. `text`: words, no number."""
 
 Source = Literal["measured", "ceiling", "baseline", "paper"]
 """`ceiling`: the runner's control that sees hidden labels; a bound, and no method."""
@@ -53,6 +63,12 @@ class Entry:
     """Whether interval and p are about other trainings too, not of other test subjects alone."""
     remark: str = ""
     """Why an interval that was asked for is not there."""
+    beside: float | None = None
+    """A second figure of the same runs, e.g. AUC beside F1; the title says which."""
+    gap: float | None = None
+    """`value` minus what the paper prints for the same method at the same place."""
+    place: int | None = None
+    """1: best of its column, 2: second; None: neither, or not compared."""
     aus: str = ""
     """Over how many AUs a mean is (`11 of 12`), where not over all of the table's."""
     p: float | None = None

@@ -41,12 +41,15 @@ SHARES = (
     "asked for (masks take whole frames of every sequence, and at least one)"
 )
 
+GAP = "Δ: measured minus what the paper prints for the same method at the same place"
+
 TIED = "≈ tied: not told apart from no difference"
 
 STATES: Mapping[State, str] = {
     "partial": "† partial: some of the runs that others have in this column are missing here",
     "missing": "– not run, or not in the paper",
     "uncoded": "uncoded: no test frame is coded for the AU",
+    "unstored": "not stored: the runs finished, and do not hold what the figure is made of",
     "check": "? hard to read in the paper",
     "unread": "blank: could not be read in the paper",
 }
@@ -82,6 +85,7 @@ def _signs(rows: Iterable[Row], entries: Sequence[Entry]) -> Iterator[str]:
     signs = [
         (any(entry.interval for entry in entries), INTERVAL),
         (any(entry.tied for entry in entries), TIED),
+        (any(entry.gap is not None for entry in entries), GAP),
         *((state in states, note) for state, note in STATES.items()),
         *((source in sources, note) for source, note in SOURCES.items()),
     ]

@@ -10,9 +10,11 @@ import numpy as np
 from bench.config.names import CEILING, GridPoint, MethodName
 from bench.results.records import Record
 
-from .aggregate import RunMatrix, entry_of_runs
-from .grouping import cell_field, mean_f1s, percent, point_of, ratio_of
+from .aggregate import RunMatrix
+from .entries import entry_of_runs
+from .grouping import cell_field, percent, point_of, ratio_of
 from .method_runs import MethodRuns
+from .metric import Scoring
 from .model import MISSING, Entry, NothingToShow, ReportError, Row, Table, text_entry
 from .notes import RUNS
 from .published import ABLATED, ABLATION_RATIO, Published
@@ -24,11 +26,11 @@ def ablation_table(
     *,
     base: str | None = None,
     ratio: float | None = None,
-    select: str = "last",
+    select: str | Scoring = "last",
     published: bool = False,
     intervals: bool = False,
 ) -> Table:
-    """Mean F1 of a method and its variants at one ratio, and each one's paired change.
+    """Mean score of a method and its variants at one ratio, and each one's paired change.
 
     `base` is the full method, `ratio` the label ratio; each may be left out if there is only one
     that has variants. The paper's changes stand beside at 50 % labels, where it made them.
@@ -36,20 +38,28 @@ def ablation_table(
     matrix = RunMatrix.of(records, select)
     full, variants = _family(matrix, base)
     ratio = matrix.one_ratio(_only_ratio(variants) if ratio is None else ratio)
-    whole = scored_runs(full.at(ratio).values(), select)
-    differences = [_difference(scored_runs(v.at(ratio).values(), select), whole) for v in variants]
+    scoring = matrix.scoring
+    whole = scored_runs(full.at(ratio).values(), scoring)
+    differences = [
+        _difference(scored_runs(v.at(ratio).values(), scoring), whole, matrix.metric.span)
+        for v in variants
+    ]
     changes = _entries(differences, runs=len(matrix.expected[ratio]))
     rows = [
-        Row(label=full.label, entries=(matrix.f1(full, ratio, intervals=intervals), text_entry("")))
+        Row(
+            label=full.label,
+            entries=(matrix.score(full, ratio, intervals=intervals), text_entry("")),
+        )
     ]
     for line, change in zip(variants, changes, strict=True):
-        f1 = matrix.f1(line, ratio, intervals=intervals)
+        f1 = matrix.score(line, ratio, intervals=intervals)
         rows.append(Row(label=line.label, entries=(f1, change)))
     paper, notes = _paper(matrix, full, ratio) if published else (None, [])
-    columns = ["mean F1", "change"]
+    heading = matrix.metric.heading
+    columns = [f"mean {heading.partition(' (')[0]}", "change"]
     if paper:
         rows, columns = _beside(paper, variants, rows), [*columns, "change in the paper"]
-    what = f"Ablation of {full.label} at {matrix.heading(ratio)} labels, mean F1 (%)"
+    what = f"Ablation of {full.label} at {matrix.heading(ratio)} labels, mean {heading}"
     return matrix.table("ablation", what, columns, rows, notes=[RUNS, CHANGE, *notes], ratio=ratio)
 
 
@@ -58,24 +68,25 @@ def ranks_table(
     *,
     ratio: float | None = None,
     against: str | None = None,
-    select: str = "last",
+    select: str | Scoring = "last",
     intervals: bool = False,
 ) -> Table:
     """Mean rank of the methods over the runs that all of them have, and paired differences.
 
     The differences are of all pairs, or of each method to the one that is named in `against`: they
-    are the family that p-values are Holm-corrected over. Rank 1 is the best mean F1; equal ones
+    are the family that p-values are Holm-corrected over. Rank 1 is the best mean score; equal ones
     share their average. A difference that is not told apart from none is marked as tied.
     """
     matrix = RunMatrix.of((r for r in records if ratio is None or ratio_of(r) == ratio), select)
     ranked = [line for line in matrix.lines if not line.is_ceiling]
-    lines = [line for line in ranked if mean_f1s(line.records, select)]
+    means = {line.label: _means(matrix, line) for line in ranked}
+    lines = [line for line in ranked if means[line.label]]
     if len(lines) < 2:
         raise NothingToShow("ranks need finished runs of at least two methods")
     columns = range(len(lines)) if against is None else [_named(lines, against)]
     runs = sum(map(len, matrix.expected.values()))
-    ranks = _ranks([mean_f1s(line.records, select) for line in lines], runs)
-    differences = _all_differences(lines, columns, select, runs, intervals=intervals)
+    ranks = _ranks([means[line.label] for line in lines], runs)
+    differences = _all_differences(lines, columns, matrix.scoring, runs, intervals=intervals)
     rows = [
         Row(label=line.label, entries=(rank, *row))
         for line, rank, row in zip(lines, ranks, differences, strict=True)
@@ -85,8 +96,20 @@ def ranks_table(
             entries = (_nothing(line), *(text_entry("") for _ in columns))
             rows.append(Row(label=line.label, entries=entries))
     headings = ["mean rank", *(f"over {lines[place].label}" for place in columns)]
-    what = "Mean rank, and differences of mean F1 (points), row minus column"
+    what = f"Mean rank, and differences of mean {_points(matrix)}, row minus column"
     return matrix.table("ranks", what, headings, rows, notes=[RANK, PAIRS], ratio=ratio)
+
+
+def _points(matrix: RunMatrix) -> str:
+    """Name the metric in the unit of its differences."""
+    return matrix.metric.heading.replace("(%)", "(points)")
+
+
+def _means(matrix: RunMatrix, line: MethodRuns) -> dict[GridPoint, float]:
+    """Return the mean score of every run that has one, higher being better."""
+    sign = -1 if matrix.metric.lower_is_better else 1
+    known = ((record, matrix.scoring.mean(record)) for record in line.records)
+    return {point_of(record): sign * value for record, value in known if value is not None}
 
 
 def _named(lines: Sequence[MethodRuns], name: str) -> int:
@@ -155,13 +178,13 @@ def _only_ratio(lines: Iterable[MethodRuns]) -> float | None:
     return ratios.pop() if len(ratios) == 1 else None
 
 
-def _difference(one: Runs, two: Runs) -> Estimate | None:
+def _difference(one: Runs, two: Runs, span: float) -> Estimate | None:
     """Take the paired difference; None where they share no run."""
-    return estimate_difference(one, two) if one.keys() & two.keys() else None
+    return estimate_difference(one, two, span) if one.keys() & two.keys() else None
 
 
 def _entries(differences: Sequence[Estimate | None], runs: int) -> list[Entry]:
-    """Turn differences into entries in points of F1, their p-values corrected for their number."""
+    """Turn differences into entries in points, their p-values corrected for their number."""
     family = [item.p for item in differences if item and item.p is not None]
     adjusted = iter(holm(family).tolist())
     return [
@@ -188,7 +211,7 @@ def _change(item: Estimate, p: float | None, runs: int) -> Entry:
 def _all_differences(
     lines: Sequence[MethodRuns],
     columns: Sequence[int],
-    select: str,
+    scoring: Scoring,
     runs: int,
     *,
     intervals: bool,
@@ -201,8 +224,9 @@ def _all_differences(
         for column in columns
         if row != column and (row < column or row not in columns)
     ]
-    every = [scored_runs(line.records, select) for line in lines]
-    found = [_difference(every[one], every[two]) for one, two in places]
+    every = [scored_runs(line.records, scoring) for line in lines]
+    span = scoring.metric.span
+    found = [_difference(every[one], every[two], span) for one, two in places]
     for (one, two), entry in zip(places, _entries(found, runs), strict=True):
         shown = entry if intervals else replace(entry, interval=None)
         table[one][columns.index(two)] = shown

@@ -84,7 +84,7 @@ def curves(records: Iterable[Record], select: str = "last") -> Figure:
     Raises ReportError if the records are of more than one condition, NothingToShow if none has F1.
     """
     matrix = RunMatrix.of(records, select)
-    found = _points(matrix, lambda line, ratio: matrix.f1(line, ratio, intervals=True))
+    found = _points(matrix, lambda line, ratio: matrix.score(line, ratio, intervals=True))
     if not found:
         raise NothingToShow("no finished record has an F1 to draw")
     with figure(1, 3.0) as (made, (axes,)):

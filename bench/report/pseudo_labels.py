@@ -14,6 +14,7 @@ from bench.results.records import Record
 
 from .aggregate import RunMatrix
 from .method_runs import MethodRuns
+from .metric import Scoring
 from .model import MISSING, Entry, NothingToShow, Row, Table
 from .notes import RUNS
 
@@ -43,7 +44,7 @@ WEIGHTS_TOLERANCE = 0.0005
 
 
 def pseudo_label_tables(
-    records: Iterable[Record], *, select: str = "last", published: bool = False
+    records: Iterable[Record], *, select: str | Scoring = "last", published: bool = False
 ) -> list[Table]:
     """Shares (%) of pseudo labels by action unit over the whole training, a table a label ratio.
 

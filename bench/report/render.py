@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 
 import jinja2
+from markupsafe import Markup, escape
 from tabulate import tabulate
 
 from .model import Entry, ReportError, Row, Table
@@ -24,12 +26,30 @@ EMPTY: Mapping[str, str] = {
     "failed": "failed",
     "skipped": "skipped",
     "uncoded": "uncoded",
+    "unstored": "not stored",
     "unread": "",
 }
-CSV_CONTEXT = ("table", "dataset", "rule", "preset", "data", "folds", "select", "ratio", "share")
-CSV_NUMBERS = ("value", "spread", "n", "low", "high", "p")
+CSV_CONTEXT = (
+    "table",
+    "metric",
+    "dataset",
+    "rule",
+    "preset",
+    "data",
+    "folds",
+    "select",
+    "ratio",
+    "share",
+)
+CSV_NUMBERS = ("value", "spread", "n", "low", "high", "p", "beside", "gap")
 CSV_PLACE = ("row", "column", "source", "state")
 CSV_COLUMNS = (*CSV_CONTEXT, *CSV_PLACE, *CSV_NUMBERS, "trainings", "aus", "tied", "text")
+
+
+MARKDOWN = {1: "**{}**", 2: "_{}_"}
+LATEX_EMPHASIS = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
+HTML_EMPHASIS = {1: Markup("<b>{}</b>"), 2: Markup("<u>{}</u>")}
+"""How the best (1) and the second (2) of a column stand out."""
 
 
 def render(table: Table, style: str = "markdown") -> str:
@@ -56,13 +76,17 @@ def format_entry(entry: Entry) -> str:
     if entry.value is None:
         return EMPTY[entry.state]
     parts = [_number(entry.value, entry)]
-    if entry.spread is not None:
+    if entry.spread is not None and not entry.terse:
         parts.append(f"± {entry.spread:.{entry.digits}f}")
     if entry.n is not None and not entry.terse:
         parts.append(f"({entry.n})")
     if entry.interval is not None:
         low, high = (_number(bound, entry) for bound in entry.interval)
         parts.append(f"[{low}, {high}]")
+    if entry.beside is not None:
+        parts.append(f"/ {entry.beside:.{entry.digits}f}")
+    if entry.gap is not None:
+        parts.append(f"Δ{_number(entry.gap, replace(entry, signed=True))}")
     if entry.aus:
         parts.append(f"over {entry.aus} AUs")
     marks = MARKS.get(entry.state, "") + (TIE if entry.tied else "")
@@ -77,7 +101,7 @@ def _number(value: float, entry: Entry) -> str:
 
 
 def _markdown(table: Table) -> str:
-    body_texts = [[_piped(text) for text in line] for line in _texts(table)]
+    body_texts = list(_texts(table, _piped, MARKDOWN))
     header = [_piped(text) for text in (table.corner, *table.headings)]
     body = tabulate(
         body_texts,
@@ -90,9 +114,18 @@ def _markdown(table: Table) -> str:
     return f"**{table.title}**\n\n{body}\n" + (f"\n{notes}" if notes else "")
 
 
-def _texts(table: Table) -> Iterator[list[str]]:
+def _texts(
+    table: Table, escape: Callable[[str], str], emphasis: Mapping[int, str]
+) -> Iterator[list[str]]:
+    """Write each row, in the signs of a format."""
     for row in table.rows:
-        yield [row.heading, *map(format_entry, row.entries)]
+        yield [
+            escape(row.heading),
+            *(
+                emphasis.get(e.place or 0, "{}").format(escape(format_entry(e)))
+                for e in row.entries
+            ),
+        ]
 
 
 def _piped(text: str) -> str:
@@ -104,7 +137,7 @@ def _latex(table: Table) -> str:
 
     It needs `\usepackage{booktabs}` and nothing else.
     """
-    lines = zip(table.rows, _texts(table), strict=True)
+    lines = zip(table.rows, _texts(table, _tex, LATEX_EMPHASIS), strict=True)
     blocks = [
         "\n".join(_latex_line(texts) for _, texts in block)
         for _, block in groupby(lines, key=lambda line: line[0].source)
@@ -113,14 +146,14 @@ def _latex(table: Table) -> str:
     return LATEX.format(
         caption=_tex(table.title),
         columns="l" + "r" * len(table.columns),
-        header=_latex_line([table.corner, *table.headings]),
+        header=_latex_line(map(_tex, [table.corner, *table.headings])),
         body="\n\\midrule\n".join(blocks),
         notes=notes,
     )
 
 
 def _latex_line(texts: Iterable[str]) -> str:
-    return " & ".join(map(_tex, texts)) + r" \\"
+    return " & ".join(texts) + r" \\"
 
 
 def _tex(text: str) -> str:
@@ -153,6 +186,8 @@ def _csv_line(row: Row, column: str, entry: Entry) -> dict[str, object]:
         "low": low,
         "high": high,
         "p": entry.p,
+        "beside": entry.beside,
+        "gap": entry.gap,
         "trainings": "in" if entry.trainings else "",
         "aus": entry.aus,
         "tied": "tied" if entry.tied else "",
@@ -161,7 +196,8 @@ def _csv_line(row: Row, column: str, entry: Entry) -> dict[str, object]:
 
 
 def _html(table: Table) -> str:
-    lines = [(row.source, texts) for row, texts in zip(table.rows, _texts(table), strict=True)]
+    every = _texts(table, escape, HTML_EMPHASIS)
+    lines = [(row.source, texts) for row, texts in zip(table.rows, every, strict=True)]
     return FRAGMENT.render(table=table, lines=lines)
 
 
@@ -196,6 +232,7 @@ TEX = str.maketrans(
         "≈": r"$\approx$",
         "†": r"$^\dagger$",
         "×": r"$\times$",
+        "Δ": r"$\Delta$",
         "–": "--",
     }
 )

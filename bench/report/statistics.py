@@ -1,8 +1,8 @@
-"""Uncertainty of mean F1: intervals, tests of paired differences, Holm's correction.
+"""Uncertainty of mean scores: intervals, tests of paired differences, power, Holm's correction.
 
 Used by the tables and figures. What an interval is about: other test subjects, and, where every
 ratio and fold has three seeds or more, other trainings too. How often such intervals hold the truth
-was simulated: `results/studies/interval-coverage`. F1 values are shares of one.
+was simulated for F1: `results/studies/interval-coverage`. Values are shares of one.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from numpy.typing import ArrayLike, NDArray
 from bench.config.names import GridPoint
 from bench.results.records import Record
 
-from .fold_counts import FoldCounts
-from .grouping import check_masks, point_of, scores_of
+from .fold_counts import FoldScore
+from .grouping import check_masks, point_of
+from .metric import Scoring
 from .model import ReportError
 from .variance import (
     ALPHA,
     NothingToCompare,
     Replicates,
     run_weights,
+    standard_error,
     student_t,
     subject_components,
     training_components,
 )
 
 RESOLUTION = 0.001
-"""A tenth of a point of F1, the last digit that tables print: less is not called a difference."""
+"""A tenth of a point, the last digit that tables print: less is not called a difference."""
 
-Runs = Mapping[GridPoint, FoldCounts]
+Runs = Mapping[GridPoint, FoldScore]
 """The finished runs of one method."""
 
 
@@ -51,21 +53,26 @@ class Estimate:
     """Whether interval and p hold the randomness of trainings, beside that of subjects."""
     reason: str = ""
     """Why there is no interval."""
+    error: float | None = None
+    """Standard error of the mean."""
+    df: float | None = None
+    """Degrees of freedom of that error; None where it is 0."""
 
 
-def mean_interval(records: Iterable[Record], select: str = "last") -> Estimate:
-    """Estimate one method's mean F1 over its runs, averaged as tables average.
+def mean_interval(records: Iterable[Record], select: str | Scoring = "last") -> Estimate:
+    """Estimate one method's mean score over its runs, averaged as tables average.
 
     Raises ReportError where no run has scores.
     """
-    runs = scored_runs(records, select)
+    scoring = Scoring.of(select)
+    runs = scored_runs(records, scoring)
     if not runs:
-        raise ReportError(f"no finished record holds scores selected by {select!r}")
-    return estimate_mean(runs)
+        raise ReportError(f"no finished record holds scores selected by {scoring.select!r}")
+    return estimate_mean(runs, scoring.metric.bounds)
 
 
 def paired_difference(
-    records_a: Iterable[Record], records_b: Iterable[Record], select: str = "last"
+    records_a: Iterable[Record], records_b: Iterable[Record], select: str | Scoring = "last"
 ) -> Estimate:
     """Compare two methods over the (ratio, fold, seed) that both finished, on the same subjects.
 
@@ -73,38 +80,43 @@ def paired_difference(
     """
     a, b = list(records_a), list(records_b)
     check_masks([*a, *b])
-    return estimate_difference(scored_runs(a, select), scored_runs(b, select))
+    scoring = Scoring.of(select)
+    return estimate_difference(
+        scored_runs(a, scoring), scored_runs(b, scoring), scoring.metric.span
+    )
 
 
-def estimate_mean(runs: Runs) -> Estimate:
-    """Estimate the mean F1 of runs: F1 on many people, of whom the test subjects are a sample.
+def estimate_mean(runs: Runs, bounds: tuple[float, float] = (0.0, 1.0)) -> Estimate:
+    """Estimate the mean score of runs on many people, of whom the test subjects are a sample.
 
-    F1 of few subjects is off on average (it is a ratio of sums). The interval is around the
-    corrected mean and has that mean's own jackknife error (each subject left out of it in turn).
+    `bounds` are those of the metric. F1 of few subjects is off on average (it is a ratio of sums).
+    The interval is around the corrected mean and has that mean's own jackknife error (each subject
+    left out of it in turn). A mean that is not known without pairs of subjects is not corrected.
     """
     parts = {
         point: Replicates(
             fold.subjects,
             fold.comparable,
-            fold.mean_f1,
+            fold.mean,
             fold.without_one,
             fold.without_two if len(fold.subjects) > 2 else None,
+            fold.reason,
         )
         for point, fold in runs.items()
     }
-    return _estimate(parts, (0.0, 1.0))
+    return _estimate(parts, bounds)
 
 
-def estimate_difference(a: Runs, b: Runs) -> Estimate:
-    """Estimate the mean of a - b over the points of the grid that both have.
+def estimate_difference(a: Runs, b: Runs, span: float = 1.0) -> Estimate:
+    """Estimate the mean of a - b, which is at most `span`, over the points that both have.
 
-    What few subjects do to F1, they do to both, so that the difference needs no correction.
+    What few subjects do to a score, they do to both: the difference needs no correction.
     Raises ReportError if there is no such point, or if two runs of one differ in their subjects.
     """
     points = [point for point in a if point in b]
     if not points:
         raise ReportError("the two methods share no finished ratio, fold and seed to compare")
-    return _estimate({point: _gap(point, a, b) for point in points}, (-1.0, 1.0))
+    return _estimate({point: _gap(point, a, b) for point in points}, (-span, span))
 
 
 def _gap(point: GridPoint, a: Runs, b: Runs) -> Replicates:
@@ -112,8 +124,9 @@ def _gap(point: GridPoint, a: Runs, b: Runs) -> Replicates:
     one, two = a[point], b[point]
     if one.subjects != two.subjects:
         raise ReportError(f"fold {point.fold} was scored on different subjects: run one again")
-    gap, gaps = one.mean_f1 - two.mean_f1, one.without_one - two.without_one
-    return Replicates(one.subjects, one.comparable, gap, gaps)
+    gap, gaps = one.mean - two.mean, one.without_one - two.without_one
+    reason = one.reason or two.reason
+    return Replicates(one.subjects, one.comparable, gap, gaps, reason=reason)
 
 
 def estimate_share(method: Runs, control: Runs, ceiling: Runs) -> Estimate | None:
@@ -182,21 +195,23 @@ _FINE = 1e-5
 """How closely the end of an interval of a share is found."""
 
 
-def scored_runs(records: Iterable[Record], select: str) -> dict[GridPoint, FoldCounts]:
-    """Read the finished runs' counts; raises ReportError for a run told twice, or without them."""
-    runs: dict[GridPoint, FoldCounts] = {}
+def scored_runs(records: Iterable[Record], select: str | Scoring) -> dict[GridPoint, FoldScore]:
+    """Read the finished runs' scores; raises ReportError for a run told twice, or without counts.
+
+    Runs that do not hold what the metric is made of are left out.
+    """
+    scoring = Scoring.of(select)
+    runs: dict[GridPoint, FoldScore] = {}
     for record in records:
-        scores = scores_of(record, select)
-        if scores is None:
+        fold = scoring.fold(record)
+        if fold is None:
             continue
         point = point_of(record)
         if point in runs:
             raise ReportError(
                 f"{record.id} repeats a ratio, fold and seed of its method: remove one"
             )
-        if not scores.counts:
-            raise ReportError(f"{record.id} holds no counts per subject: run it again")
-        runs[point] = FoldCounts.read(scores.counts)
+        runs[point] = fold
     return runs
 
 
@@ -231,7 +246,15 @@ def _estimate(parts: Mapping[GridPoint, Replicates], bounds: tuple[float, float]
     except NothingToCompare as error:
         return Estimate(mean=mean, interval=None, p=None, runs=len(parts), reason=str(error))
     trainings = training_components(parts, weights)
-    interval, p = student_t(mean, [*subjects, *(trainings or ())], bounds)
+    components = [*subjects, *(trainings or ())]
+    interval, p = student_t(mean, components, bounds)
+    deviation, df = standard_error(components)
     return Estimate(
-        mean=mean, interval=interval, p=p, runs=len(parts), trainings=trainings is not None
+        mean=mean,
+        interval=interval,
+        p=p,
+        runs=len(parts),
+        trainings=trainings is not None,
+        error=deviation,
+        df=df,
     )

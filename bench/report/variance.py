@@ -5,7 +5,7 @@ ratio and fold that differ in their seed alone. All trainings of a fold are scor
 subjects, so the sources are crossed, and their variances are added up. What both do together is in
 each of the two, so that the sum is rather too large than too small.
 
-Shapes: S test subjects of a fold. F1 values are shares of one.
+Shapes: S test subjects of a fold. Values are shares of one.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class Replicates:
     """(S,)."""
     without_two: Floats | None = None
     """(S,), where the bias is to be corrected."""
+    reason: str = ""
+    """Why `without_one` is not known, if so."""
 
 
 class NothingToCompare(Exception):
@@ -69,6 +71,9 @@ def subject_components(
 
     Folds with one subject each are taken together: their values tell how much people differ.
     """
+    for part in parts.values():
+        if part.reason:
+            raise NothingToCompare(part.reason)
     groups: dict[tuple[str, ...], list[GridPoint]] = defaultdict(list)
     for point, part in parts.items():
         groups[part.subjects].append(point)
@@ -137,25 +142,31 @@ def training_components(
     ]
 
 
+def standard_error(components: Sequence[Component]) -> tuple[float, float | None]:
+    """Return the standard error of the mean, and its degrees of freedom by Satterthwaite (1946).
+
+    An error that is none but for rounding is 0 and has no degrees of freedom.
+    """
+    variance = sum(part.variance for part in components)
+    if variance < _NOTHING**2:
+        return 0.0, None
+    return math.sqrt(variance), variance**2 / sum(p.variance**2 / p.df for p in components)
+
+
 def student_t(
     mean: float, components: Sequence[Component], bounds: tuple[float, float]
 ) -> tuple[tuple[float, float], float]:
-    """Return the 95 % interval and the p-value of 0, by Student's t.
-
-    The degrees of freedom are Satterthwaite's (1946).
-    """
+    """Return the 95 % interval and the p-value of 0, by Student's t."""
     from scipy.special import stdtr, stdtrit
 
-    variance = sum(part.variance for part in components)
+    error, df = standard_error(components)
     centre = mean - sum(part.bias for part in components)
-    if variance < _NOTHING**2:
+    if df is None:
         return (centre, centre), float(abs(mean) < _NOTHING)
-    df = variance**2 / sum(part.variance**2 / part.df for part in components)
-    error = math.sqrt(variance)
     half = float(stdtrit(df, 1 - ALPHA / 2)) * error
     low, high = (min(max(end, bounds[0]), bounds[1]) for end in (centre - half, centre + half))
     return (low, high), float(2 * stdtr(df, -abs(centre) / error))
 
 
 _NOTHING = 1e-12
-"""A difference of F1 that comes from rounding."""
+"""A difference that comes from rounding."""

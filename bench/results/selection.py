@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bench.errors import UsageError, unknown_name
 
 from .compare import flatten
 from .records import Record
+from .requests import RequestedCell
+from .status import StatusReport
 
 
 def select_records(
@@ -73,3 +76,39 @@ def latest(records: Iterable[Record]) -> list[Record]:
 
 def _whose(record: Record) -> tuple[str, ...]:
     return tuple(str(record.cell[key]) for key in ("method", "dataset", "preset", "rule"))
+
+
+def select_cells(
+    report: StatusReport,
+    named: Mapping[str, str],
+    methods: Collection[str] = (),
+    only: Sequence[str] = (),
+    *,
+    newest: bool = False,
+) -> StatusReport:
+    """Keep the cells of what is named, finished or not; `only` and `newest` choose among records.
+
+    Raises UsageError as `only_matching` does, and where there are cells and none is of it.
+    """
+    records = [cell.record for cell in report.cells if cell.record]
+    chosen = select_records(records, named, methods)
+    chosen = only_matching(latest(chosen) if newest else chosen, only)
+    kept = {record.id for record in chosen}
+    cells = [
+        cell
+        for cell in report.cells
+        if (cell.id in kept if cell.record else _is_of(cell.source, named, methods))
+    ]
+    if report.cells and not cells:
+        of = " ".join([*named.values(), *methods, *only])
+        raise UsageError(f"none of the {len(report.cells)} cells is of {of}")
+    return replace(report, cells=cells)
+
+
+def _is_of(
+    source: Record | RequestedCell | None, named: Mapping[str, str], methods: Collection[str]
+) -> bool:
+    if source is None:
+        return not (named or methods)
+    place = source.cell
+    return named.items() <= place.items() and (not methods or place["method"] in methods)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from bench.metrics import always_positive_f1, training_prior_f1, with_gaps
+from bench.results.predictions import NAME, StoredPredictions
 from bench.results.records import Record, Scores, Status
 from bench.study.cell import Cell
 from bench.system.environment import peak_memory_mib
@@ -51,16 +52,30 @@ def _identity(cell: Cell) -> dict[str, Any]:
 
 
 def write_predictions(cell: Cell, experiment: Experiment, predictions: Predictions) -> None:
-    """Write `predictions.npz`: a probability per test frame and AU, and which frames they are."""
-    with atomic_file(cell.folder / "predictions.npz", "wb") as stream:
-        np.savez_compressed(
-            stream,
-            probabilities=predictions.probabilities,
-            subject=predictions.subjects,
-            task=predictions.tasks,
-            frame=predictions.frames,
-            aus=np.array(experiment.method.task.aus),
+    """Write `predictions.npz`: probabilities of the last step, and what they are scored against.
+
+    Of the validation subjects, where there are any, the frames whose labels the budget paid for.
+    """
+    labels, task = experiment.table.labels, experiment.method.task
+    stored = StoredPredictions(
+        probabilities=predictions.probabilities,
+        subject=predictions.subjects,
+        task=predictions.tasks,
+        frame=predictions.frames,
+        aus=np.array(task.aus),
+        labels=labels[predictions.rows],
+        rates=np.array(task.positive_rates, dtype=np.float64),
+    )
+    if experiment.validation:
+        held_out = experiment.predict(experiment.validation)
+        paid = held_out.only(np.isin(held_out.rows, experiment.validation_keys))
+        stored = replace(
+            stored,
+            validation_probabilities=paid.probabilities,
+            validation_labels=labels[paid.rows],
         )
+    with atomic_file(cell.folder / NAME, "wb") as stream:
+        stored.save(stream)
 
 
 def write_history(cell: Cell, trainer: Trainer) -> None:

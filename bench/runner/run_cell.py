@@ -40,6 +40,7 @@ from .out_of_memory import (
 )
 from .record_builder import failure_record, success_record, write_history, write_predictions
 from .setup import build_experiment
+from .weights import write_weights
 
 SKIP_ERRORS = (DatasetError, MethodError, UsageError)
 """What is asked cannot be done here: the cell is skipped."""
@@ -119,6 +120,7 @@ def _attempt(cell: Cell, context: RunContext, notes: list[str], *, low_memory: b
     context.confirm()
     write_predictions(cell, experiment, predictions)
     write_history(cell, experiment.trainer)
+    write_weights(cell, experiment)
     seconds = {
         "data": ready - began,
         "train": experiment.trainer.seconds,

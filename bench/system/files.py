@@ -139,6 +139,12 @@ def remove_temporary_files(folder: Path) -> None:
 
     Only for whoever has claimed the cell: nobody else's drafts lie there.
     """
-    names = ("record.json", "checkpoint.pt", "predictions.npz", "history.jsonl")
+    names = (
+        "record.json",
+        "checkpoint.pt",
+        "predictions.npz",
+        "history.jsonl",
+        "weights.safetensors",
+    )
     for draft in (path for name in names for path in folder.glob(f".{name}.*.tmp")):
         draft.unlink(missing_ok=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.metrics import always_positive_f1, score_fold, training_prior_f1, with_gaps
+from bench.results.predictions import NAME, StoredPredictions
 from bench.results.records import Record, Scores
 
 AUS = [1, 12]
@@ -84,3 +86,44 @@ def sampled(
         aus=list(range(1, labels.shape[1] + 1)),
         **place,
     )
+
+
+def drawn(
+    seed: int = 0, people: int = 6, frames: int = 60, aus: int = 3, fold: int = 0
+) -> StoredPredictions:
+    """Predictions of nothing: runs of present frames, some uncoded, some probabilities equal."""
+    rng = np.random.default_rng([seed, fold])
+    count = people * frames
+    wave = rng.normal(0, 1, (count, aus)).cumsum(axis=0)
+    labels = (wave - wave.mean(axis=0) > 0.5).astype(np.int8)
+    labels[rng.random(labels.shape) < 0.05] = -1
+    guesses = np.clip(rng.normal(0.4 + 0.2 * (labels == 1), 0.2), 0, 1).round(2)
+    return StoredPredictions(
+        probabilities=guesses.astype(np.float32),
+        subject=np.repeat([f"{'FM'[n % 2]}{fold}{n:02d}" for n in range(people)], frames),
+        task=np.tile(np.repeat(["T1", "T2"], frames // 2), people),
+        frame=np.tile(np.arange(1, frames // 2 + 1), 2 * people),
+        aus=np.arange(1, aus + 1),
+        labels=labels,
+        rates=np.linspace(0.2, 0.4, aus),
+    )
+
+
+def stored(results: Path, predictions: StoredPredictions, **place: Any) -> Record:
+    """A record whose predictions lie where its cell's folder would be."""
+    labels = predictions.labels
+    assert labels is not None
+    made = record(
+        scores={
+            "last": score_fold(
+                labels, predictions.probabilities, predictions.subject.tolist(), step=1
+            )
+        },
+        aus=predictions.aus.tolist(),
+        **place,
+    )
+    folder = results / "runs" / made.id
+    folder.mkdir(parents=True)
+    with (folder / NAME).open("wb") as stream:
+        predictions.save(stream)
+    return made

@@ -11,27 +11,42 @@ import torch
 from torch import Tensor
 
 from bench.config.parsing import override_fields
+from bench.config.registry import default_needs
 from bench.errors import UsageError
 from bench.training.optimiser import phase_at, phase_steps
 from methods._base import Batch, Method, Needs, Progress, Task, Trunk
 
 AUS = (1, 2, 4, 6)
 SIZE = 32
+POOL = 400
+"""Unlabelled frames of the tiny task; a batch's ids are some of them."""
 NARROW = Trunk(width=0.125)
 
 
 def make_task(**changes: Any) -> Task:
-    """A four-AU task of 32 px images on a ResNet-18 of an eighth of the width."""
+    """A four-AU task of 32 px images on a ResNet-18 of an eighth of the width.
+
+    Its label matrix is noise at the positive rates.
+    """
     task = Task(
         aus=AUS,
         image_size=SIZE,
         trunk=NARROW,
         positive_rates=(0.2, 0.1, 0.4, 0.5),
         labelled_frames=100,
-        unlabelled_frames=400,
+        unlabelled_frames=POOL,
         clip_len=5,
     )
-    return replace(task, **changes)
+    task = replace(task, **changes)
+    return task if "labels" in changes else replace(task, labels=make_labels(task))
+
+
+def make_labels(task: Task, seed: int = 0) -> Tensor:
+    """Labels (N, A) int8 of a task's labelled frames, drawn one by one at its positive rates."""
+    rng = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(task.labelled_frames, len(task.aus), generator=rng)
+    rates = torch.tensor(task.positive_rates)
+    return torch.where(rates.isnan(), -1, (drawn < rates).to(torch.int8)).to(torch.int8)
 
 
 def make_batch(
@@ -59,6 +74,7 @@ def make_batch(
         clips={view: images(clips, needs.clip_len) for view in needs.views} if needs.clips else {},
         known=torch.full((clips, needs.clip_len, aus), -1.0) if needs.known_labels else None,
         unlabelled={view: images(unlabelled) for view in needs.views} if unlabelled else {},
+        ids=torch.randperm(POOL, generator=rng)[:unlabelled],
     )
 
 
@@ -98,9 +114,10 @@ def train(
     method = kind(kind.Config(**knobs), task)
     optimiser = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], lr=1e-3)
     history = []
+    needs = method.data_needs
     method.train()
     for step in range(steps):
-        batch = spoil(make_batch(kind.needs, seed=step, aus=len(task.aus), pool=pool))
+        batch = spoil(make_batch(needs, seed=step, aus=len(task.aus), pool=pool))
         losses = method.losses(batch, make_progress(step, steps, method))
         optimiser.zero_grad()
         sum(losses.values()).backward()
@@ -108,6 +125,11 @@ def train(
         method.after_step(make_progress(step, steps, method))
         history.append({name: loss.detach() for name, loss in losses.items()})
     return Trained(method.eval(), history)
+
+
+def batch_of(kind: type[Method], **how: Any) -> Batch:
+    """A batch of noise of what a method asks for with its knobs at their defaults."""
+    return make_batch(default_needs(kind), **how)
 
 
 def predict(method: Method, clips: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def test_more_vectors_than_aus_are_enough() -> None:
 
 
 def test_a_task_without_a_label_matrix_has_no_vectors() -> None:
-    assert labelled_vectors(make_task()).shape == (0, 4)
+    assert labelled_vectors(make_task(labels=None)).shape == (0, 4)
 
 
 def test_aus_that_no_frame_shows_are_named() -> None:

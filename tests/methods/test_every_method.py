@@ -7,18 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from bench.config.registry import Registry, default_needs
 from bench.frame_store.crop import canonical_face
 from methods._base import Batch, Method
-from methods.eac import EAC
-from methods.fixmatch import FixMatch
-from methods.ks import KnowledgeSpreader
-from methods.mlcr import MLCR
-from methods.pseudo_label import PseudoLabel
-from methods.supervised import Supervised
-from methods.tcl import TCL
-from tests.helpers.fake_tasks import make_batch, make_progress, make_task, predict
+from tests.helpers.fake_tasks import batch_of, make_progress, make_task, predict
 
-METHODS = [Supervised, PseudoLabel, FixMatch, KnowledgeSpreader, TCL, EAC, MLCR]
+METHODS = [
+    Registry().method(name)
+    for name, found in Registry().methods().items()
+    if found.module.startswith("methods.")
+]
 VARIANTS = [(kind, name) for kind in METHODS for name in (None, *kind.variants)]
 STEPS = (0, 50, 95)
 """Steps of a hundred, one in each phase of every method."""
@@ -27,15 +25,15 @@ STEPS = (0, 50, 95)
 def build(kind: type[Method], variant: str | None = None) -> Method:
     torch.manual_seed(0)
     knobs = dict(kind.variants[variant]) if variant else {}
-    if kind is KnowledgeSpreader:
+    if kind.__name__ == "KnowledgeSpreader":
         knobs |= {"width": 16, "hidden": 16, "heads": 2}
     return kind(kind.Config(**knobs), make_task()).train()
 
 
 def full_batch(kind: type[Method], seed: int = 0) -> Batch:
-    batch = make_batch(kind.needs, seed=seed)
+    batch = batch_of(kind, seed=seed)
     face = torch.from_numpy(canonical_face()).expand(len(batch.key), -1, -1) * 32
-    return replace(batch, landmarks=face.clone()) if kind.needs.landmarks else batch
+    return replace(batch, landmarks=face.clone()) if default_needs(kind).landmarks else batch
 
 
 def on_meta(batch: Batch) -> Batch:
@@ -45,6 +43,7 @@ def on_meta(batch: Batch) -> Batch:
         labels=batch.labels.to("meta"),
         clips={view: frames.to("meta") for view, frames in batch.clips.items()},
         unlabelled={view: frames.to("meta") for view, frames in batch.unlabelled.items()},
+        ids=batch.ids.to("meta") if batch.ids is not None else None,
         known=batch.known.to("meta") if batch.known is not None else None,
         landmarks=batch.landmarks.to("meta") if batch.landmarks is not None else None,
     )
@@ -103,7 +102,7 @@ def test_a_method_restored_from_its_state_goes_on_with_the_same_bits(kind: type[
     restored.load_state_dict(state)
     torch.set_rng_state(random)
     assert go(restored, optimiser_of(restored), range(6, 8)) == expected
-    clips = torch.randn(2, kind.needs.clip_len, 3, 32, 32)
+    clips = torch.randn(2, default_needs(kind).clip_len, 3, 32, 32)
     assert torch.equal(predict(restored, clips), predict(method, clips))
 
 
@@ -114,7 +113,7 @@ def test_predicting_between_steps_changes_nothing(kind: type[Method]) -> None:
     method.losses(full_batch(kind), make_progress(95, 100, method))
     before = {name: value.clone() for name, value in method.state_dict().items()}
     random = torch.get_rng_state()
-    predict(method, torch.ones(2, kind.needs.clip_len, 3, 32, 32))
+    predict(method, torch.ones(2, default_needs(kind).clip_len, 3, 32, 32))
     assert torch.equal(torch.get_rng_state(), random)
     for name, value in method.state_dict().items():
         assert torch.equal(value, before[name]), name

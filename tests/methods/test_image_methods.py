@@ -1,4 +1,4 @@
-"""The three image-level methods: equal where nothing is unlabelled, and each itself elsewhere."""
+"""The image-level methods: equal where nothing is unlabelled, and each itself elsewhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 
 from methods._base import Batch, Method, MethodError
 from methods.fixmatch import FixMatch
+from methods.mean_teacher import MeanTeacher
 from methods.pseudo_label import PseudoLabel
 from methods.supervised import Supervised
 from tests.helpers.fake_tasks import (
     Trained,
-    make_batch,
+    batch_of,
     make_progress,
     make_task,
     predict,
@@ -22,8 +23,8 @@ from tests.helpers.fake_tasks import (
     train,
 )
 
-METHODS = [Supervised, PseudoLabel, FixMatch]
-SEMI = [PseudoLabel, FixMatch]
+SEMI = [PseudoLabel, FixMatch, MeanTeacher]
+METHODS = [Supervised, *SEMI]
 
 
 def same_bits(one: Trained, other: Trained) -> bool:
@@ -56,14 +57,17 @@ def test_it_draws_no_random_number_more_than_the_control(kind: type[Method]) -> 
 
 @pytest.mark.parametrize("kind", SEMI)
 def test_unlabelled_frames_change_what_is_learnt(kind: type[Method]) -> None:
-    control, trained = train(Supervised, make_task()), train(kind, make_task(), **EAGER[kind])
+    control, trained = (
+        train(Supervised, make_task()),
+        train(kind, make_task(), **EAGER.get(kind, {})),
+    )
     assert not torch.equal(
         control.method.net.fc.weight,
         trained.method.net.fc.weight,
     )
 
 
-EAGER: dict[type[Method], dict[str, Any]] = {PseudoLabel: {}, FixMatch: {"tau": 0.5}}
+EAGER: dict[type[Method], dict[str, Any]] = {FixMatch: {"tau": 0.5}}
 
 
 @pytest.mark.parametrize("kind", METHODS)
@@ -95,7 +99,7 @@ def test_a_batch_without_any_label_gives_a_finite_step(kind: type[Method]) -> No
 @pytest.mark.parametrize("kind", METHODS)
 def test_gradients_are_finite_and_reach_every_weight(kind: type[Method]) -> None:
     method = kind(kind.Config(**EAGER.get(kind, {})), make_task()).train()
-    losses = method.losses(make_batch(kind.needs), make_progress(6))
+    losses = method.losses(batch_of(kind), make_progress(6))
     sum(losses.values()).backward()
     for name, weight in method.net.named_parameters():
         assert weight.grad is not None, name
@@ -106,7 +110,7 @@ def test_gradients_are_finite_and_reach_every_weight(kind: type[Method]) -> None
 @pytest.mark.parametrize("kind", METHODS)
 def test_batch_mates_do_not_change_a_prediction(kind: type[Method]) -> None:
     trained = train(kind, make_task(), steps=2)
-    clips = torch.randn(4, kind.needs.clip_len, 3, 32, 32)
+    clips = torch.randn(4, 5, 3, 32, 32)
     alone = torch.cat([predict(trained.method, clip[None]) for clip in clips])
     torch.testing.assert_close(predict(trained.method, clips), alone, rtol=1e-5, atol=1e-5)
 
@@ -114,7 +118,7 @@ def test_batch_mates_do_not_change_a_prediction(kind: type[Method]) -> None:
 @pytest.mark.parametrize("kind", METHODS)
 def test_a_single_clip_is_a_batch(kind: type[Method]) -> None:
     method = kind(kind.Config(), make_task()).train()
-    losses = method.losses(make_batch(kind.needs, clips=1, size=64), make_progress(6))
+    losses = method.losses(batch_of(kind, clips=1, size=64), make_progress(6))
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 
@@ -152,7 +156,7 @@ def test_up_to_t1_pseudo_label_is_the_control() -> None:
 def test_the_pseudo_label_term_teaches_the_networks_own_answers() -> None:
     task = make_task(positive_rates=(0.5,) * 4)
     method = PseudoLabel(PseudoLabel.Config(), task).train()
-    batch = make_batch(PseudoLabel.needs)
+    batch = batch_of(PseudoLabel)
     seen: list[torch.Tensor] = []
     losses = method.losses(batch, make_progress(9, audit=lambda *pair: seen.extend(pair)))
     logits = method.net(torch.cat([batch.key, batch.unlabelled["weak"]])).detach()[4:]
@@ -165,7 +169,7 @@ def test_the_pseudo_label_term_teaches_the_networks_own_answers() -> None:
 
 def test_a_threshold_leaves_doubtful_pseudo_labels_out() -> None:
     method = PseudoLabel(PseudoLabel.Config(threshold=1.0), make_task()).train()
-    losses = method.losses(make_batch(PseudoLabel.needs), make_progress(9))
+    losses = method.losses(batch_of(PseudoLabel), make_progress(9))
     assert losses["pseudo"] == 0
 
 
@@ -175,7 +179,7 @@ def test_separate_batch_norm_keeps_the_statistics_of_labelled_frames() -> None:
     method = PseudoLabel(PseudoLabel.Config(batch_norm="separate"), task).train()
     torch.manual_seed(0)
     control = Supervised(Supervised.Config(), task).train()
-    batch = make_batch(PseudoLabel.needs)
+    batch = batch_of(PseudoLabel)
     method.losses(batch, make_progress(9))
     control.losses(batch, make_progress(9))
     for (name, mine), its in zip(method.named_buffers(), control.buffers(), strict=True):
@@ -207,7 +211,7 @@ def test_fixmatch_predicts_by_its_average_or_its_last_weights() -> None:
 def test_fixmatch_accounts_for_the_labels_it_accepted() -> None:
     method = FixMatch(FixMatch.Config(tau=0.6), make_task()).train()
     seen: list[torch.Tensor] = []
-    batch = make_batch(FixMatch.needs)
+    batch = batch_of(FixMatch)
     losses = method.losses(batch, make_progress(audit=lambda *pair: seen.extend(pair)))
     targets, used = seen
     assert targets.shape == used.shape == (16, 4)
@@ -221,14 +225,16 @@ def test_an_audit_changes_nothing() -> None:
     for audit in (None, lambda *_: None):
         torch.manual_seed(0)
         method = FixMatch(FixMatch.Config(), make_task()).train()
-        outcomes.append(method.losses(make_batch(FixMatch.needs), make_progress(audit=audit)))
+        outcomes.append(method.losses(batch_of(FixMatch), make_progress(audit=audit)))
     assert all(torch.equal(outcomes[0][name], outcomes[1][name]) for name in outcomes[0])
 
 
 def test_a_batch_without_unlabelled_frames_still_logs_its_term() -> None:
-    for kind, name in ((PseudoLabel, "pseudo"), (FixMatch, "fixmatch")):
+    names = {PseudoLabel: "pseudo", FixMatch: "fixmatch", MeanTeacher: "consistency"}
+    assert list(names) == SEMI
+    for kind, name in names.items():
         method = kind(kind.Config(), make_task()).train()
-        losses = method.losses(make_batch(kind.needs, pool=False), make_progress(9))
+        losses = method.losses(batch_of(kind, pool=False), make_progress(9))
         assert losses[name] == 0
 
 
@@ -238,7 +244,7 @@ def test_the_weak_view_alone_gives_the_same_labels_without_batch_norm() -> None:
         task = make_task(trunk=replace(make_task().trunk, name="vit_tiny_patch16_224", width=1))
         torch.manual_seed(0)
         method = FixMatch(FixMatch.Config(tau=0.5, weak_forward=weak_forward), task).train()
-        losses = method.losses(make_batch(FixMatch.needs, clips=1), make_progress())
+        losses = method.losses(batch_of(FixMatch, clips=1), make_progress())
         sum(losses.values()).backward()
         terms.append((losses["fixmatch"].detach(), method.net.fc.weight.grad))
     torch.testing.assert_close(terms[0], terms[1])

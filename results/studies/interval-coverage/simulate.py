@@ -56,7 +56,7 @@ def jackknife(
         point: Replicates(
             fold.subjects,
             fold.comparable,
-            sum(sign * other[point].mean_f1 for sign, other in runs),
+            sum(sign * other[point].mean for sign, other in runs),
             sum(sign * other[point].without_one for sign, other in runs),
             sum(sign * other[point].without_two for sign, other in runs) if corrected else None,
         )
@@ -82,7 +82,7 @@ class Bootstrap:
         often = stream.multinomial(self.subjects, np.full(self.subjects, 1 / self.subjects), draws)
         whole, drawn, left = 0.0, 0.0, 0.0
         for sign, counts in fold:
-            self.value += sign * counts.mean_f1 / self.folds
+            self.value += sign * counts.mean / self.folds
             whole += sign * influence(counts, np.ones((self.subjects, 1)))[1]
             values, moved = influence(counts, often.T.astype(float))
             self.values += sign * values / self.folds
@@ -129,10 +129,10 @@ class Bootstrap:
 
 def influence(counts: FoldCounts, often: NDArray) -> tuple[NDArray, NDArray]:
     """Mean F1 (D,) where subjects count `often` (S, D), and each one's influence on it (S, D)."""
-    hits, of = counts.hits @ often, np.maximum(counts.of @ often, 1)
-    f1 = hits / of
-    aus = len(f1)
-    return f1.mean(axis=0), (counts.hits.T @ (1 / of) - counts.of.T @ (f1 / of)) / aus
+    hits, of = counts.parts
+    drawn = np.maximum(of @ often, 1)
+    f1 = (hits @ often) / drawn
+    return f1.mean(axis=0), (hits.T @ (1 / drawn) - of.T @ (f1 / drawn)) / len(f1)
 
 
 def quantiles(values: NDArray, low: float, high: float) -> Interval:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.report.f1_tables import ssl_table
 from bench.report.fold_counts import FoldCounts
 from bench.report.headroom import headroom_sentences, setting_key
 from bench.report.headroom_table import headroom_tables
 from bench.report.model import Entry, NothingToShow, ReportError, Table
 from bench.report.paired_tables import ranks_table
 from bench.report.render import format_entry
+from bench.report.score_tables import ssl_table
 from bench.report.statistics import estimate_share, scored_runs
 from bench.results.records import Record
 from tests.helpers.fake_records import record, sampled
@@ -79,7 +79,7 @@ def test_the_interval_of_a_share_is_fiellers(seed: int) -> None:
     found = [people(m, f, seed) for m, f in (("aa", 0.7), ("supervised", 0.6), ("ceiling", 0.85))]
     share = estimate_share(*(scored_runs([r], "last") for r in found))
     method, control, ceiling = (FoldCounts.read(r.scores["last"].counts) for r in found)
-    value = np.array([method.mean_f1 - control.mean_f1, ceiling.mean_f1 - control.mean_f1])
+    value = np.array([method.mean - control.mean, ceiling.mean - control.mean])
     gaps = np.stack(
         [method.without_one - control.without_one, ceiling.without_one - control.without_one]
     )

@@ -42,7 +42,7 @@ def percentile(fold: FoldCounts, stream: np.random.Generator) -> tuple[float, fl
     """The form that was here before: the middle 95 % of 500 redraws of the subjects."""
     count = len(fold.subjects)
     often = stream.multinomial(count, np.full(count, 1 / count), 500).T
-    f1 = (fold.hits @ often) / np.maximum(fold.of @ often, 1)
+    f1 = (fold.parts[0] @ often) / np.maximum(fold.parts[1] @ often, 1)
     low, high = np.quantile(f1.mean(axis=0), [0.025, 0.975])
     return float(low), float(high)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench.report.metric import Scoring, find_metric
 from bench.report.model import ReportError, Row, Table
 from bench.report.published import FOLDER, Published
 from bench.report.render import format_entry
@@ -23,7 +25,7 @@ def printed(row: Row) -> list[str]:
     return [format_entry(cell) for cell in row.entries]
 
 
-def one(kind: str, *records: object, **options: bool) -> Table:
+def one(kind: str, *records: object, **options: object) -> Table:
     (table,) = tables(kind, records, **options)  # type: ignore[arg-type]
     return table
 
@@ -53,7 +55,28 @@ def test_our_cells_are_the_same_with_and_without_the_paper() -> None:
         with_paper, without = (one(kind, *runs, published=wanted) for wanted in (True, False))
         assert not paper(without)
         assert paper(with_paper)
-        assert with_paper.rows[: len(without.rows)] == without.rows
+        ours = with_paper.rows[: len(without.rows)]
+        bare = [replace(r, entries=tuple(replace(e, gap=None) for e in r.entries)) for r in ours]
+        assert bare == list(without.rows)
+
+
+def test_the_gap_to_the_paper_stands_beside_the_same_method_and_ratio() -> None:
+    runs = [
+        record(m, r, dataset="bp4d", f1=0.5) for m in ("ks", "supervised") for r in (0.01, 0.03)
+    ]
+    table = one("ssl", *runs, published=True)
+    rows = {row.label: row.entries for row in table.rows if row.source == "measured"}
+    assert rows["ks"][0].gap == pytest.approx(50.0 - 59.9)
+    assert format_entry(rows["ks"][0]) == "50.0 (1) Δ-9.9"
+    assert [entry.gap for entry in (rows["ks"][1], *rows["supervised"])] == [None] * 3
+    assert any(note.startswith("Δ: measured minus") for note in table.notes)
+
+
+def test_other_metrics_than_f1_have_no_published_numbers() -> None:
+    kappa = Scoring("last", find_metric("kappa"))
+    table = one("ssl", record("ks", 0.01, dataset="bp4d"), published=True, select=kappa)
+    assert not paper(table)
+    assert "published numbers left out: the paper prints F1, not kappa" in table.notes
 
 
 def test_a_figure_hard_to_read_is_marked_an_unread_one_is_blank() -> None:

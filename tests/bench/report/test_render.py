@@ -215,10 +215,10 @@ def test_an_unknown_format_lists_the_known_ones() -> None:
 @pytest.mark.parametrize("style", FORMATS)
 def test_every_table_can_be_drawn_in_every_format(style: str) -> None:
     audit = {"overall_accuracy": 0.7, "accuracy": [0.8, 0.6], "majority_accuracy": [0.8, 0.5]}
-    methods = ("ks", "ks:no_skd", "tcl")
+    methods = ("ks", "ks:no_skd", "tcl", "supervised", "ceiling")
     runs = [record(m, r, dataset="bp4d", audit=audit) for m in methods for r in (0.5, 1.0)]
     for kind in KINDS:
-        text = render_all(tables(kind, runs, published=True), style)
+        text = render_all(tables(kind, runs, published=True, variants=True), style)
         assert "no_skd" in text.replace("\\_", "_")
         assert text.endswith("\n")
 
@@ -231,3 +231,24 @@ def test_every_sign_and_every_table_is_explained_in_the_docs() -> None:
         assert f"| `table {kind}` |" in page
     for rule in SELECTIONS:
         assert f"- `{rule}`" in page
+
+
+def test_best_and_second_stand_out_in_every_format_but_csv() -> None:
+    entries = (Entry(value=3.0, place=1), Entry(value=2.0, place=2), Entry(value=1.0))
+    table = Table(
+        title="t", corner="m", columns=("a", "b", "c"), rows=(Row(label="x", entries=entries),)
+    )
+    assert "**3.0** |" in render(table)
+    assert "_2.0_ |" in render(table)
+    assert r"\textbf{3.0} & \underline{2.0} & 1.0" in render(table, "latex")
+    assert "<b>3.0</b></td><td><u>2.0</u></td><td>1.0" in render(table, "html")
+    assert "*" not in render(table, "csv")
+
+
+def test_names_stay_text_in_html_where_they_stand_out() -> None:
+    entry = Entry(state="text", text="<script>", place=1)
+    table = Table(title="t", corner="m", columns=("a",), rows=(Row(label="<i>", entries=(entry,)),))
+    drawn = render(table, "html")
+    assert "<script>" not in drawn
+    assert "<b>&lt;script&gt;</b>" in drawn
+    assert "&lt;i&gt;" in drawn

@@ -296,7 +296,7 @@ def test_identical_methods_differ_by_exactly_nothing() -> None:
     one, _ = population(1, (0.7, 0.7))
     twin = dataclasses.replace(one, id="twin", cell={**one.cell, "method": "b"})
     difference = paired_difference([one], [twin])
-    assert difference == Estimate(mean=0.0, interval=(0.0, 0.0), p=1.0, runs=1)
+    assert difference == Estimate(mean=0.0, interval=(0.0, 0.0), p=1.0, runs=1, error=0.0)
     assert tied(difference)
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from bench.report.complexity import complexity_table
-from bench.report.f1_tables import per_au_table, ssl_table, supervised_table
 from bench.report.model import Entry, NothingToShow, ReportError, Table
 from bench.report.notes import TRAININGS_ELSEWHERE
 from bench.report.paired_tables import ablation_table, ranks_table
 from bench.report.render import format_entry
+from bench.report.score_tables import per_au_table, ssl_table, supervised_table
 from bench.report.tables import tables
 from bench.results.records import Record, read_records
 from tests.helpers.fake_records import counted, record, sampled, unfinished

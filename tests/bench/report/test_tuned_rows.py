@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bench.report.f1_tables import ssl_table
 from bench.report.headroom_table import headroom_tables
 from bench.report.model import Table
+from bench.report.score_tables import ssl_table
 from bench.results.records import Record
 from tests.helpers.fake_records import record
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from bench.data.frame_table import frame_table
+from bench.results.predictions import read_predictions
 from bench.results.records import from_json, read_record, write_record
 from bench.runner import checkpoint
 from bench.runner import run_cell as runner
@@ -22,6 +23,7 @@ from bench.runner.checkpoint import load_checkpoint
 from bench.runner.context import Interrupted
 from bench.runner.model_selection import ModelSelection
 from bench.runner.record_builder import failure_record
+from bench.runner.setup import build_experiment
 from bench.system.files import RecordError
 from tests.helpers import cells
 from tests.helpers.cells import UNTAUGHT, StopAt, outcome, run
@@ -113,10 +115,28 @@ def test_scores_follow_from_the_saved_probabilities(tmp_path):
         for s in data.store.sequences
         if (s.subject, s.task) == (subject, task)
     ]
+    assert np.array_equal(saved["labels"], labels[rows])
     truth, positive = labels[rows] == 1, saved["probabilities"] >= 0.5
     tp = (truth & positive).sum(axis=0)
     f1 = 2 * tp / np.maximum(truth.sum(axis=0) + positive.sum(axis=0), 1)
     assert record.scores["last"].f1 == pytest.approx(f1.tolist())
+
+
+def test_validation_frames_that_the_budget_paid_for_are_stored(tmp_path: Path) -> None:
+    knobs = ["data.val_subjects=2"]
+    (cell,) = cells.grid(cells.study(tmp_path, knobs=knobs))
+    experiment = build_experiment(cell, CPU)
+    run(cell)
+    saved = read_predictions(cell.folder / "predictions.npz")
+    assert saved is not None
+    keys = experiment.validation_keys
+    assert saved.validation_labels is not None
+    assert np.array_equal(saved.validation_labels, experiment.table.labels[keys])
+    assert saved.validation_probabilities is not None
+    assert saved.validation_probabilities.shape == (len(keys), 12)
+    assert 0 < len(keys) < experiment.train_frames
+    assert saved.rates is not None
+    assert saved.rates == pytest.approx(np.array(experiment.method.task.positive_rates))
 
 
 @pytest.mark.parametrize("method", [*IMAGE_METHODS, "tcl", "ks", "eac"])

@@ -1,0 +1,73 @@
+"""Stored predictions (`predictions.npz`): written by the runner, read by tables and figures.
+
+A file holds a probability per test frame and AU of the last step, which frames they are, and what a
+score needs beside: the labels, the positive rates of the labelled training frames, and the
+validation subjects' labelled frames where there are any. Earlier versions wrote no labels.
+
+Shapes: N coded test frames, V labelled validation frames, A action units in the record's order.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.system.files import RecordError
+
+NAME = "predictions.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPredictions:
+    """Probabilities of one run at its last step, and what they are scored against."""
+
+    probabilities: NDArray[np.float32]
+    """(N, A)."""
+    subject: NDArray[np.str_]
+    task: NDArray[np.str_]
+    frame: NDArray[np.int64]
+    """(N,) the dataset's own frame numbers."""
+    aus: NDArray[np.int64]
+    labels: NDArray[np.int8] | None = None
+    """(N, A): 1, 0 or -1 (not coded); None in a file of an earlier version."""
+    rates: NDArray[np.float64] | None = None
+    """(A,) positive rates of the labelled training frames; NaN where none is coded."""
+    validation_probabilities: NDArray[np.float32] | None = None
+    """(V, A), where validation subjects were held out."""
+    validation_labels: NDArray[np.int8] | None = None
+
+    def save(self, stream: IO[Any]) -> None:
+        """Write them, compressed; what is None is left out."""
+        found = {name: getattr(self, name) for name in _NAMES}
+        np.savez_compressed(stream, **{k: v for k, v in found.items() if v is not None})
+
+
+_NAMES = tuple(item.name for item in fields(StoredPredictions))
+
+
+def read_predictions(path: Path) -> StoredPredictions | None:
+    """Read a cell's file; None if there is none. Raises RecordError if it is not a whole one."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            found: dict[str, Any] = {name: stored[name] for name in _NAMES if name in stored}
+        predictions = StoredPredictions(**found)
+        _check(predictions)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        raise RecordError(f"{path} holds no readable predictions ({error})") from error
+    return predictions
+
+
+def _check(found: StoredPredictions) -> None:
+    shape = found.probabilities.shape
+    whole = (len(found.frame), len(found.aus))
+    if shape != whole or (found.labels is not None and found.labels.shape != shape):
+        raise ValueError(f"probabilities of shape {shape} for {whole[0]} frames and {whole[1]} AUs")
+    if len(found.subject) != whole[0] or len(found.task) != whole[0]:
+        raise ValueError("not every frame has a subject and a task")

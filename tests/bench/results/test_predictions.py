@@ -1,0 +1,67 @@
+"""Stored predictions: written and read back, older files and broken ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.results.predictions import StoredPredictions, read_predictions
+from bench.system.files import RecordError
+from tests.helpers.fake_records import drawn
+
+
+def saved(path: Path, predictions: StoredPredictions) -> Path:
+    with path.open("wb") as stream:
+        predictions.save(stream)
+    return path
+
+
+def test_predictions_come_back_as_they_were_written(tmp_path: Path) -> None:
+    held_out = drawn(3, people=2)
+    written = dataclasses.replace(
+        drawn(),
+        validation_probabilities=held_out.probabilities,
+        validation_labels=held_out.labels,
+    )
+    found = read_predictions(saved(tmp_path / "a.npz", written))
+    assert found is not None
+    for item in dataclasses.fields(StoredPredictions):
+        assert np.array_equal(getattr(found, item.name), getattr(written, item.name)), item.name
+
+
+def test_a_file_of_an_earlier_version_has_no_labels(tmp_path: Path) -> None:
+    old = dataclasses.replace(drawn(), labels=None, rates=None)
+    found = read_predictions(saved(tmp_path / "a.npz", old))
+    assert found is not None
+    assert found.labels is None
+    assert found.validation_labels is None
+
+
+def test_no_file_is_none(tmp_path: Path) -> None:
+    assert read_predictions(tmp_path / "a.npz") is None
+
+
+@pytest.mark.parametrize("cut", [0, 10, 500])
+def test_half_a_file_is_named(tmp_path: Path, cut: int) -> None:
+    path = saved(tmp_path / "a.npz", drawn())
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(RecordError, match=r"a\.npz holds no readable predictions"):
+        read_predictions(path)
+
+
+def test_arrays_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    wrong = dataclasses.replace(drawn(), frame=np.arange(3))
+    with pytest.raises(RecordError, match="3 frames and 3 AUs"):
+        read_predictions(saved(tmp_path / "a.npz", wrong))
+    one_task = dataclasses.replace(drawn(), task=np.array(["T1"]))
+    with pytest.raises(RecordError, match="not every frame"):
+        read_predictions(saved(tmp_path / "b.npz", one_task))
+
+
+def test_a_file_without_probabilities_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", frame=np.arange(3))
+    with pytest.raises(RecordError, match="probabilities"):
+        read_predictions(tmp_path / "a.npz")
