@@ -12,7 +12,7 @@ from bench.results.searches import SearchRecord
 
 from .method_runs import CONTROL
 from .model import NothingToShow
-from .plot_style import BLACK, Label, figure, look, name_lines
+from .plot_style import BLACK, WIDTH, Label, grid_figure, look, name_lines, title
 
 
 def search_figure(record: SearchRecord) -> Figure:
@@ -24,7 +24,7 @@ def search_figure(record: SearchRecord) -> Figure:
     if not lines:
         raise NothingToShow("no trial has a validation F1 to draw")
     question = record.question
-    with figure(2, 2.0, share_x=False) as (made, (above, below)):
+    with grid_figure(2, 1, 2.0, WIDTH) as (made, (above, below)):
         for axes, place in ((above, 0), (below, 1)):
             _draw(axes, lines, place)
             axes.set_ylabel("best so far (%)")
@@ -33,7 +33,7 @@ def search_figure(record: SearchRecord) -> Figure:
         below.set_xlabel("seconds of all trials' cells")
         what = f"F1 on {question['val_subjects']} validation subjects, the best so far"
         where = f"{question['dataset']}, rule {question['rule']}, preset {question['preset']}"
-        made.suptitle(f"{what}\n{where}", x=0.02, ha="left", fontsize=8)
+        title(made, f"{what}\n{where}")
     return made
 
 
