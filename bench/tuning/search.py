@@ -62,7 +62,8 @@ class MethodSearch:
         asked = self.asked
         begun = sum(trial.state == TrialState.RUNNING for trial in asked)
         for number in range(len(asked), min(budget, len(asked) + count - begun)):
-            seed = stream_seed("search", self.optuna.study_name, number) % 2**32
+            place = self.study.context.dataset.name, self.method, self.fold
+            seed = stream_seed("search", *place, number) % 2**32
             self.optuna.sampler = TPESampler(seed=seed, n_startup_trials=STARTUP)
             self.optuna.ask(fixed_distributions=dict(self.space.distributions))
         return [trial for trial in self.asked if trial.state == TrialState.RUNNING][:count]
