@@ -21,6 +21,7 @@ COMMANDS = (
     "check",
     "explain",
     "diff",
+    "predict",
     "prune",
     "data",
     "doctor",
