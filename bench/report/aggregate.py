@@ -273,6 +273,7 @@ class RunMatrix:
         ratio: float | None = None,
         by_ratio: bool = False,
         of_f1: bool = True,
+        turned: str = "",
     ) -> Table:
         """Assemble a table whose title, notes and CSV context say what it was made from.
 
@@ -287,6 +288,7 @@ class RunMatrix:
         return Table(
             title=f"{what}: {self.condition.title(self.select)}",
             corner="method",
+            turned=turned,
             columns=tuple(columns),
             rows=tuple(rows),
             notes=(

@@ -16,6 +16,7 @@ import jinja2
 from markupsafe import Markup, escape
 from tabulate import tabulate
 
+from .layout import COLUMN_POINTS, POINTS, fit, limits
 from .model import Entry, ReportError, Row, Table
 
 FORMATS = ("markdown", "latex", "csv", "html")
@@ -52,21 +53,27 @@ HTML_EMPHASIS = {1: Markup("<b>{}</b>"), 2: Markup("<u>{}</u>")}
 """How the best (1) and the second (2) of a column stand out."""
 
 
-def render(table: Table, style: str = "markdown") -> str:
+def render(table: Table, style: str = "markdown", width: str = "full") -> str:
     """Render one table, HTML as a fragment; raises ReportError if there is no such format."""
-    return _html(table) if style == "html" else render_all([table], style)
+    return _html(table) if style == "html" else render_all([table], style, width)
 
 
-def render_all(tables: Iterable[Table], style: str = "markdown") -> str:
-    """Render tables one after another: CSV under a single header, HTML as a page of its own."""
+def render_all(tables: Iterable[Table], style: str = "markdown", width: str = "full") -> str:
+    """Render tables one after another: CSV under a single header, HTML as a page of its own.
+
+    Markdown and LaTeX are turned or broken to fit into a `width` of `report/layout.py`.
+    """
     if style not in FORMATS:
         raise ReportError(f"no table format {style!r}: choose one of {', '.join(FORMATS)}")
+    characters, points = limits(width)
     if style == "csv":
         return _csv(tables)
     if style == "html":
         return PAGE.render(tables=[_html(table) for table in tables])
-    draw = {"markdown": _markdown, "latex": _latex}[style]
-    return "\n".join(draw(table) for table in tables)
+    if style == "latex":
+        environment = "table*" if width == "page" else "table"
+        return "\n".join(_latex(table, points, environment) for table in tables)
+    return "\n".join(_markdown(table, characters) for table in tables)
 
 
 def format_entry(entry: Entry) -> str:
@@ -100,18 +107,43 @@ def _number(value: float, entry: Entry) -> str:
     return f"{rounded:{sign}.{entry.digits}f}"
 
 
-def _markdown(table: Table) -> str:
-    body_texts = list(_texts(table, _piped, MARKDOWN))
-    header = [_piped(text) for text in (table.corner, *table.headings)]
-    body = tabulate(
-        body_texts,
-        header,
+def _markdown(table: Table, limit: float | None) -> str:
+    body = "\n\n".join(map(_pipes, fit(table, _characters, limit)))
+    notes = "".join(f"- {' '.join(note.split())}\n" for note in table.notes)
+    return f"**{table.title}**\n\n{body}\n" + (f"\n{notes}" if notes else "")
+
+
+def _pipes(table: Table) -> str:
+    return tabulate(
+        list(_texts(table, _piped, MARKDOWN)),
+        [_piped(text) for text in (table.corner, *table.headings)],
         tablefmt="pipe",
         disable_numparse=True,
         colalign=("left", *("right" for _ in table.columns)),
     )
-    notes = "".join(f"- {' '.join(note.split())}\n" for note in table.notes)
-    return f"**{table.title}**\n\n{body}\n" + (f"\n{notes}" if notes else "")
+
+
+def _characters(table: Table) -> list[float]:
+    """Measure the columns of a markdown table, with the sign and the blanks between them."""
+    padded = replace(table, columns=tuple(f"{c}{PADDING}" for c in table.columns))
+    first, *widths = (3.0 + width for width in _widest(padded, _piped, MARKDOWN))
+    return [1 + first, *widths]
+
+
+PADDING = "  "
+"""What tabulate puts before a heading."""
+
+
+def _points(table: Table) -> list[float]:
+    """Estimate the columns of a LaTeX table in points."""
+    plain = _widest(table, str, {})
+    return [COLUMN_POINTS + POINTS * width for width in plain]
+
+
+def _widest(table: Table, escape: Callable[[str], str], emphasis: Mapping[int, str]) -> list[int]:
+    head = [escape(text) for text in (table.corner, *table.headings)]
+    lines = [head, *_texts(table, escape, emphasis)]
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
 
 
 def _texts(
@@ -132,23 +164,30 @@ def _piped(text: str) -> str:
     return text.replace("|", r"\|").replace("\n", " ")
 
 
-def _latex(table: Table) -> str:
+def _latex(table: Table, limit: float | None, environment: str) -> str:
     r"""Draw a booktabs table, a rule between measured, trivial and published rows.
 
     It needs `\usepackage{booktabs}` and nothing else.
     """
+    notes = "".join(f"{_tex(note)}\\par\n" for note in table.notes)
+    return LATEX.format(
+        environment=environment,
+        caption=_tex(table.title),
+        tabulars="\n\\par\\medskip\n".join(map(_tabular, fit(table, _points, limit))),
+        notes=notes,
+    )
+
+
+def _tabular(table: Table) -> str:
     lines = zip(table.rows, _texts(table, _tex, LATEX_EMPHASIS), strict=True)
     blocks = [
         "\n".join(_latex_line(texts) for _, texts in block)
         for _, block in groupby(lines, key=lambda line: line[0].source)
     ]
-    notes = "".join(f"{_tex(note)}\\par\n" for note in table.notes)
-    return LATEX.format(
-        caption=_tex(table.title),
+    return TABULAR.format(
         columns="l" + "r" * len(table.columns),
         header=_latex_line(map(_tex, [table.corner, *table.headings])),
         body="\n\\midrule\n".join(blocks),
-        notes=notes,
     )
 
 
@@ -157,7 +196,12 @@ def _latex_line(texts: Iterable[str]) -> str:
 
 
 def _tex(text: str) -> str:
-    return " ".join(text.split()).translate(TEX)
+    """Write text for TeX; what stands in backticks is typed letter by letter."""
+    parts = " ".join(text.split()).split("`")
+    escaped = [part.translate(TEX) for part in parts]
+    if len(parts) % 2:
+        escaped[1::2] = [rf"\texttt{{{part}}}" for part in escaped[1::2]]
+    return "".join(escaped)
 
 
 def _csv(tables: Iterable[Table]) -> str:
@@ -201,21 +245,23 @@ def _html(table: Table) -> str:
     return FRAGMENT.render(table=table, lines=lines)
 
 
-LATEX = r"""\begin{{table}}[t]
-\centering
+LATEX = r"""\begin{{{environment}}}[t]
+\centering\footnotesize\setlength{{\tabcolsep}}{{3pt}}
 \caption{{{caption}}}
-\begin{{tabular}}{{{columns}}}
+{tabulars}
+\par\smallskip
+\begin{{minipage}}{{\linewidth}}\footnotesize
+{notes}\end{{minipage}}
+\end{{{environment}}}
+"""
+
+TABULAR = r"""\begin{{tabular}}{{{columns}}}
 \toprule
 {header}
 \midrule
 {body}
 \bottomrule
-\end{{tabular}}
-\par\smallskip
-\begin{{minipage}}{{\linewidth}}\footnotesize
-{notes}\end{{minipage}}
-\end{{table}}
-"""
+\end{{tabular}}"""
 
 # an opening bracket after a line's \\ would be read as its argument
 TEX = str.maketrans(
