@@ -20,6 +20,7 @@ COMMANDS = (
     "check",
     "explain",
     "diff",
+    "predict",
     "prune",
     "doctor",
     "data prepare",

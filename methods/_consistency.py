@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (the name that the whole field writes)
 from torch import Tensor
 
 from ._base import Batch, Count, Method, Needs, NonNegative, Progress, Share, Task, View
@@ -85,6 +86,22 @@ def named_losses(task: Task, au: Tensor, **unlabelled: Tensor) -> dict[str, Tens
     At 100 % labels there is none, and the method logs what the supervised control logs.
     """
     return {"au": au, **unlabelled} if task.unlabelled_frames else {"au": au}
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Return sigma(logits) without gradient, in at least single precision."""
+    return torch.sigmoid(logits.detach().to(torch.promote_types(logits.dtype, torch.float32)))
+
+
+def masked_consistency(strong: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Return 1/(N A) sum_ij w_ij BCE(strong_ij, t_ij) for logits (N, A); 0 where N is 0.
+
+    Targets (N, A) in 0..1 may be soft, weights (N, A) a mask. The sum is divided by the number of
+    all elements, not of those that count (Sohn 2020, eq. 4, and all that followed it).
+    """
+    logits = strong.to(torch.promote_types(strong.dtype, torch.float32))
+    losses = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
+    return (losses * weights).sum() / max(1, losses.numel())
 
 
 def report(progress: Progress, targets: Tensor, used: Tensor) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from ._consistency import (
     predictor,
     report,
 )
-from ._losses import AuLoss
+from ._losses import AuLoss, pseudo_labels
 from ._nets import EMA, ImageClassifier, frozen_bn_stats
 
 
@@ -78,7 +78,7 @@ class MeanTeacher(Method):
             believed = self.teacher.network(batch.unlabelled["weak"])
         with frozen_bn_stats(self.net):
             said = self.net(batch.unlabelled["weak2"])
-        report(progress, believed >= 0, torch.ones_like(believed, dtype=torch.bool))
+        report(progress, *pseudo_labels(believed, None))
         weight = self.config.lambda_u * self.ramp(progress.fraction)
         return named_losses(self.task, au, consistency=weight * mean_teacher_loss(said, believed))
 

@@ -79,6 +79,7 @@ def command(
     from bench.report.joined import joined
     from bench.report.metric import Scoring, find_metric
     from bench.report.render import render_all
+    from bench.report.speed import speed_tables
     from bench.report.tables import TableOptions, tables
     from bench.results.records import read_records
     from bench.results.selection import latest as latest_of
@@ -110,7 +111,8 @@ def command(
     )
     if together and kind != "ssl":
         raise UsageError("only `table ssl` puts datasets into one table: leave out --together")
-    found = tables(kind, chosen, asked)
+    speed = speed_tables(results) if kind == "complexity" else []
+    found = [*(tables(kind, chosen, asked) if chosen or not speed else []), *speed]
     if kind == "ssl" and style != "csv" and (together or not chosen):
         found = joined(found)
     typer.echo(render_all(found, style, width), nl=False)

@@ -23,6 +23,7 @@ from multiprocessing.synchronize import Event
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.system.threads import one_thread_each
 from datasets._base import BrokenFrame, DatasetError, FrameSource, Sequence
 
 from .crop import CropPlan, plan_crops, sufficient_side, warp
@@ -59,7 +60,7 @@ def build_sequence(job: DecodeJob, tick: Callable[[], None]) -> SequenceEntry:
         return taken
     source = job.sequence.source
     try:
-        sizes = np.broadcast_to(np.asarray(source.size(), np.int64), (len(source), 2))
+        sizes = frame_sizes(source)
     except (DatasetError, OSError) as error:
         return _unreadable(job, str(error), tick)
     plan = plan_crops(job.sequence, job.crop, sizes)
@@ -121,6 +122,11 @@ def _store_frames(
     return digest.hexdigest(), tuple(left_out)
 
 
+def frame_sizes(source: FrameSource) -> NDArray[np.int64]:
+    """Return each frame's (height, width), (T, 2); raises what `FrameSource.size` does."""
+    return np.broadcast_to(np.asarray(source.size(), np.int64), (len(source), 2))
+
+
 def padded_frames(source: FrameSource, min_side: int) -> Iterator[NDArray[np.uint8] | BrokenFrame]:
     """Yield exactly len(source) frames: what a source gives up on, or lacks, is broken."""
     count, why = 0, "the recording ends before it"
@@ -153,7 +159,7 @@ def run_jobs(
     count, stop = context.Value("q", 0), context.Event()
     pool = ProcessPoolExecutor(workers, context, _start_worker, (count, stop))
     try:
-        with _ctrl_c_blocked():
+        with _ctrl_c_blocked(), one_thread_each():
             pending = {pool.submit(_run_job, job) for job in jobs}
         while pending:
             over, pending = wait(pending, timeout=0.25, return_when=FIRST_COMPLETED)

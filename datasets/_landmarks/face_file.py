@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from datasets._base import DatasetCorrupt
+from datasets._files.folders import files_below
 from datasets._files.tables import Table, read_table
 
 from .markup import FARTHEST, MARKUPS, to_49
@@ -54,6 +55,8 @@ class FaceFile:
     """(rows, 49 or 68, 2): x, y; None if the file has no landmarks."""
     repeated: int
     """Rows left out because an earlier row shows a face on the same frame."""
+    confidence: NDArray[np.float32] | None = None
+    """(rows,) how sure the detector was, NaN where it does not say; None if it never does."""
 
     def rows_of(self, name: str, numbers: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the row of each of a recording's images, shape (T,), or -1 where there is none."""
@@ -76,11 +79,14 @@ def pick_rows(
     return picked
 
 
-def read_face_files(path: Path) -> FaceFile:
-    """Read a face file, or a folder of them; DatasetCorrupt for what is unreadable or foreign."""
+def read_face_files(path: Path, recording: str | None = None) -> FaceFile:
+    """Read a face file, or a folder of them; DatasetCorrupt for what is unreadable or foreign.
+
+    A single file without a column `subject` is about the `recording`, if that is known.
+    """
     if not path.is_dir():
-        return read_face_file(path)
-    files = sorted(path.rglob("*.csv"))
+        return read_face_file(path, recording)
+    files = files_below(path, r".*\.(?i:csv)")
     if not files:
         raise DatasetCorrupt(path, None, "there is no face file (.csv) in this folder")
     parts = [read_face_file(file, _recording(path, file)) for file in files]
@@ -102,7 +108,9 @@ def read_face_file(file: Path, recording: str | None = None) -> FaceFile:
     seen = _trusted(table) & (_known(boxes, len(table.data)) | _known(points, len(table.data)))
     frames = table.whole("frame", "frame number")
     index, repeated = _index(_names(table, recording)[seen], frames[seen], np.flatnonzero(seen))
-    return FaceFile(index, boxes, points, repeated)
+    sure = table.numbers(["confidence"])[:, 0] if "confidence" in table.data else None
+    confidence = None if sure is None else sure.astype(np.float32)
+    return FaceFile(index, boxes, points, repeated, confidence)
 
 
 def face_columns(header: Collection[str]) -> tuple[list[str], list[str]]:
@@ -150,13 +158,25 @@ def _columns(file: Path, header: list[str], recording: str | None) -> list[str]:
     needed = [*(("frame",) if recording else ("subject", "frame")), *boxes, *points]
     missing = [name for name in needed if name not in header]
     if missing:
-        hint = ""
-        if missing == ["subject"]:
-            hint = "; put it, named by its recording (F001_T1.csv), into a folder and name that"
-        raise DatasetCorrupt(file, 1, f"there is no column {missing[0]}; {EXPECTED}{hint}")
+        what = f"there is no column {missing[0]}; {EXPECTED}{_hint(header, missing)}"
+        raise DatasetCorrupt(file, 1, what)
     if not boxes and not points:
         raise DatasetCorrupt(file, 1, f"there are neither boxes nor landmarks; {EXPECTED}")
     return [*needed, *(n for n in ("subject", *TASK, *DOUBT) if n in header and n not in needed)]
+
+
+def _hint(header: list[str], missing: list[str]) -> str:
+    """Say what to do about a table whose kind is known although columns are missing."""
+    if missing == ["subject"]:
+        return "; put it, named by its recording (F001_T1.csv), into a folder and name that"
+    if "frame" in missing and "face" in header and "x_0" in header:
+        return (
+            "; this is the output of OpenFace's FaceLandmarkImg, a file a picture: run its "
+            "FeatureExtraction on the folder of each recording (-fdir), which writes frames"
+        )
+    if missing[:2] == ["p0_x", "p0_y"] and f"p{max(MARKUPS)}_x" in header:
+        return "; its points count from 1 (p1 to p68): name them p0 to p67"
+    return ""
 
 
 def _names(table: Table, recording: str | None) -> NDArray[np.object_]:

@@ -10,9 +10,13 @@ import torch
 
 from methods._base import Batch, Method, MethodError
 from methods.fixmatch import FixMatch
+from methods.flexmatch import FlexMatch
+from methods.freematch import FreeMatch
 from methods.mean_teacher import MeanTeacher
 from methods.pseudo_label import PseudoLabel
+from methods.softmatch import SoftMatch
 from methods.supervised import Supervised
+from methods.uda import UDA
 from tests.helpers.fake_tasks import (
     Trained,
     batch_of,
@@ -23,7 +27,16 @@ from tests.helpers.fake_tasks import (
     train,
 )
 
-SEMI = [PseudoLabel, FixMatch, MeanTeacher]
+UNLABELLED_TERM: dict[type[Method], str] = {
+    PseudoLabel: "pseudo",
+    MeanTeacher: "consistency",
+    FixMatch: "fixmatch",
+    UDA: "uda",
+    FlexMatch: "flexmatch",
+    FreeMatch: "freematch",
+    SoftMatch: "softmatch",
+}
+SEMI = [*UNLABELLED_TERM]
 METHODS = [Supervised, *SEMI]
 
 
@@ -67,7 +80,7 @@ def test_unlabelled_frames_change_what_is_learnt(kind: type[Method]) -> None:
     )
 
 
-EAGER: dict[type[Method], dict[str, Any]] = {FixMatch: {"tau": 0.5}}
+EAGER: dict[type[Method], dict[str, Any]] = {FixMatch: {"tau": 0.5}, UDA: {"threshold": 0.5}}
 
 
 @pytest.mark.parametrize("kind", METHODS)
@@ -230,9 +243,7 @@ def test_an_audit_changes_nothing() -> None:
 
 
 def test_a_batch_without_unlabelled_frames_still_logs_its_term() -> None:
-    names = {PseudoLabel: "pseudo", FixMatch: "fixmatch", MeanTeacher: "consistency"}
-    assert list(names) == SEMI
-    for kind, name in names.items():
+    for kind, name in UNLABELLED_TERM.items():
         method = kind(kind.Config(), make_task()).train()
         losses = method.losses(batch_of(kind, pool=False), make_progress(9))
         assert losses[name] == 0
