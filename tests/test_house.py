@@ -80,7 +80,7 @@ CONTRACTS = {
     "config": "methods methods._base datasets datasets._base",
     "frame_store": "datasets._base datasets._landmarks",
     "data": "datasets._base datasets._landmarks datasets._splits",
-    "study": "methods._base datasets._splits",
+    "study": "methods._base methods._trunks datasets._splits",
     "training": "methods._base methods._trunks datasets._base datasets._landmarks",
     "runner": (
         "methods._base methods._losses methods._nets methods._trunks datasets._base "

@@ -23,7 +23,8 @@ from bench.results.records import Recipe
 from bench.results.requests import RequestedCell, write_request
 from bench.system.files import cannot_write
 from bench.system.hashing import digest, file_digest
-from methods._base import Method, Needs
+from methods._base import Method, Needs, Trunk
+from methods._trunks import weights_path
 
 from .code_hash import code_files, code_hash
 from .study import Study, StudyContext
@@ -197,7 +198,7 @@ def _identity_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "dataset"} | {"train": train}
 
 
-KEYWORDS = frozenset({"none", "imagenet", "auto"})
+KEYWORDS = frozenset({"none", "imagenet", "auto", "faces"})
 """Words that no knob takes for the name of a file, though one may lie there."""
 
 
@@ -205,7 +206,8 @@ def _contents_for_paths(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict
     """Take out of the knobs those that name a file: a path says where a thing lies, not what it is.
 
     Returns the other knobs, and a hash of each file's content by what names it (`weights` for the
-    trunk's first weights, else `eac.weights`).
+    trunk's first weights, else `eac.weights`). Weights that come with the suite count by their
+    content too: they may be made anew. Raises MethodError where there are none for the trunk.
     """
     kept: dict[str, Any] = {}
     files: dict[str, str] = {}
@@ -218,6 +220,9 @@ def _contents_for_paths(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict
                 files[name] = file_digest(Path(value))
             else:
                 kept[section][knob] = value
+    shipped = weights_path(Trunk(**config["trunk"]))
+    if shipped is not None and "weights" not in files and shipped.is_file():
+        files["weights"] = file_digest(shipped)
     return kept, files
 
 
