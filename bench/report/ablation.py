@@ -10,7 +10,8 @@ from bench.results.records import Record
 
 from .aggregate import RunMatrix
 from .differences import difference, difference_entries, power_notes
-from .grouping import MethodRuns, cell_field, percent, ratio_of
+from .grouping import cell_field, percent, ratio_of
+from .method_runs import MethodRuns
 from .metric import Scoring
 from .model import MISSING, NothingToShow, ReportError, Row, Table, text_entry
 from .notes import RUNS

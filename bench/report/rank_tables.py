@@ -13,11 +13,12 @@ from bench.results.records import Record
 from .aggregate import RunMatrix
 from .differences import difference, difference_entries, power_notes
 from .entries import entry_of_runs, mean_of_runs
-from .grouping import MethodRuns, point_of, ratio_of
+from .entry_text import MARKS, TIE
+from .grouping import point_of, ratio_of
+from .method_runs import MethodRuns
 from .metric import Scoring
 from .model import MISSING, Entry, NothingToShow, ReportError, Row, Table, text_entry
 from .rank_statistics import rank_summary, ranks_of
-from .render import MARKS, TIE
 from .statistics import Estimate, scored_runs
 
 RANK = (
@@ -48,10 +49,9 @@ def ranks_table(
 ) -> Table:
     """Mean rank of the methods over the runs that all of them have, and paired differences.
 
-    The differences are of all pairs, or of each method to the one that is named in `against`: they
-    are the family that p-values are Holm-corrected over. Rank 1 is the best mean score; equal ones
-    share their average. A difference that is not told apart from none is marked as tied. With
-    `signs`, a triangle of pairs says who is better, and not by how much.
+    The differences are of all pairs, or of each method to the one named in `against`: they are the
+    family that p-values are Holm-corrected over. Rank 1 is the best mean score; equal ones share
+    their average. With `signs`, a triangle of pairs says who is better, and not by how much.
     """
     matrix = RunMatrix.of((r for r in records if ratio is None or ratio_of(r) == ratio), select)
     ranked = [line for line in matrix.lines if not line.is_ceiling]
@@ -65,24 +65,18 @@ def ranks_table(
     pairs = _pairs(lines, columns, matrix.scoring)
     table = _two_sided(pairs, len(lines), columns, runs)
     notes = [RANK, SIGNS if signs else PAIRS, *power_notes(list(pairs.values()))]
-    if against is None:
-        notes += [*_best(scores, table), *_critical(scores)]
+    notes += [*_best(scores, table), *_critical(scores)] if against is None else []
+    labels = list(scores)
+    headings = [f"over {labels[place]}" for place in columns]
+    body = [[e if intervals else replace(e, interval=None) for e in row] for row in table]
     if signs:
         body = _triangle(table, lower_is_better=matrix.metric.lower_is_better)
         headings = [str(number) for number in range(1, len(lines))]
-    else:
-        body = [[e if intervals else replace(e, interval=None) for e in row] for row in table]
-        headings = [f"over {lines[place].label}" for place in columns]
+        labels = [f"{number} {label}" for number, label in enumerate(labels, 1)]
     ranks = _ranks(list(scores.values()), runs)
-    rows = [
-        Row(label=f"{number} {line.label}" if signs else line.label, entries=(rank, *row))
-        for number, (line, rank, row) in enumerate(zip(lines, ranks, body, strict=True), 1)
-    ]
-    rows += [
-        Row(label=line.label, entries=(_nothing(line), *(text_entry("") for _ in headings)))
-        for line in ranked
-        if line.records and line not in lines
-    ]
+    parts = zip(labels, ranks, body, strict=True)
+    rows = [Row(label=label, entries=(rank, *row)) for label, rank, row in parts]
+    rows += _without_result([line for line in ranked if line not in lines], len(headings))
     return matrix.table(
         "ranks",
         _title(matrix, signs=signs),
@@ -232,6 +226,9 @@ def _ranks(scores: Sequence[Mapping[GridPoint, float]], runs: int) -> list[Entry
     ]
 
 
-def _nothing(line: MethodRuns) -> Entry:
-    """Make the rank of a line without any result."""
-    return entry_of_runs({point_of(r): r for r in line.records}, (), lambda _: None)
+def _without_result(lines: Iterable[MethodRuns], columns: int) -> Iterator[Row]:
+    """Keep methods in sight that have runs and no result."""
+    for line in lines:
+        if line.records:
+            rank = entry_of_runs({point_of(r): r for r in line.records}, (), lambda _: None)
+            yield Row(label=line.label, entries=(rank, *[text_entry("")] * columns))

@@ -13,11 +13,11 @@ import pytest
 
 from bench.report.ablation import ablation_table
 from bench.report.complexity import complexity_table
+from bench.report.entry_text import format_entry
 from bench.report.metric import Scoring, find_metric
 from bench.report.model import Entry, NothingToShow, ReportError, Table
 from bench.report.notes import TRAININGS_ELSEWHERE
 from bench.report.rank_tables import ranks_table
-from bench.report.render import format_entry
 from bench.report.score_tables import per_au_table, ssl_table, supervised_table
 from bench.report.tables import tables
 from bench.results.records import Record, read_records
