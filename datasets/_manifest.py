@@ -212,18 +212,25 @@ def _one_each(table: Table, column: str, subjects: Texts, values: Texts) -> dict
 class Pictures:
     """Where each row's picture is: in a file of its own, or in a video."""
 
-    folder: Path
     images: Texts
-    """(R,) relative to `folder`; empty where it is in a video."""
+    """(R,) relative to `root`; empty where it is in a video."""
     videos: Texts
     there: NDArray[np.bool_]
     """(R,) whether the file is."""
+    root: SafeFolder
 
     def source(self, rows: NDArray[np.intp], frames: NDArray[np.int64]) -> FrameSource:
         """Return the pixels of one recording's rows; a video's frames count from 1."""
         if video := self.videos[rows[0]]:
-            return VideoFrames(self.folder, video, tuple((frames - 1).tolist()))
-        return ImageFiles(self.folder, tuple(self.images[rows]))
+            return VideoFrames(self.root.path, video, tuple((frames - 1).tolist()))
+        return ImageFiles(self.root.path, tuple(self.images[rows]))
+
+    def lost(self, rows: NDArray[np.intp]) -> str:
+        """Say which file, the first of some rows' that are not there, was looked for."""
+        name = self.images[rows[0]] or self.videos[rows[0]]
+        if other := self.root.alike(name):
+            return f"{name}; {other} is there: names must agree in case and in the form of accents"
+        return str(name)
 
 
 def find_pictures(rows: Rows, folder: SafeFolder) -> Pictures:
@@ -239,7 +246,7 @@ def find_pictures(rows: Rows, folder: SafeFolder) -> Pictures:
     names = images + videos
     holds = {name: folder.holds(name) for name in dict.fromkeys(names)}
     there = np.array([holds[name] for name in names], np.bool_)
-    return Pictures(folder.path, images, videos, there)
+    return Pictures(images, videos, there, folder)
 
 
 def _names(table: Table, kind: str, folder: SafeFolder) -> Texts:
@@ -247,7 +254,7 @@ def _names(table: Table, kind: str, folder: SafeFolder) -> Texts:
     if kind not in table.data:
         return np.full(len(table.data), "", np.object_)
     known: dict[str, str] = {"": ""}
-    given = table.texts(kind)
+    given = table.texts(kind, " \t")
     for row, text in enumerate(given):
         if text not in known:
             try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from datasets._files.folders import existing_root, format_ranges, match_names, places
 from datasets._files.image_folders import LabelledImages, numbered, put_together
-from datasets._files.labels import read_lines
+from datasets._files.text import read_lines
 from datasets._splits.folds import fold_list
 
 from ._base import UNCODED, Dataset, DatasetCorrupt, DatasetMissing, FoldList, Sequence

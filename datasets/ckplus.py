@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from datasets._files.folders import existing_root, group_by_key, places
 from datasets._files.image_folders import LabelledImages, numbered, put_together, unpictured
-from datasets._files.labels import read_lines
+from datasets._files.text import read_lines
 from datasets._landmarks.landmark_files import read_points, shaped
 from datasets._splits.folds import draw_folds, fold_list
 
@@ -157,5 +157,5 @@ def read_active(file: Path) -> frozenset[int]:
 
 def _points(file: Path) -> NDArray[np.float64]:
     """Read a landmark file, a line x y a point; ValueError if it is none."""
-    rows = [line.split() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [line.split() for line in read_lines(file) if line.strip()]
     return shaped(np.array(rows, np.float64), 68, "the list of points")

@@ -14,7 +14,7 @@ from typing import ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets._files.folders import SafeFolder, format_ranges
+from datasets._files.folders import SafeFolder, format_ranges, match_names
 from datasets._landmarks.face_file import face_positions
 from datasets._splits.folds import draw_folds, fold_list, load_folds
 
@@ -72,7 +72,7 @@ class Manifest(Dataset):
     def folds(self) -> FoldList:
         """Return the column fold's folds, or those that are asked for: a file's, or drawn ones."""
         given = str(self.options.get("folds", ""))
-        if given.endswith(".csv"):
+        if given.lower().endswith(".csv"):
             return load_folds(given)
         sexes, column = read_people(self._file())
         if column is not None and not given:
@@ -94,9 +94,15 @@ class Manifest(Dataset):
             raise DatasetMissing("manifest", f"say where its folder is (--root); {EXPECTED}")
         given = self.options.get("file")
         tries = [str(given)] if given is not None else list(NAMES)
-        for file in (self.root, *(self.root / Path(name).expanduser() for name in tries)):
-            if file.is_file():
-                return file
+        if self.root.is_file():
+            return self.root
+        for name in tries:
+            file = self.root / Path(name).expanduser()
+            # The usual names are found in any case, as other files of datasets are.
+            same = "" if given is not None else f"(?i:{re.escape(name)})"
+            for found in (file, *(self.root / other for other in match_names(self.root, same))):
+                if found.is_file():
+                    return found
         folder = self.root.is_dir()
         what = (
             f"there is no {' and no '.join(tries)} in it" if folder else "there is no such folder"
@@ -129,7 +135,8 @@ class Manifest(Dataset):
             if not there.all():
                 lost = format_ranges(rows.frames[chosen[~there]].tolist())
                 what = "video" if pictures.videos[chosen[0]] else "picture"
-                self.problems.append(f"{name}: the {what} is not there, frame {lost}")
+                where = pictures.lost(chosen[~there])
+                self.problems.append(f"{name}: the {what} is not there, frame {lost} ({where})")
             if there.any():
                 yield chosen[there]
 

@@ -49,6 +49,8 @@ class Recipe:
         return _person(self.seed, self.subject)
 
 
+SUBJECTS, TASKS = _plan.SUBJECTS, _plan.TASKS
+
 _person = lru_cache(maxsize=64)(_people.person)
 
 
@@ -123,7 +125,7 @@ class Synthetic(Dataset):
         side = self._number("size", 88, 48, 512)
         tasks = self._names("tasks", _plan.TASKS)
         return [
-            _sequence(Recipe(seed, subject, task, frames, side))
+            recording(seed, subject, task, frames, side)
             for subject in self._subjects()
             for task in tasks
         ]
@@ -172,7 +174,13 @@ class Synthetic(Dataset):
         return value
 
 
-def _sequence(recipe: Recipe) -> Sequence:
+def recording(seed: int, subject: str, task: str, frames: int = 80, side: int = 88) -> Sequence:
+    """Play one recording of about so many frames of `side` pixels; no pixel is drawn.
+
+    The option `seed` reaches casts from 0 on. Those below are for teaching trunks
+    (`studies/pretrain_faces.py`): no benchmark can meet their faces.
+    """
+    recipe = Recipe(seed, subject, task, frames, side)
     take = recipe.take()
     return Sequence(
         subject=recipe.subject,

@@ -14,13 +14,16 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import ResNet, model_entrypoint
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ._base import MethodError, Trunk
+
+FACES = Path(__file__).parent / "weights"
+"""Folder of the weights that come with the suite: trunks that were taught to find landmarks."""
 
 STAGES = (64, 128, 256, 512)
 """Channels of a ResNet's four stages at width 1, before a bottleneck's expansion."""
@@ -124,9 +127,41 @@ def build_trunk(trunk: Trunk, image_size: int = 224) -> ImageTrunk:
     """
     _check_name(trunk.name)
     body = create_body(trunk, image_size) if trunk.width == 1 else _narrow_resnet(trunk)
-    if trunk.weights not in {"none", "imagenet"} and loads_first_weights():
-        load_weights(body, Path(trunk.weights))
+    if loads_first_weights() and (path := weights_path(trunk)) is not None:
+        load_weights(body, path)
     return ImageTrunk(body, renormalise=trunk.weights != "none")
+
+
+def weights_path(trunk: Trunk) -> Path | None:
+    """Return the file that a trunk's weights are read from, or None; raises MethodError.
+
+    `faces` stands for the file that comes with the suite for this trunk.
+    """
+    if trunk.weights in {"none", "imagenet"}:
+        return None
+    if trunk.weights != "faces":
+        return Path(trunk.weights)
+    path = faces_weights(trunk)
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in FACES.glob("*.safetensors"))) or "none"
+        raise MethodError(
+            f"trunk.weights=faces exists for {known}, not for {path.stem}: "
+            "give --set trunk.weights=imagenet|none|PATH"
+        )
+    return path
+
+
+def faces_weights(trunk: Trunk) -> Path:
+    """Name the file of a trunk's weights that were taught on faces; it need not exist."""
+    return FACES / f"faces-{trunk.name}-{trunk.width:g}.safetensors"
+
+
+def save_weights(body: nn.Module, path: Path) -> None:
+    """Write a body's weights at half precision, as `load_weights` reads them."""
+    state = {name: value.detach().cpu().contiguous() for name, value in body.state_dict().items()}
+    half = {n: v.half() if v.is_floating_point() else v for n, v in state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(half, path)
 
 
 def _check_name(name: str) -> None:

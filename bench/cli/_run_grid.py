@@ -25,9 +25,11 @@ from bench.results.estimate import estimate
 from bench.results.kept_weights import kept_weights
 from bench.results.records import Record, read_records
 from bench.results.selection import select_records
+from bench.runner.profile import profile_cell
 from bench.study.cell import Cell, plan_cells, request_grid
 from bench.study.plan import Plan, archive, make_plan, outdated
 from bench.study.study import Study
+from bench.system.environment import keep_freed_memory, one_thread, pick_device
 from bench.system.files import check_writable
 
 from ._console import RunDisplay, describe_outcome, open_study_data, stderr_console
@@ -41,6 +43,7 @@ class RunOptions:
     dry_run: bool
     fresh: bool
     retry_failed: bool
+    profile: bool = False
 
 
 def run_grid(study: Study, options: RunOptions) -> int:
@@ -57,6 +60,9 @@ def run_grid(study: Study, options: RunOptions) -> int:
     announce_headroom(console, study, cells, records)
     if options.dry_run:
         show_cells(plan)
+        return 0
+    if options.profile:
+        show_profiles(cells, options.executor)
         return 0
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     request_grid(study, cells, command)
@@ -149,6 +155,16 @@ def show_cells(plan: Plan) -> None:
         print(f"failed  {record.id}  {record.reason}")  # noqa: T201
     for cell in plan.todo:
         print(f"to do   {cell.id}")  # noqa: T201
+
+
+def show_profiles(cells: Sequence[Cell], config: ExecutorConfig) -> None:
+    """Print where the time of a step goes, for one cell of each method; nothing else is done."""
+    one_thread()
+    keep_freed_memory()
+    device = pick_device(config.device)
+    for cell in {cell.method: cell for cell in reversed(cells)}.values():
+        found = profile_cell(cell, device, cell.context.results / "profiles")
+        print(*found.describe(), sep="\n")  # noqa: T201  a result
 
 
 def _execute(

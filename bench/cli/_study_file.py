@@ -161,10 +161,16 @@ def _parsed(file: Path) -> dict[str, Any]:
     from bench.errors import UsageError
 
     try:
+        content = file.read_bytes()
         # numbers stay as they are written: a ratio's spelling is part of a cell's name
-        return tomllib.loads(file.read_text(encoding="utf-8"), parse_float=str)
+        return tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n"), parse_float=str)
     except OSError as error:
         raise UsageError(f"--config {file}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        line = content.count(b"\n", 0, error.start) + 1
+        what = "UTF-16 text" if utf16 else f"not UTF-8 text (line {line})"
+        raise UsageError(f"--config {file} is {what}: save it as UTF-8") from None
     except ValueError as error:
         raise UsageError(f"--config {file} is no TOML file: {error}") from None
 

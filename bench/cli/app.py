@@ -15,6 +15,7 @@ COMMANDS = (
     "table",
     "plot",
     "report",
+    "speed",
     "list",
     "check",
     "explain",

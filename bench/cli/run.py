@@ -55,6 +55,9 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Only say where the time of a step goes, by method.")
+    ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Do done cells again; keep old results.")
     ] = False,
@@ -100,7 +103,7 @@ def command(
         address=address,
         slurm=tuple(slurm or []),
     )
-    options = RunOptions(executor_config, dry_run, fresh, retry_failed)
+    options = RunOptions(executor_config, dry_run, fresh, retry_failed, profile)
     raise typer.Exit(run_grid(study, options))
 
 

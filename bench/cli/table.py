@@ -62,6 +62,7 @@ def command(
     from bench.errors import UsageError
     from bench.report.metric import Scoring, find_metric
     from bench.report.render import render_all
+    from bench.report.speed import speed_tables
     from bench.report.tables import tables
     from bench.results.records import read_records
     from bench.results.selection import latest as latest_of
@@ -81,13 +82,18 @@ def command(
         parts = [*([config] if config else []), *named.values(), methods, ratios, *(only or [])]
         of = " ".join(str(part) for part in parts if part)
         raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
-    found = tables(
-        kind,
-        chosen,
-        select=Scoring(select, find_metric(metric), results),
-        published=published,
-        intervals=intervals,
-        against=against,
-        variants=variants or any(":" in name for name in wanted),
-    )
+    found = speed_tables(results) if kind == "complexity" else []
+    if chosen or not found:
+        found = [
+            *tables(
+                kind,
+                chosen,
+                select=Scoring(select, find_metric(metric), results),
+                published=published,
+                intervals=intervals,
+                against=against,
+                variants=variants or any(":" in name for name in wanted),
+            ),
+            *found,
+        ]
     typer.echo(render_all(found, style), nl=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -15,9 +15,9 @@ from bench.errors import UsageError
 from bench.results.records import Record
 from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
-from bench.system.environment import THREADS
 from bench.system.files import RecordError
 from bench.system.signals import TERMINAL_SIGNALS, handled
+from bench.system.threads import one_thread_each
 
 from .base import ExecutorError, Listener, RunStopped, stop_on_signals
 from .supervisor import ProgressMonitor, WorkerHandle, supervise
@@ -30,23 +30,9 @@ def execute(cells: Sequence[Cell], listener: Listener, spec: LaunchSpec, workers
     Raises RunStopped (after the running cells are saved), RecordError (disk full) and
     ExecutorError.
     """
-    with _environment(THREADS):
+    with one_thread_each():
         pool = _ProcessPool(cells, spec)
         supervise(cells, listener, spec, pool, min(workers, len(cells)))
-
-
-@contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 class _ProcessPool:

@@ -18,7 +18,7 @@ from bench.errors import UsageError
 from bench.results.records import Record
 from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
-from bench.system.environment import THREADS
+from bench.system.threads import THREADS
 
 from .base import ExecutorError, Listener
 from .supervisor import WorkerHandle, supervise

@@ -23,6 +23,7 @@ from multiprocessing.synchronize import Event
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.system.threads import one_thread_each
 from datasets._base import BrokenFrame, DatasetError, FrameSource, Sequence
 
 from .crop import CropPlan, plan_crops, sufficient_side, warp
@@ -153,7 +154,7 @@ def run_jobs(
     count, stop = context.Value("q", 0), context.Event()
     pool = ProcessPoolExecutor(workers, context, _start_worker, (count, stop))
     try:
-        with _ctrl_c_blocked():
+        with _ctrl_c_blocked(), one_thread_each():
             pending = {pool.submit(_run_job, job) for job in jobs}
         while pending:
             over, pending = wait(pending, timeout=0.25, return_when=FIRST_COMPLETED)

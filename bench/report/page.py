@@ -22,10 +22,11 @@ from bench.results.status import CellStatus, StatusReport
 from bench.system.files import atomic_file
 
 from .grouping import by_condition
+from .metric import METRICS, Metric
 from .model import SELECTIONS, ReportError
 from .page_cells import Pool, cell_rows
 from .page_conditions import condition_data, fragments
-from .page_metrics import METRICS
+from .page_metrics import AUDIT_METRICS, AuditMetric
 
 LIMIT = 8_000_000
 """Bytes of a page that still opens at once and may be mailed."""
@@ -83,16 +84,14 @@ def _data(
     rows = cell_rows(cells, results, pool)
     places = {row["id"]: place for place, row in enumerate(rows)}
     groups = by_condition([cell.record for cell in cells if cell.record])
-    conditions = [condition_data(c, members, places) for c, members in groups.items()]
+    conditions = [condition_data(c, members, places, results) for c, members in groups.items()]
     _assign(rows, groups, conditions)
     fixed = [
         {"condition": place, "heading": heading, "tables": tables}
         for place, members in enumerate(groups.values())
         for heading, tables in fragments(members)
     ]
-    metrics = [
-        {"key": m.key, "name": m.name, "meaning": m.meaning, "audit": m.audit} for m in METRICS
-    ]
+    metrics = [*map(_scored_metric, METRICS.values()), *map(_audit_metric, AUDIT_METRICS)]
     data = {
         "metrics": metrics,
         "selections": dict(SELECTIONS),
@@ -101,6 +100,15 @@ def _data(
         "pool": pool.values,
     }
     return data, fixed
+
+
+def _scored_metric(metric: Metric) -> dict[str, Any]:
+    meaning = metric.meaning or "2 TP / (2 TP + FP + FN), present from probability 0.5 on"
+    return {"key": metric.name, "name": metric.heading, "meaning": meaning, "audit": False}
+
+
+def _audit_metric(metric: AuditMetric) -> dict[str, Any]:
+    return {"key": metric.key, "name": metric.name, "meaning": metric.meaning, "audit": True}
 
 
 def _assign(

@@ -7,20 +7,22 @@ is `[value, state]`. `cells` are places in the page's list of cells.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from bench.config.names import MethodName
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import CONTROL, Condition, MethodRuns, failures, scores_of
-from .model import SELECTIONS, Entry, ReportError
-from .page_metrics import METRICS, PageMetric
+from .grouping import CONTROL, Condition, MethodRuns, failures
+from .metric import METRICS, Metric, Scoring
+from .model import SELECTIONS, Entry, NothingToShow, ReportError
+from .page_metrics import AUDIT_METRICS, AuditMetric
 from .render import render
+from .subject_scores import subject_f1
 from .tables import tables
 
 FRAGMENTS = {
@@ -35,9 +37,12 @@ Places = Mapping[str, int]
 
 
 def condition_data(
-    condition: Condition, records: Sequence[Record], places: Places
+    condition: Condition, records: Sequence[Record], places: Places, results: Path
 ) -> dict[str, Any]:
-    """Make the page's value of one condition; of records that cannot be compared it tells why."""
+    """Make the page's value of one condition; of records that cannot be compared it tells why.
+
+    `results` is the folder whose predictions belong to the records.
+    """
     known = _selections(records)
     found: dict[str, Any] = {
         "name": list(condition.name),
@@ -48,8 +53,8 @@ def condition_data(
     }
     for select in known:
         try:
-            matrix = RunMatrix.of(records, select)
-            found["selections"][select] = _selection(matrix, places)
+            scoring = Scoring(select, results=results)
+            found["selections"][select] = _selection(RunMatrix.of(records, scoring), places)
         except ReportError as error:
             found["problems"].append(str(error))
     found["problems"] = sorted(set(found["problems"]))
@@ -58,14 +63,12 @@ def condition_data(
 
 def fragments(records: Sequence[Record]) -> Iterator[tuple[str, list[str]]]:
     """Yield a heading and the HTML of its tables; of tables that cannot be made, nothing."""
-    whole = [record for record in records if not MethodName.parse(record.cell["method"]).variant]
-    methods = {record.cell["method"] for record in whole}
+    has_control = any(record.cell["method"] == CONTROL for record in records)
     for kind, heading in FRAGMENTS.items():
-        of, against = records, None
-        if kind == "ranks":  # over runs that all rows have: variants are often run on few
-            of, against = whole, CONTROL if CONTROL in methods else None
+        against = CONTROL if kind == "ranks" and has_control else None
         try:
-            yield heading, [render(table, "html") for table in tables(kind, of, against=against)]
+            found = tables(kind, records, against=against)
+            yield heading, [render(table, "html") for table in found]
         except ReportError:
             continue
 
@@ -76,7 +79,8 @@ def _selections(records: Iterable[Record]) -> list[str]:
 
 
 def _selection(matrix: RunMatrix, places: Places) -> dict[str, Any]:
-    metrics = {metric.key: _metric(matrix, metric, places) for metric in METRICS}
+    metrics = {name: _scored(matrix, metric, places) for name, metric in METRICS.items()}
+    metrics |= {each.key: _audited(matrix, each, places) for each in AUDIT_METRICS}
     return {
         "title": matrix.condition.title(matrix.select),
         "aus": list(matrix.aus),
@@ -84,7 +88,6 @@ def _selection(matrix: RunMatrix, places: Places) -> dict[str, Any]:
         "headings": [matrix.heading(ratio) for ratio in matrix.ratios],
         "lines": [_line(line) for line in matrix.lines],
         "metrics": {key: found for key, found in metrics.items() if found},
-        "baselines": _baselines(matrix),
         "subjects": _subjects(matrix),
         "failures": [
             [label, places[record.id]]
@@ -104,24 +107,46 @@ def _line(line: MethodRuns) -> dict[str, Any]:
     }
 
 
-def _metric(matrix: RunMatrix, metric: PageMetric, places: Places) -> dict[str, Any] | None:
-    """Return a metric's entries by line and ratio, and by AU; None if no run has it."""
-    means = [
-        [
-            _entry(metric.entry(matrix, line, ratio), line.at(ratio), places)
-            for ratio in matrix.ratios
-        ]
-        for line in matrix.lines
-    ]
-    if not any(entry[0] is not None for row in means for entry in row):
+def _scored(matrix: RunMatrix, metric: Metric, places: Places) -> dict[str, Any] | None:
+    """Return a metric's entries and those of trivial predictors; None if no run has it."""
+    scoring = Scoring(matrix.select, metric, matrix.scoring.results)
+    try:
+        scored = RunMatrix.of(matrix.records, scoring)
+    except NothingToShow:
         return None
-    aus = range(len(matrix.aus))
+    found = _entries(
+        scored,
+        places,
+        lambda line, ratio: scored.score(line, ratio, intervals=True),
+        scored.au_score,
+    )
+    trivial = [
+        [label, [_short(scored.baseline(name, ratio)) for ratio in scored.ratios]]
+        for name, label in scored.baselines.items()
+    ]
+    return found and found | {"baselines": trivial}
+
+
+def _audited(matrix: RunMatrix, metric: AuditMetric, places: Places) -> dict[str, Any] | None:
+    entry, au_entry = partial(metric.entry, matrix), partial(metric.au_entry, matrix)
+    return _entries(matrix, places, entry, au_entry)
+
+
+def _entries(
+    matrix: RunMatrix,
+    places: Places,
+    entry: Callable[[MethodRuns, float], Entry],
+    au_entry: Callable[[MethodRuns, float, int], Entry],
+) -> dict[str, Any] | None:
+    """Return entries by line and ratio, and by AU; None if there is no value among them."""
+    lines, ratios, aus = matrix.lines, matrix.ratios, range(len(matrix.aus))
+    means = [
+        [_entry(entry(line, ratio), line.at(ratio), places) for ratio in ratios] for line in lines
+    ]
+    if not any(each[0] is not None for row in means for each in row):
+        return None
     per_au = [
-        [
-            [_short(metric.au_entry(matrix, line, ratio, au)) for au in aus]
-            for ratio in matrix.ratios
-        ]
-        for line in matrix.lines
+        [[_short(au_entry(line, ratio, au)) for au in aus] for ratio in ratios] for line in lines
     ]
     return {"entries": means, "aus": per_au}
 
@@ -141,39 +166,14 @@ def _two(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
 
-def _baselines(matrix: RunMatrix) -> dict[str, list[Any]]:
-    return {
-        name: [_short(matrix.baseline(name, ratio)) for ratio in matrix.ratios]
-        for name in ("always_positive", "training_prior")
-    }
-
-
 def _subjects(matrix: RunMatrix) -> list[list[dict[str, Any]]]:
-    """Return, for each line and ratio, subject -> F1 over all its AUs, then of each AU; percent.
-
-    Outcomes are pooled over the runs that tested the subject: its frames are the same in each.
-    """
-    return [
-        [_subject_f1(line.at(ratio).values(), matrix.select) for ratio in matrix.ratios]
+    """Return, for each line and ratio, subject -> F1 over all its AUs, then of each AU; percent."""
+    found = [
+        [subject_f1(line.at(ratio).values(), matrix.select) for ratio in matrix.ratios]
         for line in matrix.lines
     ]
+    return [[{name: _tenths(f1) for name, f1 in one.items()} for one in row] for row in found]
 
 
-def _subject_f1(runs: Iterable[Record], select: str) -> dict[str, Any]:
-    counts: dict[str, Any] = defaultdict(int)
-    for record in runs:
-        scores = scores_of(record, select)
-        for subject, table in scores.counts.items() if scores else ():
-            counts[subject] = counts[subject] + np.asarray(table, dtype=np.int64)
-    return {subject: _f1s(counts[subject]) for subject in sorted(counts)}
-
-
-def _f1s(counts: Any) -> list[float | None]:
-    tp, fp, fn, _ = counts
-    every = [np.array([part.sum()]) for part in (tp, fp, fn)]
-    tp, fp, fn = (np.concatenate(pair) for pair in zip(every, (tp, fp, fn), strict=True))
-    of = 2 * tp + fp + fn
-    return [
-        round(float(100 * 2 * hit / whole), 1) if whole else None
-        for hit, whole in zip(tp, of, strict=True)
-    ]
+def _tenths(values: Iterable[float | None]) -> list[float | None]:
+    return [None if value is None else round(value, 1) for value in values]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -17,6 +18,15 @@ from .model import ReportError
 
 WIDTH = 3.5
 """Inches: a column of a paper."""
+
+PAGE_WIDTH = 7.16
+"""Inches: both columns."""
+
+GRADES = "cividis"
+"""Colours from low to high, which the colour-blind and grey printers keep in order."""
+
+SIGNED_GRADES = "PuOr"
+"""Colours from negative over white to positive, told apart by the colour-blind."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito's, the darker ones first; black is kept for the control, grey for context."""
@@ -51,11 +61,27 @@ Label = tuple[float, float, str, str]
 @contextmanager
 def figure(panels: int, height: float) -> Iterator[tuple[Figure, Sequence[Axes]]]:
     """Give a figure of panels, one below the other, `height` inches each, on one x axis."""
+    with grid_figure(panels, 1, height, WIDTH, sharex=True) as (made, axes):
+        yield made, axes
+
+
+@contextmanager
+def grid_figure(
+    rows: int, columns: int, height: float, width: float = PAGE_WIDTH, *, sharex: bool = False
+) -> Iterator[tuple[Figure, Sequence[Axes]]]:
+    """Give a figure of rows of panels, `height` inches each, in all `width` inches wide."""
     with mpl.rc_context(_STYLE):
         # No pyplot: nothing is shown, and no figure outlives its caller.
-        made = Figure(figsize=(WIDTH, height * panels), layout="constrained")
-        axes = made.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
-        yield made, list(axes)
+        made = Figure(figsize=(width, height * rows), layout="constrained")
+        axes = made.subplots(rows, columns, sharex=sharex, squeeze=False)
+        yield made, list(axes.ravel())
+
+
+def title(made: Figure, text: str) -> None:
+    """Write a figure's title at its left edge, broken where it would be wider than the figure."""
+    letters = int(made.get_figwidth() * 17)
+    lines = [part for line in text.split("\n") for part in wrap(line, letters)]
+    made.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=8)
 
 
 def look(index: int) -> dict[str, Any]:
@@ -63,6 +89,17 @@ def look(index: int) -> dict[str, Any]:
     style = "-" if index < len(COLOURS) else "--"
     place = index % len(COLOURS)
     return {"color": COLOURS[place], "marker": MARKERS[place], "linestyle": style}
+
+
+CONTROL_LOOK: dict[str, Any] = {"color": BLACK, "marker": "o", "linestyle": "-"}
+
+
+def looks_of(labels: Sequence[str], control: str) -> dict[str, dict[str, Any]]:
+    """Give each line its colour and marker by its place, the control black."""
+    others = [label for label in labels if label != control]
+    return {
+        label: CONTROL_LOOK if label == control else look(others.index(label)) for label in labels
+    }
 
 
 def ratio_axis(axes: Axes, ratios: Iterable[float]) -> None:

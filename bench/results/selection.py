@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bench.config.names import MethodName
 from bench.errors import UsageError, unknown_name
 
 from .compare import flatten
@@ -61,6 +62,13 @@ def _tells(record: Record) -> dict[str, Any]:
 
 def _agrees(key: str, told: str, wanted: str) -> bool:
     return told.startswith(wanted) if key in _BY_FIRST_DIGITS else told == wanted
+
+
+def without_variants(records: Iterable[Record]) -> list[Record]:
+    """Leave out the variants of methods (`ks:no_skd`), unless there is nothing else."""
+    records = list(records)
+    whole = [r for r in records if MethodName.parse(str(r.cell["method"])).variant is None]
+    return whole or records
 
 
 def latest(records: Iterable[Record]) -> list[Record]:

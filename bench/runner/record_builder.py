@@ -110,7 +110,7 @@ def success_record(
         baselines=_baselines(experiment),
         frames=_frame_counts(experiment),
         audit=trainer.audit.summary(),
-        parameters=_parameters(experiment.method),
+        parameters=count_parameters(experiment.method),
         final_weights=weights_hash(experiment.method),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         rates={
@@ -153,7 +153,7 @@ def _member_scores(
     return found
 
 
-def _parameters(method: Method) -> int:
+def count_parameters(method: Method) -> int:
     """Count the network's parameters; a running average of them is no second network."""
     averages = [m for m in method.modules() if isinstance(m, EMA)]
     averaged = {id(p) for average in averages for p in average.parameters()}

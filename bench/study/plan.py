@@ -25,7 +25,8 @@ class Plan:
     """A study's cells, parted by what has become of them."""
 
     todo: list[Cell]
-    """Longest first, so that no slot is left waiting for one long cell at the end."""
+    """The shortest, so that there is a score to look at soon; then the longest first, so that no
+    slot is left waiting for one long cell at the end."""
     done: list[Record]
     failed: list[Record]
     """Failed before, and not to be tried again in this run."""
@@ -57,7 +58,13 @@ def make_plan(cells: Sequence[Cell], *, fresh: bool = False, retry_failed: bool 
             done.append(record)
         else:
             (todo.append(cell) if retry_failed else failed.append(record))
-    return Plan(sorted(todo, key=estimated_cost, reverse=True), done, failed, damaged)
+    return Plan(_in_order(todo), done, failed, damaged)
+
+
+def _in_order(todo: Iterable[Cell]) -> list[Cell]:
+    by_cost = sorted(todo, key=estimated_cost, reverse=True)
+    shortest = min(by_cost, key=estimated_cost, default=None)
+    return sorted(by_cost, key=lambda cell: cell is not shortest)
 
 
 def record_of(cell: Cell) -> Record | None:

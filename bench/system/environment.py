@@ -24,12 +24,9 @@ import torch
 
 from bench.errors import UsageError
 
-THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-"""One thread a process: cells run side by side, and spinning threads cost half the machine."""
-
 
 def one_thread() -> None:
-    """Hold this process to one thread of arithmetic (`THREADS` does it for the ones it starts)."""
+    """Hold this process to one thread of arithmetic (`system/threads.py` holds those it starts)."""
     torch.set_num_threads(1)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from bench.config.settings import TrainConfig
 from datasets._base import UNCODED
@@ -28,6 +29,15 @@ from .pseudo_label_audit import PseudoLabelAudit
 
 NOMINAL_EPOCHS = 50.0
 """What a budget in steps counts as where schedules are written in epochs: the paper's 50."""
+
+STAGES = {
+    "load": "loading: frames gathered and augmented",
+    "losses": "the method's losses, forward",
+    "backward": "backward, and clipping",
+    "optimiser": "the optimiser's step",
+    "after_step": "what the method does after the step",
+}
+"""Stages of a step, as a profile names them."""
 
 _LOG_EVERY = 20
 """Steps between looks at the losses: each look waits for the device."""
@@ -110,15 +120,18 @@ class Trainer:
         )
 
     def _one_step(self) -> None:
-        batch, hidden = self.loader.batch(self.step, labelled_only=self.phase.labelled_only)
+        with record_function("load"):
+            batch, hidden = self.loader.batch(self.step, labelled_only=self.phase.labelled_only)
         self.audit.expect(hidden)
         progress = self.progress()
         losses = self._backward(batch, progress)
         rate = rate_at(self.config, self.phases, self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
-        self.optimiser.step()
-        self.method.after_step(progress)
+        with record_function("optimiser"):
+            self.optimiser.step()
+        with record_function("after_step"):
+            self.method.after_step(progress)
         self._pending.append((self.step, losses, dict(self.method.metrics)))
         self.step += 1
 
@@ -134,11 +147,12 @@ class Trainer:
 
     def _backward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         self.optimiser.zero_grad(set_to_none=True)
-        with autocast(self.device, on=self.amp):
+        with record_function("losses"), autocast(self.device, on=self.amp):
             losses = self.method.losses(batch, progress)
-        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
-        if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(self._weights, self.config.clip_norm)
+        with record_function("backward"):
+            torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+            if self.config.clip_norm:
+                nn.utils.clip_grad_norm_(self._weights, self.config.clip_norm)
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _look(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -14,16 +15,50 @@ from datasets._base import DatasetCorrupt, DatasetMissing
 def match_names(folder: Path, pattern: str) -> list[str]:
     """Return the sorted names in a folder that match whole; none if there is no such folder.
 
-    Raises DatasetMissing if it may not be listed.
+    Raises DatasetMissing if it may not be listed, and DatasetCorrupt for a name that is not UTF-8.
     """
     wanted = re.compile(pattern)
+    found = [name for name in _listed(folder) if wanted.fullmatch(name)]
+    for name in found:
+        if not name.isprintable() and printable(name) != name:
+            what = f"the name {printable(name)} in it is not UTF-8: rename it"
+            raise DatasetCorrupt(folder, None, what)
+    return found
+
+
+def _listed(folder: Path) -> list[str]:
+    """Return the sorted names in a folder; none if there is no such folder."""
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if wanted.fullmatch(entry.name))
+            return sorted(entry.name for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise DatasetMissing(folder, f"it cannot be listed ({error.strerror})") from error
+
+
+def printable(name: str) -> str:
+    """Write a name so that any terminal takes it: bytes that are no UTF-8 in hexadecimal."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def files_below(folder: Path, pattern: str) -> list[Path]:
+    """List the files at any depth whose names match whole, sorted; links are followed, once each.
+
+    What systems and programs put beside files is passed over: hidden files (`._a.csv`), folders
+    of archives (`__MACOSX`), locks of open documents (`~$a.csv`).
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, inside, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            inside.clear()
+            continue
+        seen.add(real)
+        inside[:] = sorted(name for name in inside if not name.startswith((".", "__MACOSX")))
+        wanted = (name for name in match_names(Path(place), pattern) if name in files)
+        found += [Path(place, name) for name in wanted if not name.startswith((".", "~$"))]
+    return sorted(found)
 
 
 def format_ranges(numbers: Iterable[int]) -> str:
@@ -88,14 +123,17 @@ class SafeFolder:
         self._real = os.path.realpath(folder)
         self._checked: set[str] = set()
         """Folders that were found to lie within, so that each is looked at once."""
+        self._names: dict[str, dict[str, str]] = {}
+        """What lies in a folder: names without case and accents' form -> names as they are."""
 
     def name(self, given: str) -> str:
         """Return a given path relative to the folder, with forward slashes.
 
-        Raises PathEscape for one that is absolute and elsewhere, contains `..`, or goes through a
-        symbolic link to elsewhere.
+        Raises PathEscape for one that is absolute and elsewhere, contains `..` or a control
+        character, or goes through a symbolic link to elsewhere.
         """
-        if not given.isprintable() or not given:
+        # Spaces of every width and the joiners of emoji are in the names of real files.
+        if not given or any(unicodedata.category(letter) in ("Cc", "Cs") for letter in given):
             raise PathEscape(f"{given!r} is no file name")
         path = PurePosixPath(given.replace("\\", "/"))
         if ".." in path.parts:
@@ -117,6 +155,25 @@ class SafeFolder:
         except (OSError, ValueError):
             return False
 
+    def alike(self, name: str) -> str:
+        """Return the name of what is there instead, if only case or the form of accents differs.
+
+        `name` is one that was checked and is not there; "" if nothing is alike.
+        """
+        found = PurePosixPath()
+        for part in PurePosixPath(name).parts:
+            here = str(found)
+            if here not in self._names:
+                self._names[here] = {_folded(entry): entry for entry in _listed(self.path / here)}
+            same = (self.path / found / part).exists()
+            other = part if same else self._names[here].get(_folded(part))
+            if other is None:
+                return ""
+            found /= other
+            if (self.path / found).is_symlink():
+                return ""
+        return printable(str(found)) if self.holds(str(found)) else ""
+
     def _relative(self, path: PurePosixPath) -> PurePosixPath:
         for folder in (str(self.path.absolute()), self._real):
             if path.is_relative_to(folder):
@@ -127,3 +184,8 @@ class SafeFolder:
         real = os.path.realpath(self.path / name)
         if os.path.commonpath([real, self._real]) != self._real:
             raise PathEscape(f"{name} is a link that leads out of {self.path}")
+
+
+def _folded(name: str) -> str:
+    """Write a name as a disk sees it that knows neither case nor forms of accents."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

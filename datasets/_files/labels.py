@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from datasets._base import UNCODED, DatasetCorrupt
 
 from .folders import format_ranges
+from .text import read_lines, read_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +91,6 @@ def _table(
     return np.array(frames, np.int64), np.array(values, np.int8)
 
 
-def read_lines(file: Path) -> list[str]:
-    """Return a text file's lines; DatasetCorrupt if it is no text or cannot be read."""
-    try:
-        return file.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise DatasetCorrupt(file, None, "this is not plain text (UTF-8)") from error
-    except OSError as error:
-        raise DatasetCorrupt(file, None, f"it cannot be read: {error.strerror}") from error
-
-
 CODES = {"0": 0, "1": 1, "9": UNCODED}
 """Absent, present, not coded (occluded, say, or an AU the coders did not look for)."""
 
@@ -134,13 +125,7 @@ def read_occurrence(file: Path, aus: Sequence[int]) -> tuple[NDArray[np.int64], 
 
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (1-based line, cells without blanks and quotes) of every line that is not empty."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetCorrupt(file, None, "this is not plain text (UTF-8)") from error
-    except OSError as error:
-        raise DatasetCorrupt(file, None, f"it cannot be read: {error.strerror}") from error
-    for line, row in enumerate(text.translate(IGNORED).split("\n"), start=1):
+    for line, row in enumerate(read_text(file).translate(IGNORED).split("\n"), start=1):
         if row:
             yield line, row.split(",")
 

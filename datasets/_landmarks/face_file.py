@@ -21,6 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from datasets._base import DatasetCorrupt
+from datasets._files.folders import files_below
 from datasets._files.tables import Table, read_table
 
 from .markup import FARTHEST, MARKUPS, to_49
@@ -80,7 +81,7 @@ def read_face_files(path: Path) -> FaceFile:
     """Read a face file, or a folder of them; DatasetCorrupt for what is unreadable or foreign."""
     if not path.is_dir():
         return read_face_file(path)
-    files = sorted(path.rglob("*.csv"))
+    files = files_below(path, r".*\.(?i:csv)")
     if not files:
         raise DatasetCorrupt(path, None, "there is no face file (.csv) in this folder")
     parts = [read_face_file(file, _recording(path, file)) for file in files]
@@ -150,13 +151,25 @@ def _columns(file: Path, header: list[str], recording: str | None) -> list[str]:
     needed = [*(("frame",) if recording else ("subject", "frame")), *boxes, *points]
     missing = [name for name in needed if name not in header]
     if missing:
-        hint = ""
-        if missing == ["subject"]:
-            hint = "; put it, named by its recording (F001_T1.csv), into a folder and name that"
-        raise DatasetCorrupt(file, 1, f"there is no column {missing[0]}; {EXPECTED}{hint}")
+        what = f"there is no column {missing[0]}; {EXPECTED}{_hint(header, missing)}"
+        raise DatasetCorrupt(file, 1, what)
     if not boxes and not points:
         raise DatasetCorrupt(file, 1, f"there are neither boxes nor landmarks; {EXPECTED}")
     return [*needed, *(n for n in ("subject", *TASK, *DOUBT) if n in header and n not in needed)]
+
+
+def _hint(header: list[str], missing: list[str]) -> str:
+    """Say what to do about a table whose kind is known although columns are missing."""
+    if missing == ["subject"]:
+        return "; put it, named by its recording (F001_T1.csv), into a folder and name that"
+    if "frame" in missing and "face" in header and "x_0" in header:
+        return (
+            "; this is the output of OpenFace's FaceLandmarkImg, a file a picture: run its "
+            "FeatureExtraction on the folder of each recording (-fdir), which writes frames"
+        )
+    if missing[:2] == ["p0_x", "p0_y"] and f"p{max(MARKUPS)}_x" in header:
+        return "; its points count from 1 (p1 to p68): name them p0 to p67"
+    return ""
 
 
 def _names(table: Table, recording: str | None) -> NDArray[np.object_]:

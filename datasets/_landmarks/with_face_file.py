@@ -5,6 +5,7 @@ A file's boxes stand in for the dataset's own boxes, its landmarks for the datas
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets._base import Dataset, DatasetCorrupt, DatasetError, DatasetMissing, FoldList, Sequence
+from datasets._files.folders import match_names
 
 if TYPE_CHECKING:
     from .face_file import FaceFile
@@ -56,8 +58,10 @@ class WithFaces(Dataset):
             if not path.exists():
                 raise DatasetMissing(path, "there is no such face file or folder: check landmarks")
             return path
-        beside = self.root / BESIDE if self.root else None
-        return beside if beside and beside.is_file() else None
+        if self.root is None:
+            return None
+        there = match_names(self.root, f"(?i:{re.escape(BESIDE)})")
+        return next((file for name in there if (file := self.root / name).is_file()), None)
 
     def _offset(self) -> int:
         given = str(self.options.get("landmarks_offset", 0))
@@ -73,36 +77,65 @@ class WithFaces(Dataset):
         offset = self._offset()
         faces = read_face_files(path)
         alone = Counter(sequence.subject for sequence in sequences)
-        rows = []
+        asked = []
         for each in sequences:
             name = each.name
             if name not in faces.index and alone[each.subject] == 1:
                 name = each.subject
             numbers = each.frames if each.numbers is None else each.numbers
-            rows.append(faces.rows_of(name, numbers - offset))
-        self._judge(sequences, path, faces, np.concatenate([np.empty(0, np.intp), *rows]))
+            asked.append((name, numbers))
+        rows = [faces.rows_of(name, numbers - offset) for name, numbers in asked]
+        found = sum(int((at >= 0).sum()) for at in rows)
+        self._judge(sequences, path, faces, found, _better_offset(faces, asked, offset, found))
         return [
             _placed(each, pick_rows(faces.points, at), pick_rows(faces.boxes, at))
             for each, at in zip(sequences, rows, strict=True)
         ]
 
     def _judge(
-        self, sequences: list[Sequence], path: Path, faces: FaceFile, rows: NDArray[np.intp]
+        self, sequences: list[Sequence], path: Path, faces: FaceFile, found: int, hint: str
     ) -> None:
         """Say how well a face file fits; one that was asked for must fit somewhere."""
-        found = int((rows >= 0).sum())
-        if not found and len(rows) and "landmarks" in self.options:
+        total = sum(len(each.frames) for each in sequences)
+        if not found and total and "landmarks" in self.options:
             known = _example(sorted(faces.index.items()))
             raise DatasetCorrupt(
                 path, None, f"it shows no face of this dataset, which has {_first(sequences)}; "
-                f"the file knows {known}"
+                f"the file knows {known}{hint}"
             )  # fmt: skip
-        if found < len(rows):
-            lost = f"{len(rows) - found} of {len(rows)} frames have no face in it"
+        if found < total:
+            lost = f"{total - found} of {total} frames have no face in it{hint}"
             self.problems.append(f"{path.name}: {lost}")
         if faces.repeated:
             what = f"{faces.repeated} rows are about a frame that an earlier row is about"
             self.problems.append(f"{path.name}: {what}, left out")
+
+
+def _better_offset(
+    faces: FaceFile, asked: list[tuple[str, NDArray[np.int64]]], offset: int, found: int
+) -> str:
+    """Name another offset, if it is evident: tables count from 0, or from 1, or where others begin.
+
+    It is where most recordings would begin and end with their table, or where at most half as many
+    frames as now would be without a face.
+    """
+    shared = [
+        (name, n, faces.index[name][0]) for name, n in asked if name in faces.index and n.size
+    ]
+    ends = Counter(int(n.min() - known.min()) for _, n, known in shared)
+    both = Counter(
+        int(n.min() - known.min())
+        for _, n, known in shared
+        if n.max() - known.max() == n.min() - known.min()
+    )
+    total = sum(n.size for _, n in asked)
+    tries = dict.fromkeys([offset + 1, offset - 1, *(start for start, _ in ends.most_common(1))])
+    for other in tries:
+        fit = sum(int((faces.rows_of(name, n - other) >= 0).sum()) for name, n in asked)
+        evident = 2 * both[other] > len(shared) or 2 * (total - fit) <= total - found
+        if fit > found and evident:
+            return f" ({fit} would have one with landmarks_offset={other}: does it count so?)"
+    return ""
 
 
 def _placed(

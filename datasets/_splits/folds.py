@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets._base import DatasetCorrupt, DatasetError, FoldList
+from datasets._files.text import read_text, separator_hint
 
 FOLDS = Path(__file__).resolve().parents[1] / "folds"
 
@@ -55,11 +57,11 @@ def unknown_choice(kind: str, name: str, known: Iterable[str]) -> SplitError:
 def load_folds(name: str) -> FoldList:
     """Read the fold list `datasets/folds/NAME.csv`, columns `subject,fold` (0-based test fold).
 
-    A name that ends in .csv is a file of anybody's own. The hash is over the sorted rows: line ends
-    and row order do not matter, subjects do. Raises SplitError for an unknown name or file and
-    DatasetCorrupt for a list that is not disjoint and whole.
+    A name that ends in .csv (or .CSV) is a file of anybody's own. The hash is over the sorted rows:
+    line ends and row order do not matter, subjects do. Raises SplitError for an unknown name or
+    file and DatasetCorrupt for a list that is not disjoint and whole.
     """
-    own = name.endswith(".csv")
+    own = name.lower().endswith(".csv")
     file = Path(name).expanduser() if own else FOLDS / f"{name}.csv"
     if own and not file.is_file():
         raise SplitError(f"{file}: there is no such fold list: check the option folds")
@@ -106,16 +108,17 @@ def draw_folds(
 
 def _read_folds(file: Path) -> dict[str, int]:
     fold_of: dict[str, int] = {}
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        rows = csv.reader(stream)
-        if next(rows, None) != ["subject", "fold"]:
-            raise DatasetCorrupt(file, 1, "the header must be subject,fold")
-        for row in rows:
-            if len(row) != 2 or not row[0] or not row[1].isdecimal():
-                raise DatasetCorrupt(file, rows.line_num, f"expected subject,fold, found {row}")
-            if row[0] in fold_of:
-                raise DatasetCorrupt(file, rows.line_num, f"subject {row[0]} is listed twice")
-            fold_of[row[0]] = int(row[1])
+    rows = csv.reader(io.StringIO(read_text(file)))
+    filled = ([cell.strip() for cell in row] for row in rows if "".join(row).strip())
+    if (header := next(filled, None)) != ["subject", "fold"]:
+        hint = separator_hint(",".join(header or []))
+        raise DatasetCorrupt(file, max(rows.line_num, 1), f"the header must be subject,fold{hint}")
+    for row in filled:
+        if len(row) != 2 or not row[0] or not row[1].isdecimal():
+            raise DatasetCorrupt(file, rows.line_num, f"expected subject,fold, found {row}")
+        if row[0] in fold_of:
+            raise DatasetCorrupt(file, rows.line_num, f"subject {row[0]} is listed twice")
+        fold_of[row[0]] = int(row[1])
     if not fold_of:
         raise DatasetCorrupt(file, None, "the list names no subject")
     return fold_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,7 +245,7 @@ def test_a_second_face_on_a_frame_is_left_out_and_counted(tree: Path) -> None:
     [
         (["subject,task,x0,y0,x1,y1"], "line 1: there is no column frame; a face file has"),
         (["subject,task,frame,x0,y0,x1"], "line 1: there is no column y1;"),
-        ([HEADER.replace(",", ";")], "line 1: there is no column subject;"),
+        ([HEADER.replace(",", ";")], "line 1: its cells are separated by semicolons"),
         (["subject,task,frame,left,top"], "line 1: there are neither boxes nor landmarks;"),
         ([points_header(50)], "line 1: there is no column p50_x;"),
         ([points_header(48)], "line 1: there is no column p48_x;"),
@@ -264,10 +265,48 @@ def test_a_bad_face_file_is_named_with_its_line(
 
 def test_a_picture_is_no_face_file(tmp_path: Path) -> None:
     (tmp_path / "faces.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\xff\xfe")
-    with pytest.raises(DatasetCorrupt, match="this is no face file"):
+    with pytest.raises(DatasetCorrupt, match="this is no text"):
         read_face_file(tmp_path / "faces.csv")
 
 
 def test_a_face_file_that_is_asked_for_must_exist(tree: Path) -> None:
     with pytest.raises(DatasetMissing, match=r"mine\.csv: there is no such face file"):
         sequence_of(tree, landmarks=tree / "mine.csv")
+
+
+@pytest.mark.parametrize(("first", "offset"), [(0, 8), (7, 1), (9, -1), (1, 7)])
+def test_a_table_that_counts_otherwise_is_hinted_at(first: int, offset: int, tree: Path) -> None:
+    """The images are numbered 8 to 12; a table of five rows counts from 0, 1, 7 or 9."""
+    rows = [f"F001,T1,{frame},1,2,30,40" for frame in range(first, first + 5)]
+    file = write(tree / "faces.csv", HEADER, *rows)
+    hint = rf"\(5 would have one with landmarks_offset={offset}: does it count so\?\)"
+    if first < 5:
+        with pytest.raises(DatasetCorrupt, match=rf"it shows no face of this dataset.*{hint}"):
+            sequence_of(tree, landmarks=str(file))
+    else:
+        _, problems = sequence_of(tree, landmarks=str(file))
+        (said,) = (problem for problem in problems if "faces.csv" in problem)
+        assert re.search(rf"6 of 10 frames have no face in it {hint}", said)
+    sequence, problems = sequence_of(tree, landmarks=str(file), landmarks_offset=str(offset))
+    assert sequence.boxes is not None
+    assert not np.isnan(sequence.boxes).any()
+
+
+def test_frames_without_a_face_alone_hint_at_nothing(tree: Path) -> None:
+    rows = [f"F001,T1,{frame},1,2,30,40" for frame in (8, 10, 11)]
+    file = write(tree / "faces.csv", HEADER, *rows)
+    _, problems = sequence_of(tree, landmarks=str(file))
+    assert "faces.csv: 7 of 10 frames have no face in it" in problems
+
+
+def test_files_a_picture_and_points_from_one_are_named(tmp_path: Path) -> None:
+    names = ",".join(f"{axis}_{k}" for axis in "xy" for k in range(68))
+    file = write(tmp_path / "F001_T1.csv", f"face,confidence,{names}")
+    with pytest.raises(DatasetCorrupt, match=r"output of OpenFace's FaceLandmarkImg.*-fdir"):
+        read_face_file(file, "F001_T1")
+    points = ",".join(f"p{k}_x,p{k}_y" for k in range(1, 69))
+    file = write(tmp_path / "points.csv", f"subject,task,frame,{points}")
+    with pytest.raises(
+        DatasetCorrupt, match=r"its points count from 1 \(p1 to p68\): name them p0"
+    ):
+        read_face_file(file)

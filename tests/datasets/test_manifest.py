@@ -226,7 +226,7 @@ def test_a_missing_video_is_named(tmp_path):
     (tmp_path / "videos/gone.avi").unlink()
     dataset = Manifest(tmp_path)
     assert [sequence.name for sequence in dataset.sequences()] == ["P1_film"]
-    assert dataset.problems == ["P1_gone: the video is not there, frame 3"]
+    assert dataset.problems == ["P1_gone: the video is not there, frame 3 (videos/gone.avi)"]
 
 
 # --- folds --------------------------------------------------------------------------------------
@@ -328,8 +328,8 @@ def test_pictures_that_are_not_there_are_named_and_the_rest_goes_on(tmp_path):
     dataset = Manifest(tmp_path)
     sequences = {sequence.name: sequence for sequence in dataset.sequences()}
     assert dataset.problems == [
-        "P1_talk: the picture is not there, frame 2-3, 5",
-        "P2_smile: the picture is not there, frame 1-5",
+        "P1_talk: the picture is not there, frame 2-3, 5 (pictures/P1/talk-2.jpg)",
+        "P2_smile: the picture is not there, frame 1-5 (pictures/P2/smile-1.jpg)",
     ]
     assert len(sequences) == 7
     assert sequences["P1_talk"].frames.tolist() == [1, 4]
@@ -346,7 +346,9 @@ def test_a_folder_or_a_pipe_is_no_picture(tmp_path):
     write(tmp_path, rows)
     dataset = Manifest(tmp_path)
     assert dataset.sequences()[0].frames.tolist() == [3, 4, 5]
-    assert dataset.problems == ["P0_smile: the picture is not there, frame 1-2"]
+    assert dataset.problems == [
+        "P0_smile: the picture is not there, frame 1-2 (pictures/P0/smile-1.jpg)"
+    ]
 
 
 def test_a_table_whose_pictures_are_all_gone_says_so(tmp_path):
@@ -439,7 +441,7 @@ def test_a_bad_cell_is_named_with_its_line(row, column, value, expected, tmp_pat
         ("AU1,AU4,AU12", "a,b,c", "line 1: there is no column of an action unit;"),
         ("AU1,AU4", "AU1,AU01", "line 1: columns AU1 and AU01 are about the same action unit"),
         ("sex,", "x0,", "line 1: there is no column y0;"),
-        (",", ";", "line 1: there is no column subject;"),
+        (",", ";", "line 1: its cells are separated by semicolons: save it with commas"),
     ],
 )
 def test_a_header_that_lacks_something_is_refused(old, new, expected, tmp_path):
@@ -483,7 +485,7 @@ def test_a_column_that_is_there_twice_is_refused(tmp_path):
     ("data", "expected"),
     [
         (b"", "this is no manifest"),
-        (b"\x89PNG\r\n\x1a\n\xff\xfe", "this is no manifest"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "this is no text"),
         (b"path,subject,sequence,frame,AU1\n", "no row follows the header"),
     ],
 )

@@ -31,14 +31,15 @@ def test_a_name_that_is_let_through_lies_within_its_folder(path: str) -> None:
         (home / "loop").symlink_to("loop")
         (home / "a/b.jpg").symlink_to("../../secret.jpg")
         (Path(folder) / "secret.jpg").write_text("secret")
-        folder = SafeFolder(home)
+        safe = SafeFolder(home)
         try:
-            name = folder.name(path)
+            name = safe.name(path)
         except PathEscape:
             return
         real, within = os.path.realpath(home / name), os.path.realpath(home)
         assert real == within or real.startswith(within + os.sep)
-        assert not folder.holds(name)
+        assert not safe.holds(name)
+        safe.alike(name)
 
 
 def test_plain_names_pass_as_they_are(tmp_path: Path) -> None:

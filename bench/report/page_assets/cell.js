@@ -33,7 +33,7 @@ function entryBody({ entry }) {
       { text: String(cell.place.fold), value: cell.place.fold }, { text: String(cell.place.seed), value: cell.place.seed }, { text: cell.state },
       { text: fixed(f1, 2), value: f1, numeric: true }, { text: fixed(auc, 2), value: auc, numeric: true }] };
   });
-  return [facts([[name, isNumber(value) ? `${fixed(value, 2)} %` : kind], ["standard deviation over runs", fixed(spread, 2)],
+  return [facts([[name, isNumber(value) ? fixed(value, 2) : kind], ["standard deviation over runs", fixed(spread, 2)],
     ["95 % interval", isNumber(low) ? `${fixed(low, 2)} to ${fixed(high, 2)}` : ""], ["runs", n === null ? "" : String(n)],
     ["state", kind]]), dataTable("entry", "The cells behind this number", columns, rows)];
 }

@@ -100,7 +100,7 @@ function ratioPlace() {
 const isNumber = (value) => typeof value === "number";
 const fixed = (value, digits = 1) => (isNumber(value) ? value.toFixed(digits) : "");
 const percent = (ratio) => `${Number((100 * ratio).toPrecision(6))} %`;
-const SIGNS = { missing: "–", failed: "failed", skipped: "skipped", uncoded: "uncoded" };
+const SIGNS = { missing: "–", failed: "failed", skipped: "skipped", unstored: "not stored", uncoded: "uncoded" };
 
 // How a line looks: by its place among all lines, variants last, so that it keeps its colour.
 function look(place) {

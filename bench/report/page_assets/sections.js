@@ -62,13 +62,11 @@ function scoresTable(key, id) {
     cells: [{ text: found.lines[line].label },
       ...metric.entries[line].map((entry, ratio) => entryCell(entry, line, ratio))],
   }));
-  if (key === "f1") {
-    for (const [told, text] of [["always_positive", "always positive (baseline)"], ["training_prior", "training prior (baseline)"]]) {
-      rows.push({ kind: "baseline", cells: [{ text }, ...found.baselines[told].map(([value, condition_]) =>
-        ({ text: isNumber(value) ? fixed(value) : SIGNS[condition_] ?? "–", value, numeric: true }))] });
-    }
+  for (const [label, entries] of metric.baselines ?? []) {
+    rows.push({ kind: "baseline", cells: [{ text: `${label} (baseline)` }, ...entries.map(([value, condition_]) =>
+      ({ text: isNumber(value) ? fixed(value) : SIGNS[condition_] ?? "–", value, numeric: true }))] });
   }
-  return dataTable(id, `${name} (%) by share of labelled frames`, columns, rows.filter((row) =>
+  return dataTable(id, `${name} by share of labelled frames`, columns, rows.filter((row) =>
     row.kind || row.cells.slice(1).some((cell) => isNumber(cell.value) || (cell.href && !METRIC[key].audit))));
 }
 
@@ -96,7 +94,7 @@ function pointsOf(line, key, au) {
     const [low, high] = au < 0 ? [entry[3], entry[4]] : [null, null];
     const interval = isNumber(low) ? `, 95 % interval ${fixed(low)} to ${fixed(high)}` : "";
     return { x: ratio, y: value, low, high, href: address({ entry: `${line}.${at}`, cell: "" }),
-      spoken: `${found.lines[line].label}, ${percent(ratio)} labels: ${fixed(value)} %${interval}` };
+      spoken: `${found.lines[line].label}, ${percent(ratio)} labels: ${fixed(value)}${interval}` };
   }).filter(Boolean);
 }
 
@@ -121,7 +119,7 @@ function drawCurves() {
     lines.filter((line) => !hidden.has(found.lines[line].label))
       .map((line) => ({ name: found.lines[line].label, look: look(line), points: pointsOf(line, key, au) })),
     { log: true, bands: Boolean(state.intervals), xText: (ratio) => `${Number((100 * ratio).toPrecision(4))}`,
-      xLabel: "labelled frames (%)", yLabel: `${name} (%)` });
+      xLabel: "labelled frames (%)", yLabel: name });
   fill("curves", make("div", { class: "options" },
     chooser("Action unit", "au", [["", "mean over all"], ...found.aus.map((each) => [String(each), `AU${each}`])], au < 0 ? "" : String(found.aus[au])),
     checkbox("95 % intervals", "intervals", Boolean(state.intervals))), legend, chart);
@@ -149,7 +147,7 @@ function drawAus() {
       })), entryCell(metric.entries[line][ratio], line, ratio)],
   }));
   fill("aus", make("div", { class: "options" }, ratioChooser()),
-    dataTable("aus", `${METRIC[key].name} (%) by action unit at ${found.headings[ratio]} labels`, columns, rows),
+    dataTable("aus", `${METRIC[key].name} by action unit at ${found.headings[ratio]} labels`, columns, rows),
     make("p", {}, "One action unit by share of labels: ", found.aus.flatMap((au) =>
       [make("a", { href: address({ au }), "data-to": "curves" }, `AU${au}`), " "])));
 }

@@ -74,12 +74,13 @@ def test_metric_variants_and_filter_change_what_is_shown(opened) -> None:
     opened.type("fixm")
     assert opened.js(rows) == 1
     assert opened.js("document.activeElement.name") == "methods"
+    before = numbers(opened)
     opened.js(
-        "(s => { s.value = 'accuracy'; s.dispatchEvent(new Event('change')); })"
+        "(s => { s.value = 'kappa'; s.dispatchEvent(new Event('change')); })"
         "(document.querySelector('[name=metric]'))"
     )
-    assert set(numbers(opened)) == {"50.0"}
-    assert "metric=accuracy" in opened.js("location.hash")
+    assert len(set(numbers(opened)) - set(before)) == 3
+    assert "metric=kappa" in opened.js("location.hash")
 
 
 def test_a_heading_sorts_its_table(opened) -> None:

@@ -11,9 +11,11 @@ from matplotlib.text import Text
 
 from bench.data.label_budget import LabelBudget
 from bench.report.model import NothingToShow, ReportError
+from bench.report.plot_curves import curves, pseudo_labels
+from bench.report.plot_sampling import measured_kept, sampling_figure
+from bench.report.plot_sampling import sampling_figures as by_preset
 from bench.report.plot_style import COLOURS, WIDTH, save
-from bench.report.plots import curves, figures, measured_kept, pseudo_labels, sampling_figure
-from bench.report.plots import sampling_figures as by_preset
+from bench.report.plots import figures
 from tests.helpers.cli_driver import Person
 from tests.helpers.fake_records import record, unfinished
 

@@ -1,0 +1,101 @@
+"""Speed rows: parameters and operations counted, every part timed, rows kept and shown."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from bench.report.render import render_all
+from bench.report.speed import speed_table
+from bench.results.speed_rows import PARTS, Rate, SpeedRow, read_rows, save_row
+from bench.runner.speed import KeptBatches, _gflops, size_of
+from bench.study.study import make_study
+from bench.system.files import RecordError
+from methods._base import Method, Needs
+from tests.helpers import fakes as toys
+from tests.helpers.fake_tasks import make_task
+
+
+def row(**changes) -> SpeedRow:
+    values = {
+        "method": "ks",
+        "trunk": "resnet18",
+        "preset": "quick",
+        "size": 64,
+        "batch": 16,
+        "frames_per_sample": 6.0,
+        "parameters": 1_500_000,
+        "gflops_per_frame": 0.25,
+        "environment": {"device": "a device"},
+    }
+    return SpeedRow(**{**values, **changes})
+
+
+RATES = {part: Rate(100.0, 90.0, 110.0) for part in PARTS} | {"bare loop": Rate(125, 125, 125)}
+
+
+def test_ks_has_the_papers_size_with_twelve_action_units():
+    study = make_study(methods=["ks"], preset="paper", knobs=["trunk.weights=none"])
+    (name,) = study.methods
+    cls = study.context.registry.method("ks")
+    found = size_of("ks", cls, study.config_of(name), study.settings_of(name), 12)
+    assert 15.5e6 < found.parameters < 15.6e6
+    # 1.82 G multiply-adds of a ResNet-18 at 224 px, each counted as two operations
+    assert found.gflops_per_frame == pytest.approx(2 * 1.82, rel=0.01)
+
+
+class OneLayer(Method):
+    needs = Needs()
+
+    def __init__(self, config, task):
+        super().__init__(config, task)
+        self.layer = nn.Conv2d(3, 5, 3, padding=1, bias=False)
+
+    def encode(self, frames, landmarks=None):
+        return self.layer(frames)
+
+
+def test_operations_of_a_convolution_are_two_a_weight_and_pixel():
+    method = OneLayer(OneLayer.Config(), make_task())
+    assert _gflops(method, 16) == pytest.approx(2 * 5 * 3 * 9 * 16 * 16 / 1e9)
+
+
+def test_kept_batches_are_those_of_the_loader_and_lie_ready():
+    loader = toys.loader()
+    kept = KeptBatches(loader)
+    kept.draw_all()
+    loader.batch = None  # nothing is drawn from here on
+    first, again = kept.batch(1)[0], kept.batch(5)[0]
+    assert first is again
+    torch.testing.assert_close(first.key, toys.loader().batch(1)[0].key)
+
+
+def test_rows_are_kept_one_a_method_trunk_input_and_device(tmp_path):
+    save_row(tmp_path, row(rates=RATES))
+    save_row(tmp_path, row(rates=RATES, parameters=7))
+    save_row(tmp_path, row(environment={"device": "another"}))
+    rows = read_rows(tmp_path)
+    assert [one.parameters for one in rows] == [7, 1_500_000]
+    assert rows[0].rates["step"] == Rate(100.0, 90.0, 110.0)
+    assert rows[0].share_of_bare == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"method": 1}'])
+def test_a_broken_row_is_named(tmp_path, content):
+    path = save_row(tmp_path, row())
+    path.write_text(content)
+    with pytest.raises(RecordError, match=path.name):
+        read_rows(tmp_path)
+
+
+def test_the_table_tells_devices_apart_and_the_papers_rows():
+    table = speed_table([row(rates=RATES), row(environment={"device": "B"})], published=True)
+    labels = [one.label for one in table.rows]
+    assert labels[:2] == ["ks [a device, float32]", "ks [B, float32]"]
+    assert "156.3" in render_all([table], "markdown")
+    assert "0.80" in render_all([table], "markdown")
+
+
+def test_sizes_alone_have_no_columns_of_rates():
+    assert "samples/s" not in render_all([speed_table([row(environment={})])], "markdown")
