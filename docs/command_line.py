@@ -12,6 +12,7 @@ ROOT = PAGE.parent.parent
 COMMANDS = (
     "",
     "run",
+    "tune",
     "status",
     "table",
     "plot",
@@ -20,6 +21,7 @@ COMMANDS = (
     "check",
     "explain",
     "diff",
+    "predict",
     "prune",
     "doctor",
     "data prepare",

@@ -31,6 +31,23 @@ Count = Annotated[int, Ge(1)]
 Variants = Mapping[str, Mapping[str, Any]]
 """Named settings of a method's knobs: variant -> {knob: value}."""
 
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both in; whole ones where both are; `log`: even in the log."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"{self} is no range: write Range(low, high), above 0 with log=True")
+
+
+SearchSpace = Mapping[str, Range | tuple[Any, ...]]
+"""What `bench tune` searches: knob -> a range, or the values that it chooses among."""
+
 View = Literal["plain", "weak", "weak2", "strong"]
 """An augmentation: one geometric and photometric draw a clip, or one an unlabelled frame that comes
 outside of clips; `weak2` is a second weak draw, `plain` is none."""
@@ -167,6 +184,8 @@ class Task:
     unlabelled_frames: int
     """Distinct frames in the unlabelled pool, P; 0 at 100 % labels."""
     clip_len: int = 1
+    validation_frames: int = 0
+    """Labelled frames of the validation subjects, which `Method.calibrate` gets; 0 without any."""
     labels: Tensor | None = field(default=None, repr=False, compare=False)
     """(N, A) int8: 1, 0, or -1 = not coded, of the labelled training frames: what the budget paid
     for, and nothing else."""
@@ -199,6 +218,9 @@ class Method(nn.Module):
     embeddings, say); vectors never are."""
     variants: ClassVar[Variants] = {}
     """Named settings of Config (`ks:no_skd`): variant -> {knob: value}."""
+
+    search_space: ClassVar[SearchSpace] = {}
+    """Knobs that `bench tune` searches beside the optimiser's; their defaults must lie within."""
 
     def __init__(self, config: Any, task: Task):
         super().__init__()
@@ -237,6 +259,14 @@ class Method(nn.Module):
         `features` (N + P, F) are `encode`'s of plain frames: the labelled ones, then the pool's in
         the order of their `Batch.ids`; `labels` (N + P, A) are -1 throughout for the pool. What it
         finds goes into buffers.
+        """
+
+    def calibrate(self, features: Tensor, labels: Tensor) -> None:
+        """Choose on frames of other people what `fit` cannot (a threshold, say); does nothing here.
+
+        Called after `fit` if the run holds out validation subjects (`--val-subjects`), with
+        `encode`'s features (V, F) of their labelled frames and the labels (V, A), which the budget
+        paid for too. What it finds goes into buffers.
         """
 
     def members(self, features: Tensor) -> dict[str, Tensor]:  # noqa: ARG002

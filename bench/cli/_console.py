@@ -1,6 +1,6 @@
 """The console of long commands: live progress on a terminal, plain lines elsewhere.
 
-Used by `run`, `data prepare` and `data audit`.
+Used by `run`, `predict`, `data prepare` and `data audit`.
 """
 
 from __future__ import annotations
@@ -107,13 +107,13 @@ def _short(cell_id: str) -> str:
     return cell_id.rsplit("-", 1)[0]
 
 
-class DecodeBar:
-    """Progress of the frame store: a bar on a terminal, a line now and then elsewhere."""
+class FrameBar:
+    """Progress over frames: a bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, console: Console):
-        self.console = console
+    def __init__(self, console: Console, doing: str = "decoding frames"):
+        self.console, self.doing = console, doing
         self.progress = Progress(
-            TextColumn("decoding frames"),
+            TextColumn(doing),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -125,7 +125,7 @@ class DecodeBar:
         self.began = self.last_line = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        """Take a sign of life: `done` of `total` frames are decoded."""
+        """Take a sign of life: `done` of `total` frames are over."""
         if self.task is None:
             self.progress.start()
             self.task = self.progress.add_task("", total=total)
@@ -133,7 +133,12 @@ class DecodeBar:
         now = time.monotonic()
         if not self.console.is_terminal and (now - self.last_line > 10 or done == total):
             self.last_line = now
-            self.console.print(f"decoding frames: {done}/{total} after {now - self.began:.0f} s")
+            self.console.print(f"{self.doing}: {done}/{total}{self._times(done, total, now)}")
+
+    def _times(self, done: int, total: int, now: float) -> str:
+        passed = now - self.began
+        left = f", about {passed * (total - done) / done:.0f} s to go" if 0 < done < total else ""
+        return f" after {passed:.0f} s{left}"
 
     def close(self) -> None:
         """Take the bar away."""
@@ -191,7 +196,7 @@ def open_study_data(
     folds = context.dataset.reader().folds()
     for fold in study.folds:
         folds.test_subjects(fold)  # a wrong one is said before hours of decoding
-    bar = DecodeBar(console)
+    bar = FrameBar(console)
     try:
         data = context.dataset.open(
             context.settings.data, context.cache, workers=workers, progress=bar, retry=retry

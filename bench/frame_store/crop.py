@@ -50,6 +50,8 @@ class CropPlan:
     """No face position is known: every frame gets the centre crop though another was wanted."""
     doubtful: int
     """Face positions not used: outside the frame, or too small or large for a face."""
+    known: NDArray[np.bool_]
+    """(T,) whether a frame's crop is its own face's; all true where no face is looked for."""
 
 
 def plan_crops(sequence: Sequence, crop: str, sizes: NDArray[np.int64]) -> CropPlan:
@@ -60,7 +62,7 @@ def plan_crops(sequence: Sequence, crop: str, sizes: NDArray[np.int64]) -> CropP
     """
     centre = centre_transform(sizes)
     if crop == "centre":
-        return CropPlan(centre, centred=False, doubtful=0)
+        return CropPlan(centre, centred=False, doubtful=0, known=np.ones(len(centre), bool))
     transforms = np.full(centre.shape, np.nan)
     doubtful = np.zeros(len(centre), dtype=bool)
     for wanted, found in (
@@ -73,10 +75,13 @@ def plan_crops(sequence: Sequence, crop: str, sizes: NDArray[np.int64]) -> CropP
         doubtful |= _known(found) & ~good
         use = good & ~_known(transforms)
         transforms[use] = found[use]
-    if not _known(transforms).any():
-        return CropPlan(centre, centred=True, doubtful=int(doubtful.sum()))
+    known, count = _known(transforms), int(doubtful.sum())
+    if not known.any():
+        looked_for = sequence.landmarks is not None or sequence.boxes is not None
+        nowhere = np.full(len(centre), not looked_for)
+        return CropPlan(centre, centred=True, doubtful=count, known=nowhere)
     filled = _fill(transforms, centre, sequence.frames, sizes)
-    return CropPlan(filled, centred=False, doubtful=int(doubtful.sum()))
+    return CropPlan(filled, centred=False, doubtful=count, known=known)
 
 
 def _fill(

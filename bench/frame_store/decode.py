@@ -60,7 +60,7 @@ def build_sequence(job: DecodeJob, tick: Callable[[], None]) -> SequenceEntry:
         return taken
     source = job.sequence.source
     try:
-        sizes = np.broadcast_to(np.asarray(source.size(), np.int64), (len(source), 2))
+        sizes = frame_sizes(source)
     except (DatasetError, OSError) as error:
         return _unreadable(job, str(error), tick)
     plan = plan_crops(job.sequence, job.crop, sizes)
@@ -120,6 +120,11 @@ def _store_frames(
             digest.update(crop.tobytes())
             row += 1
     return digest.hexdigest(), tuple(left_out)
+
+
+def frame_sizes(source: FrameSource) -> NDArray[np.int64]:
+    """Return each frame's (height, width), (T, 2); raises what `FrameSource.size` does."""
+    return np.broadcast_to(np.asarray(source.size(), np.int64), (len(source), 2))
 
 
 def padded_frames(source: FrameSource, min_side: int) -> Iterator[NDArray[np.uint8] | BrokenFrame]:

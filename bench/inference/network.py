@@ -9,7 +9,9 @@ Shapes: T frames of a film, S pixels a side of the face crop, A action units, L 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from bench.config.registry import Registry
 from bench.errors import UsageError
 from bench.frame_store.store import StoredSequence
 from bench.results.explain import find_cell
-from bench.results.kept_weights import WEIGHTS
+from bench.results.kept_weights import WEIGHTS, kept_weights
 from bench.runner.weights import NetworkDescription, read_network, whole_film_table
 from bench.training.evaluate import predict
 from bench.training.loader import Pixels
@@ -90,3 +92,45 @@ def load_network(
     if cell.record and cell.record.final_weights != description.final_weights:
         raise UsageError(f"{path} is not of this cell's training: its record has other weights")
     return Network(method, description)
+
+
+def load_networks(
+    results: Path, names: Sequence[str], device: torch.device, registry: Registry
+) -> list[Network]:
+    """Load the networks of several cells: beginnings of ids, or patterns with `*`, each once.
+
+    Raises what `load_network` does, and UsageError for networks that make no ensemble.
+    """
+    ids: dict[str, None] = {}
+    for name in names:
+        ids |= dict.fromkeys(_matching(results, name) if "*" in name else [name])
+    networks = {
+        network.description.id: network
+        for network in (load_network(results, i, device=device, registry=registry) for i in ids)
+    }
+    found = list(networks.values())
+    check_ensemble(found)
+    return found
+
+
+def _matching(results: Path, pattern: str) -> list[str]:
+    whole = pattern if pattern.endswith("*") else f"{pattern}*"
+    found = [k.cell for k in kept_weights(results) if fnmatchcase(k.cell, whole)]
+    if not found:
+        raise UsageError(f"no cell in {results / 'runs'} with weights is like '{pattern}'")
+    return found
+
+
+def check_ensemble(networks: Sequence[Network]) -> None:
+    """Raise UsageError unless networks tell the same AUs from the same crops."""
+    if not networks:
+        raise UsageError("name a cell: the beginning of its id (`status` lists them)")
+    first = networks[0].description
+    for other in (network.description for network in networks[1:]):
+        for name, what in (("aus", "AUs"), ("size", "crop size"), ("crop", "crop")):
+            ours, theirs = getattr(first, name), getattr(other, name)
+            if ours != theirs:
+                raise UsageError(
+                    f"{first.id} and {other.id} make no ensemble: their {what} differ "
+                    f"({ours}, not {theirs})"
+                )

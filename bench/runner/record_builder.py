@@ -44,6 +44,8 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "cell": cell.coordinates,
         "config": cell.config(),
         "recipe": cell.recipe,
+        "tuning": cell.tuning,
+        "trial": cell.trial,
         "hashes": dict(cell.hashes),
         "code": dict(cell.code),
     }
@@ -98,8 +100,8 @@ def success_record(
 ) -> Record:
     """Build the record of a finished cell."""
     trainer, task = experiment.trainer, experiment.method.task
-    sampler = trainer.loader.sampler
-    rate = trainer.total / max(trainer.seconds, 1e-9)
+    seconds_trained = max(trainer.seconds, 1e-9)
+    samples = trainer.total * trainer.loader.sampler.batch_size
     return Record(
         **_identity(cell),
         status="done",
@@ -114,8 +116,8 @@ def success_record(
         final_weights=weights_hash(experiment.method),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         rates={
-            "samples_per_second": round(rate * sampler.batch_size, 2),
-            "frames_per_second": round(rate * sampler.frames_per_step, 2),
+            "samples_per_second": round(samples / seconds_trained, 2),
+            "frames_per_second": round(trainer.frames_until(trainer.total) / seconds_trained, 2),
         },
         arithmetic={
             "precision": "bfloat16" if trainer.amp else "float32",
@@ -170,8 +172,7 @@ def weights_hash(method: Method) -> str:
 
 
 def _baselines(experiment: Experiment) -> dict[str, list[float | None]]:
-    rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in experiment.test])
-    labels = experiment.table.labels[rows]
+    labels = experiment.table.labels[experiment.test_rows]
     rates = np.nan_to_num(experiment.method.task.positive_rates)
     return {
         "always_positive": with_gaps(always_positive_f1(labels)),
@@ -185,5 +186,5 @@ def _frame_counts(experiment: Experiment) -> dict[str, int]:
         "unlabelled": experiment.method.task.unlabelled_frames,
         "train": experiment.train_frames,
         "validation": sum(int(s.coded.sum()) for s in experiment.validation),
-        "test": sum(int(s.coded.sum()) for s in experiment.test),
+        "test": len(experiment.test_rows),
     }

@@ -50,6 +50,8 @@ class Experiment:
     """Coded frames of the training subjects, labelled or not."""
     warnings: tuple[str, ...] = ()
     """What the frame store wants every result to be read with."""
+    scored: RowNumbers | None = None
+    """Rows of `test` that are scored; None = all that are coded."""
     frames_at_once: int = FRAMES_AT_ONCE
     """Test frames that are encoded at once."""
 
@@ -70,6 +72,19 @@ class Experiment:
             self.frames_at_once,
             amp=self.trainer.amp,
         )
+
+    def predict_test(self) -> Predictions:
+        """Predict what the cell is scored on, with the weights as they are."""
+        predictions = self.predict(self.test)
+        if self.scored is None:
+            return predictions
+        return predictions.only(np.isin(predictions.rows, self.scored))
+
+    @property
+    def test_rows(self) -> RowNumbers:
+        """Rows of the frames that the cell is scored on."""
+        rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in self.test])
+        return rows if self.scored is None else rows[np.isin(rows, self.scored)]
 
 
 def build_experiment(cell: Cell, device: torch.device, *, low_memory: bool = False) -> Experiment:
@@ -103,16 +118,18 @@ def assemble(
     mask = LabelMask.load(cell.mask_file)
     train, validation = data.sequences_of(split.train), data.sequences_of(split.validation)
     keys = key_rows(train, mask)
+    validation_keys = key_rows(validation, mask)
     sampler = _sampler(cell, table, keys, train)
-    trainer = _trainer(cell, data, sampler, pixels)
+    trainer = _trainer(cell, data, sampler, pixels, validation_keys)
     return Experiment(
         trainer=trainer,
         table=table,
         pixels=pixels,
         train_keys=keys,
-        validation_keys=key_rows(validation, mask),
-        validation=validation,
-        test=data.sequences_of(split.test),
+        validation_keys=validation_keys,
+        validation=() if cell.trial else validation,
+        test=validation if cell.trial else data.sequences_of(split.test),
+        scored=validation_keys if cell.trial else None,
         train_frames=sum(int(s.coded.sum()) for s in train),
         warnings=data.store.warnings,
         frames_at_once=_FRAMES_AT_ONCE_LOW_MEMORY if low_memory else FRAMES_AT_ONCE,
@@ -148,9 +165,15 @@ def _stream_key(cell: Cell) -> StreamKey:
     return StreamKey(cell.context.dataset.name, cell.point)
 
 
-def _trainer(cell: Cell, data: OpenedDataset, sampler: Sampler, pixels: Pixels) -> Trainer:
+def _trainer(
+    cell: Cell,
+    data: OpenedDataset,
+    sampler: Sampler,
+    pixels: Pixels,
+    validation_keys: RowNumbers,
+) -> Trainer:
     cls = cell.method_class
-    task = _task(cell, data, sampler)
+    task = _task(cell, data, sampler, len(validation_keys))
     key = _stream_key(cell)
     torch.manual_seed(stream_seed(*key.stream("init")))
     method = cls(cls.Config(**cell.method_config), task).to(pixels.device)
@@ -158,10 +181,10 @@ def _trainer(cell: Cell, data: OpenedDataset, sampler: Sampler, pixels: Pixels) 
     # dropout and the like: a stream of its own, whatever the construction drew
     torch.manual_seed(stream_seed(*key.stream("train")))
     loader = Loader(sampler, pixels, cell.settings.augment, reveal=cell.sees_hidden_labels)
-    return Trainer(method, loader, cell.settings.train, pixels.device)
+    return Trainer(method, loader, cell.settings.train, pixels.device, validation_keys)
 
 
-def _task(cell: Cell, data: OpenedDataset, sampler: Sampler) -> Task:
+def _task(cell: Cell, data: OpenedDataset, sampler: Sampler, validation_frames: int) -> Task:
     return Task(
         aus=tuple(data.store.aus),
         image_size=cell.settings.data.size,
@@ -170,5 +193,6 @@ def _task(cell: Cell, data: OpenedDataset, sampler: Sampler) -> Task:
         labelled_frames=len(sampler.keys),
         unlabelled_frames=len(sampler.unlabelled_rows),
         clip_len=sampler.needs.clip_len,
+        validation_frames=validation_frames,
         labels=torch.from_numpy(sampler.table.labels[sampler.keys]),
     )

@@ -119,6 +119,30 @@ def frame_count(file: Path) -> int | None:
         return stream.frames or None
 
 
+def frame_times(file: Path) -> NDArray[np.float64]:
+    """Return when each frame of a video is shown, seconds from the first; decodes nothing.
+
+    A damaged video counts up to its damage. Raises DatasetCorrupt if there is no frame to count.
+    """
+    stamps: list[int] = []
+    why = "there is no frame in this video"
+    with _opened(file) as (container, stream):
+        try:
+            for place, packet in enumerate(_packets(container, stream, file)):
+                if packet is not None:
+                    stamps.append(packet if isinstance(packet, int) else _time(packet, place))
+        except DatasetCorrupt as error:
+            why = error.what
+        rate = float(stream.average_rate or stream.base_rate or 25)
+        unit = float(stream.time_base or 0)
+    if not stamps:
+        raise DatasetCorrupt(file, None, why)
+    times = (np.sort(np.array(stamps, np.int64)) - min(stamps)) * unit
+    if len(times) > 1 and not (np.diff(times) > 0).all():  # no time stamps that could be used
+        return np.arange(len(times)) / rate
+    return np.asarray(times, np.float64)
+
+
 STILLS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 """Kinds of picture streams that are no film: covers, thumbnails."""
 

@@ -55,6 +55,8 @@ class FaceFile:
     """(rows, 49 or 68, 2): x, y; None if the file has no landmarks."""
     repeated: int
     """Rows left out because an earlier row shows a face on the same frame."""
+    confidence: NDArray[np.float32] | None = None
+    """(rows,) how sure the detector was, NaN where it does not say; None if it never does."""
 
     def rows_of(self, name: str, numbers: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the row of each of a recording's images, shape (T,), or -1 where there is none."""
@@ -77,10 +79,13 @@ def pick_rows(
     return picked
 
 
-def read_face_files(path: Path) -> FaceFile:
-    """Read a face file, or a folder of them; DatasetCorrupt for what is unreadable or foreign."""
+def read_face_files(path: Path, recording: str | None = None) -> FaceFile:
+    """Read a face file, or a folder of them; DatasetCorrupt for what is unreadable or foreign.
+
+    A single file without a column `subject` is about the `recording`, if that is known.
+    """
     if not path.is_dir():
-        return read_face_file(path)
+        return read_face_file(path, recording)
     files = files_below(path, r".*\.(?i:csv)")
     if not files:
         raise DatasetCorrupt(path, None, "there is no face file (.csv) in this folder")
@@ -103,7 +108,9 @@ def read_face_file(file: Path, recording: str | None = None) -> FaceFile:
     seen = _trusted(table) & (_known(boxes, len(table.data)) | _known(points, len(table.data)))
     frames = table.whole("frame", "frame number")
     index, repeated = _index(_names(table, recording)[seen], frames[seen], np.flatnonzero(seen))
-    return FaceFile(index, boxes, points, repeated)
+    sure = table.numbers(["confidence"])[:, 0] if "confidence" in table.data else None
+    confidence = None if sure is None else sure.astype(np.float32)
+    return FaceFile(index, boxes, points, repeated, confidence)
 
 
 def face_columns(header: Collection[str]) -> tuple[list[str], list[str]]:

@@ -39,6 +39,7 @@ def study(
     ratios: Sequence[str] = ("0.2",),
     knobs: Sequence[str] = (),
     plugins: Sequence[Path] = (),
+    seeds: Sequence[int] = (0,),
 ) -> Study:
     """Ask for a tiny grid, its records and frames under `results`."""
     return make_study(
@@ -49,6 +50,7 @@ def study(
         results=results,
         cache=results / "cache",
         plugins=plugins,
+        seeds=seeds,
     )
 
 

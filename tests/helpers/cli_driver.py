@@ -33,7 +33,8 @@ class Answer:
     @property
     def error(self) -> str:
         """The one sentence that a wrong command ends with; nothing like a traceback beside it."""
-        progress = ("note: ", "decoding frames: ")
+        doing = ("decoding frames", "predicting frames", "looking for faces", "drawing frames")
+        progress = ("note: ", *(f"{what}: " for what in doing))
         lines = [line for line in self.err.splitlines() if not line.startswith(progress)]
         assert self.code != 0
         assert len(lines) == 1, self.err

@@ -177,6 +177,7 @@ def test_auto_takes_landmarks_then_the_box_then_the_nearest_known_frame() -> Non
     np.testing.assert_array_equal(plan.transforms, expected)
     assert not plan.centred
     assert plan.doubtful == 0
+    assert plan.known.tolist() == [True, True, False, False, True]
 
 
 def test_the_nearest_known_frame_is_the_nearest_in_time_on_either_side() -> None:
@@ -197,6 +198,8 @@ def test_an_explicit_crop_looks_at_nothing_else() -> None:
         ("centre", np.stack([centre_transform(np.array(SIZE))] * 5)),
     ):
         np.testing.assert_array_equal(plan_crops(given, crop, SIZES).transforms, expected)
+    assert plan_crops(given, "centre", SIZES).known.all()
+    assert plan_crops(sequence(), "auto", SIZES).known.all()  # nobody looks for a face
 
 
 @pytest.mark.parametrize("crop", ["auto", "align", "box"])
@@ -205,6 +208,7 @@ def test_a_sequence_without_any_face_is_cropped_in_the_centre(
 ) -> None:
     plan = plan_crops(sequence(np.full((5, 49, 2), np.nan, np.float32)), crop, SIZES)
     assert plan.centred
+    assert not plan.known.any()
     np.testing.assert_array_equal(plan.transforms, np.stack([centre_transform(np.array(SIZE))] * 5))
 
 
@@ -217,6 +221,7 @@ def test_face_positions_measured_at_another_size_are_not_used(wrong: NDArray[np.
     landmarks = np.stack([face(150, 100, 100), wrong, wrong, wrong, wrong])
     plan = plan_crops(sequence(landmarks), "auto", SIZES)
     assert plan.doubtful == 4
+    assert plan.known.tolist() == [True, False, False, False, False]
     np.testing.assert_array_equal(plan.transforms, [align_transform(landmarks[0])] * 5)
 
 

@@ -1,0 +1,264 @@
+"""What `predict` does: check what is asked, find faces, predict, write tables, figures, the film.
+
+Apart from `predict.py`, whose options must be there before torch is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import typer
+from rich.console import Console
+
+from bench.config.registry import Registry
+from bench.data.dataset import DatasetSpec
+from bench.errors import UsageError, pick
+from bench.inference.faces import faces_from_file, write_face_file
+from bench.inference.films import Steps, drawn_faces, predict_dataset, predict_recordings
+from bench.inference.network import Network, load_networks
+from bench.inference.output import WRITERS, prediction_table, write_about
+from bench.inference.prediction import FacePrediction
+from bench.inference.recordings import Face, Recording, find_recordings
+from bench.report.plot_style import save
+from bench.report.timeline import timeline_figure
+from bench.system.environment import commit, cpu_count, pick_device, versions
+
+from . import _options as opt
+from ._console import FrameBar, stderr_console
+
+TIMELINES = 20
+"""Recordings up to which each gets a figure: thousands would be looked at by nobody."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """What was asked of `predict`."""
+
+    cells: tuple[str, ...]
+    source: Path | None
+    dataset: str | None
+    root: Path | None
+    landmarks: Path | None
+    landmarks_offset: int
+    detect: bool
+    faces: str
+    out: Path | None
+    formats: tuple[str, ...]
+    video: Path | None
+    fps: float
+    stills: bool
+    overwrite: bool
+    settings: tuple[str, ...]
+    device: str
+    results: Path
+    cache: Path
+    workers: int
+    plugins: tuple[Path, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where the files go."""
+        name = self.dataset or (self.source.resolve().stem if self.source else "")
+        return self.out or Path("predictions") / name
+
+
+def predict(asked: PredictOptions) -> None:
+    """Carry out a `predict`; raises UsageError before anything is decoded where that can be."""
+    _check(asked)
+    console, device = stderr_console(), pick_device(asked.device)
+    if device.type == "cpu":
+        torch.set_num_threads(cpu_count())
+    networks = load_networks(asked.results, asked.cells, device, Registry(asked.plugins))
+    began = time.monotonic()
+    if asked.dataset:
+        spec = _spec(asked)
+        with _steps(asked, console) as steps:
+            found, _ = predict_dataset(networks, spec, steps)
+    else:
+        found = _predict_source(asked, networks, console)
+    _write(asked, networks, found)
+    _summarise(found, time.monotonic() - began)
+
+
+def _check(asked: PredictOptions) -> None:
+    if (asked.source is None) == (asked.dataset is None):
+        raise UsageError("say what to predict on: SOURCE (a video, picture or folder) or --dataset")
+    for style in asked.formats:
+        pick("format", style, WRITERS)
+    pick("value of --faces", asked.faces, {"largest": None, "all": None})
+    if asked.detect and (asked.landmarks or asked.dataset):
+        raise UsageError("--detect finds the faces of SOURCE: leave out --landmarks and --dataset")
+    if asked.video and asked.dataset:
+        raise UsageError("--video draws on a film: give SOURCE instead of --dataset")
+    if asked.video and asked.video.suffix.lower() != ".mp4":
+        raise UsageError(f"--video {asked.video}: the film's name ends in .mp4")
+    if asked.overwrite:
+        return
+    for path in (asked.folder, *([asked.video] if asked.video else [])):
+        if path.is_file() or (path.is_dir() and any(path.iterdir())):
+            name = "--video" if path == asked.video else "--out"
+            raise UsageError(f"{path} is there already: give another {name}, or --overwrite")
+
+
+def _spec(asked: PredictOptions) -> DatasetSpec:
+    study = opt.study_of(
+        str(asked.dataset),
+        asked.root,
+        asked.landmarks,
+        224,
+        list(asked.settings),
+        asked.cache,
+        list(asked.plugins),
+    )
+    return study.context.dataset
+
+
+@contextmanager
+def _steps(asked: PredictOptions, console: Console) -> Iterator[Steps]:
+    bars = [FrameBar(console, f"{doing} frames") for doing in ("decoding", "predicting")]
+    noted: set[str] = set()
+
+    def note(sentence: str) -> None:
+        if sentence not in noted:
+            console.print(f"note: {sentence}", markup=False)
+        noted.add(sentence)
+
+    try:
+        yield Steps(
+            cache=asked.cache,
+            workers=asked.workers or cpu_count(),
+            decoding=bars[0],
+            predicting=bars[1],
+            note=note,
+        )
+    except KeyboardInterrupt:
+        console.print("stopped: nothing was written")
+        raise SystemExit(130) from None
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+def _predict_source(
+    asked: PredictOptions, networks: Sequence[Network], console: Console
+) -> list[FacePrediction]:
+    assert asked.source
+    recordings = find_recordings(asked.source, fps=asked.fps, stills=asked.stills)
+    if asked.video and len(recordings) != 1:
+        raise UsageError(f"--video draws one film: {asked.source} holds {len(recordings)}")
+    faces = _faces(asked, recordings, console)
+    with _steps(asked, console) as steps:
+        found = predict_recordings(networks, recordings, faces, steps)
+    if asked.detect and faces:
+        write_face_file(asked.folder / "detected-faces.csv", recordings, faces)
+    if asked.video:
+        _draw(asked.video, recordings[0], faces, networks[0], found, console)
+    return found
+
+
+def _faces(
+    asked: PredictOptions, recordings: Sequence[Recording], console: Console
+) -> Mapping[str, list[Face]] | None:
+    if asked.landmarks:
+        return faces_from_file(asked.landmarks, recordings, asked.landmarks_offset)
+    if not asked.detect:
+        return None
+    faces = _detected(recordings, all_of_them=asked.faces == "all", console=console)
+    if not any(faces.values()):
+        raise UsageError(
+            f"no face was found in {asked.source}: give their places by --landmarks FILE, or leave "
+            "out --detect if the face fills the picture"
+        )
+    for name in (name for name, found in faces.items() if not found):
+        console.print(f"note: {name}: no face was found in it", markup=False)
+    return faces
+
+
+def _detected(
+    recordings: Sequence[Recording], *, all_of_them: bool, console: Console
+) -> dict[str, list[Face]]:
+    from bench.inference.detect import Detector, detect_faces
+
+    detector, faces, done = Detector(), {}, 0
+    total = sum(len(recording.frames) for recording in recordings)
+    bar = FrameBar(console, "looking for faces")
+    try:
+        for recording in recordings:
+            tick = _from(bar, done, total)
+            faces[recording.name] = detect_faces(recording, detector, tick, all_of_them=all_of_them)
+            done += len(recording.frames)
+        bar(total, total)
+    finally:
+        bar.close()
+    return faces
+
+
+def _from(bar: FrameBar, before: int, total: int) -> Callable[[int], None]:
+    return lambda done: bar(before + done, total)
+
+
+def _draw(
+    path: Path,
+    recording: Recording,
+    faces: Mapping[str, list[Face]] | None,
+    network: Network,
+    found: Sequence[FacePrediction],
+    console: Console,
+) -> None:
+    from bench.inference.film import write_film
+
+    drawn = drawn_faces(recording, faces, found, network.description.crop)
+    bar = FrameBar(console, "drawing frames")
+    try:
+        write_film(path, recording, network.aus, drawn, bar)
+    finally:
+        bar.close()
+    typer.echo(str(path))
+
+
+def _write(
+    asked: PredictOptions, networks: Sequence[Network], found: Sequence[FacePrediction]
+) -> None:
+    folder, aus = asked.folder, networks[0].aus
+    names = dict.fromkeys(p.recording for p in found)
+    tables = {
+        name: prediction_table(aus, [p for p in found if p.recording == name]) for name in names
+    }
+    for style in asked.formats:
+        for path in WRITERS[style](folder, tables):
+            typer.echo(str(path))
+    if len(names) <= TIMELINES:
+        for each in found:
+            if each.success.any() and len(each.frames) > 1:
+                suffix = f"-face{each.face}" if each.face else ""
+                path = folder / f"{each.recording}{suffix}.png"
+                title = f"{each.recording}, face {each.face}"
+                save(timeline_figure(title, aus, each.times, each.probabilities), path)
+                typer.echo(str(path))
+    write_about(folder, _about(asked, networks))
+
+
+def _about(asked: PredictOptions, networks: Sequence[Network]) -> dict[str, object]:
+    return {
+        "cells": {n.description.id: n.description.final_weights for n in networks},
+        "source": str(asked.source or asked.dataset),
+        "command": " ".join(["python -m bench", *sys.argv[1:]]),
+        "commit": commit(),
+        "versions": versions(),
+    }
+
+
+def _summarise(found: Sequence[FacePrediction], seconds: float) -> None:
+    frames = sum(len(p.frames) for p in found)
+    seen = sum(int(p.success.sum()) for p in found)
+    length = sum(float(p.times[-1]) for p in {p.recording: p for p in found}.values())
+    speed = f", {length / seconds:.1f} times as fast as it was filmed" if length else ""
+    typer.echo(
+        f"{seen:,} of {frames:,} frames with a face, {frames / seconds:,.0f} frames/s{speed}"
+    )

@@ -1,0 +1,138 @@
+"""Probabilities for every frame of films, by one trained network or the mean of several.
+
+Frames come from a frame store, whole films window by window, so that progress can be told; a
+window's frames see their neighbours beyond it, and come out as if the film were taken at once.
+
+Shapes: T frames of a film, A action units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.frame_table import FrameTable, frame_table
+from bench.frame_store.crop import plan_crops
+from bench.frame_store.decode import frame_sizes
+from bench.frame_store.store import FrameStore, StoredSequence
+from bench.training.evaluate import predict
+from bench.training.loader import Pixels
+from bench.training.precision import has_bfloat16
+from datasets._base import UNCODED, DatasetError
+from datasets._base import Sequence as Film
+
+from .network import Network
+
+WINDOW = 1024
+"""Frames predicted between two signs of life."""
+
+
+@dataclass(frozen=True, eq=False)
+class FacePrediction:
+    """What networks make of one face of one recording, a row a frame."""
+
+    recording: str
+    face: int
+    """The face's id within the recording."""
+    frames: NDArray[np.int64]
+    """(T,)"""
+    times: NDArray[np.float64]
+    """(T,) seconds from the recording's first frame."""
+    success: NDArray[np.bool_]
+    """(T,) whether the frame can be read and its face is known."""
+    confidence: NDArray[np.float32]
+    """(T,) of the face's position, NaN where nobody says."""
+    probabilities: NDArray[np.float32]
+    """(T, A), NaN where there is no success."""
+
+
+def predict_films(
+    networks: Sequence[Network],
+    store: FrameStore,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> dict[str, NDArray[np.float32]]:
+    """Return each film's probabilities (frames stored, A), the mean over the networks.
+
+    `progress` takes the frames done so far and the frames there are, over all networks.
+    """
+    table = frame_table(store)
+    frames = sum(len(film.frames) for film in store.sequences)
+    sums = {
+        film.name: np.zeros((len(film.frames), len(networks[0].aus))) for film in store.sequences
+    }
+    done = 0
+    progress(0, frames * len(networks))
+    for network in networks:
+        pixels = Pixels(store.images, network.device)
+        for film in store.sequences:
+            for window in _windows(film):
+                found = _predict_window(network, pixels, table, window)
+                places = np.flatnonzero(window.coded)
+                sums[film.name][places] += found
+                done += len(places)
+                progress(done, frames * len(networks))
+    return {name: (total / len(networks)).astype(np.float32) for name, total in sums.items()}
+
+
+def _windows(film: StoredSequence) -> Iterator[StoredSequence]:
+    """Yield a film again and again, each time with other frames to be predicted, `WINDOW` a time.
+
+    Evaluation predicts the frames that carry a label: here a label means that and nothing else.
+    """
+    for start in range(0, len(film.frames), WINDOW):
+        labels = np.full((len(film.frames), 1), UNCODED, np.int8)
+        labels[start : start + WINDOW] = 0
+        yield replace(film, labels=labels)
+
+
+def _predict_window(
+    network: Network, pixels: Pixels, table: FrameTable, window: StoredSequence
+) -> NDArray[np.float32]:
+    known = network.description
+    landmarks = table.landmarks if known.landmarks else None
+    if landmarks is not None and landmarks.shape[1] != known.landmarks:
+        landmarks = None
+    amp = known.precision == "bfloat16" and has_bfloat16(network.device)
+    seen = replace(table, landmarks=landmarks)
+    return predict(network.method, pixels, seen, [window], known.stride, amp=amp).probabilities
+
+
+def face_prediction(
+    film: Film,
+    stored: StoredSequence | None,
+    probabilities: NDArray[np.float32] | None,
+    crop: str,
+) -> FacePrediction:
+    """Put a film's probabilities (stored frames, A) at its frames; gaps where no face is known.
+
+    `stored` is what the frame store has of it, None if nothing. Times and confidence are the
+    caller's to fill in.
+    """
+    count = len(film.frames)
+    readable = np.isin(film.frames, stored.frames) if stored else np.zeros(count, bool)
+    success = readable & _known_faces(film, crop)
+    found = np.full((count, film.labels.shape[1]), np.nan, np.float32)
+    if probabilities is not None:
+        found[readable] = probabilities
+    found[~success] = np.nan
+    unknown = np.full(count, np.nan)
+    return FacePrediction(
+        recording=film.name,
+        face=0,
+        frames=film.frames,
+        times=unknown,
+        success=success,
+        confidence=unknown.astype(np.float32),
+        probabilities=found,
+    )
+
+
+def _known_faces(film: Film, crop: str) -> NDArray[np.bool_]:
+    """Tell on which frames (T,) a face was cropped, and not the place of its nearest one."""
+    try:
+        return plan_crops(film, crop, frame_sizes(film.source)).known
+    except (DatasetError, OSError):
+        return np.zeros(len(film.frames), bool)

@@ -1,0 +1,211 @@
+"""Films and pictures of one's own, read as a dataset is, without labels; made by `predict`.
+
+A film is a video, or a folder of numbered pictures of one size; other pictures stand for themselves
+each. The frame store crops them as it does any dataset's frames.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.errors import UsageError
+from datasets._base import UNCODED, Dataset, FoldList, FrameSource, Sequence
+from datasets._files.images import DAMAGE, ImageFiles
+from datasets._files.video import VideoFrames, frame_times
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png"})
+VIDEOS = frozenset(
+    {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv", ".3gp"}
+)
+FPS = 25.0
+"""Pictures a second of a folder of numbered pictures, unless it is said."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One film or picture: its frames, and when each was taken."""
+
+    name: str
+    source: FrameSource
+    frames: NDArray[np.int64]
+    """(T,) numbers: of a video from 1 on, of pictures those in their names."""
+    times: NDArray[np.float64]
+    """(T,) seconds from the first frame."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face of a recording: where it is, on the t frames from the first to the last with it."""
+
+    id: int
+    first: int
+    """Place of the first of these frames in the recording."""
+    confidence: NDArray[np.float32]
+    """(t,) of the detector; NaN where the face is not known, or nobody says how surely."""
+    boxes: NDArray[np.float32] | None = None
+    """(t, 4) x0, y0, x1, y1 in pixels; NaN where unknown."""
+    landmarks: NDArray[np.float32] | None = None
+    """(t, L, 2) in pixels; NaN where unknown."""
+
+
+@final
+class Recordings(Dataset):
+    """Recordings as a dataset without labels: a sequence for each face (task = the face's id)."""
+
+    needs_root = False
+
+    def __init__(
+        self,
+        recordings: list[Recording],
+        aus: tuple[int, ...],
+        faces: Mapping[str, list[Face]] | None = None,
+    ):
+        super().__init__()
+        self.recordings, self.aus, self.fps, self.faces = recordings, aus, FPS, faces
+
+    def sequences(self) -> list[Sequence]:
+        """List every face of every recording; a recording without detected faces is left out."""
+        if self.faces is None:
+            return [_sequence(r, len(self.aus)) for r in self.recordings]
+        found = []
+        for recording in self.recordings:
+            for face in self.faces[recording.name]:
+                whole = _sequence(recording, len(self.aus))
+                found.append(_of_face(whole, recording, face))
+        return found
+
+    def folds(self) -> FoldList:
+        """Return no fold: nobody is trained on."""
+        return FoldList("none", (), "")
+
+
+def _sequence(recording: Recording, aus: int) -> Sequence:
+    labels = np.full((len(recording.frames), aus), UNCODED, np.int8)
+    return Sequence(
+        subject=recording.name,
+        task="0",
+        frames=recording.frames,
+        labels=labels,
+        source=recording.source,
+    )
+
+
+def _of_face(whole: Sequence, recording: Recording, face: Face) -> Sequence:
+    places = range(face.first, face.first + len(face.confidence))
+    return replace(
+        whole,
+        task=str(face.id),
+        frames=whole.frames[places],
+        labels=whole.labels[places],
+        source=part_of(recording.source, places),
+        boxes=face.boxes,
+        landmarks=face.landmarks,
+    )
+
+
+def part_of(source: FrameSource, places: range) -> FrameSource:
+    """Return some of a source's frames, in order."""
+    if len(places) == len(source):
+        return source
+    if isinstance(source, VideoFrames):
+        return replace(source, positions=tuple(source.positions[k] for k in places))
+    assert isinstance(source, ImageFiles)
+    return source.pick(places)
+
+
+def find_recordings(source: Path, *, fps: float = FPS, stills: bool = False) -> list[Recording]:
+    """Find the films and pictures that a path stands for: a file, or a folder and those below it.
+
+    `stills` takes every picture for itself. Raises UsageError if there is nothing to read, and
+    DatasetCorrupt for a video that cannot be.
+    """
+    if source.is_file():
+        return [_of_file(source)]
+    if not source.is_dir():
+        raise UsageError(f"{source}: there is no such video, picture or folder")
+    found = list(_below(source, fps, stills=stills))
+    if not found:
+        kinds = ", ".join(sorted(kind.removeprefix(".") for kind in PICTURES | VIDEOS))
+        raise UsageError(f"{source}: there is no video or picture in this folder ({kinds})")
+    return _with_names_of_their_own(found)
+
+
+def _of_file(file: Path) -> Recording:
+    if file.suffix.lower() in PICTURES:
+        return _still(file.parent, file)
+    times = frame_times(file)
+    source = VideoFrames(file.parent, file.name, tuple(range(len(times))))
+    return Recording(file.stem, source, np.arange(1, len(times) + 1), times)
+
+
+def _still(root: Path, file: Path) -> Recording:
+    source = ImageFiles(root, (file.relative_to(root).as_posix(),))
+    return Recording(file.stem, source, np.array([_number(file) or 1]), np.zeros(1))
+
+
+def _below(folder: Path, fps: float, *, stills: bool) -> Iterator[Recording]:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    yield from (_of_file(file) for file in files if file.suffix.lower() in VIDEOS)
+    pictures = [file for file in files if file.suffix.lower() in PICTURES]
+    if not stills and _are_a_film(pictures):
+        yield _film(folder, pictures, fps)
+    else:
+        yield from (_still(folder, picture) for picture in pictures)
+    for below in sorted(path for path in folder.iterdir() if path.is_dir()):
+        yield from _below(below, fps, stills=stills)
+
+
+def _film(folder: Path, pictures: list[Path], fps: float) -> Recording:
+    ordered = sorted(pictures, key=lambda file: _number(file) or 0)
+    frames = np.array([_number(file) for file in ordered], np.int64)
+    source = ImageFiles(folder, tuple(file.name for file in ordered))
+    return Recording(folder.resolve().name, source, frames, (frames - frames[0]) / fps)
+
+
+def _are_a_film(pictures: list[Path]) -> bool:
+    """Tell whether pictures are one film: names alike but for their last number, and of one size.
+
+    Sizes are those of the first, the middle and the last one: to open thousands takes a while.
+    """
+    numbers = [_number(file) for file in pictures]
+    if len(pictures) < 2 or None in numbers or len(set(numbers)) < len(numbers):
+        return False
+    patterns = {re.sub(r"[0-9]+(?=[^0-9]*$)", "#", file.name) for file in pictures}
+    sizes = {_size(pictures[k]) for k in (0, len(pictures) // 2, -1)}
+    return len(patterns) == 1 and len(sizes) == 1
+
+
+def _number(file: Path) -> int | None:
+    """Return the last number in a file's name, if there is one that a frame can have."""
+    digits = re.findall(r"[0-9]+", file.stem)
+    return int(digits[-1]) if digits and len(digits[-1]) <= 18 else None
+
+
+def _size(file: Path) -> tuple[int, int] | None:
+    try:
+        with Image.open(file) as image:
+            return image.size
+    except DAMAGE:
+        return None
+
+
+def _with_names_of_their_own(recordings: list[Recording]) -> list[Recording]:
+    """Add numbers to names that several recordings share: they may lie in other folders."""
+    names: set[str] = set()
+    kept = []
+    for recording in recordings:
+        name, count = recording.name, 1
+        while name in names:
+            count += 1
+            name = f"{recording.name}-{count}"
+        names.add(name)
+        kept.append(replace(recording, name=name))
+    return kept

@@ -1,0 +1,115 @@
+"""Films and pictures as recordings, and their faces from a file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.errors import UsageError
+from bench.inference.faces import faces_from_file, write_face_file
+from bench.inference.recordings import Face, Recordings, find_recordings
+from datasets._base import DatasetCorrupt
+from datasets._files.video import frame_times
+from tests.helpers.films import faces, landmark_file, write_pictures, write_video
+
+
+@pytest.fixture(scope="module")
+def face():
+    return faces(6)
+
+
+def test_a_video_counts_its_frames_from_one_and_knows_its_times(tmp_path, face):
+    (film,) = find_recordings(write_video(tmp_path / "smile.mp4", face[0], fps=20))
+    assert film.name == "smile"
+    assert film.frames.tolist() == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(film.times, np.arange(6) / 20, atol=1e-6)
+    pixels = np.stack(list(film.source.read()))
+    assert np.abs(pixels.astype(int) - face[0]).mean() < 3
+
+
+def test_times_are_those_of_the_frames_shown_in_order(tmp_path, face):
+    path = write_video(tmp_path / "smile.mkv", np.repeat(face[0], 10, axis=0))  # with B frames
+    times = frame_times(path)
+    assert len(times) == 60
+    np.testing.assert_allclose(np.diff(times), 0.04, atol=1.1e-3)
+
+
+def test_numbered_pictures_are_a_film_in_the_order_of_their_numbers(tmp_path, face):
+    write_pictures(tmp_path / "smile", face[0], first=8)
+    (film,) = find_recordings(tmp_path / "smile", fps=50)
+    assert film.frames.tolist() == [8, 9, 10, 11, 12, 13]
+    np.testing.assert_allclose(film.times, np.arange(6) / 50)
+    stills = find_recordings(tmp_path / "smile", stills=True)
+    assert [still.name for still in stills] == [f"frame_{k:04d}" for k in range(8, 14)]
+
+
+def test_pictures_of_other_sizes_or_names_stand_for_themselves(tmp_path):
+    for name, size in (("a_1.png", (20, 20)), ("a_2.png", (20, 24))):
+        Image.new("RGB", size).save(tmp_path / name)
+    assert len(find_recordings(tmp_path)) == 2
+    (tmp_path / "a_2.png").unlink()
+    Image.new("RGB", (20, 20)).save(tmp_path / "b_2.png")
+    assert [each.name for each in find_recordings(tmp_path)] == ["a_1", "b_2"]
+
+
+def test_a_folder_holds_films_below_it_with_names_of_their_own(tmp_path, face):
+    write_video(tmp_path / "x" / "smile.mp4", face[0])
+    write_video(tmp_path / "y" / "smile.mp4", face[0])
+    write_pictures(tmp_path / "z", face[0])
+    assert [each.name for each in find_recordings(tmp_path)] == ["smile", "smile-2", "z"]
+
+
+def test_what_cannot_be_a_recording_is_said(tmp_path):
+    with pytest.raises(UsageError, match="there is no such video, picture or folder"):
+        find_recordings(tmp_path / "nothing.mp4")
+    with pytest.raises(UsageError, match="there is no video or picture in this folder"):
+        find_recordings(tmp_path)
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(DatasetCorrupt, match="cannot be opened"):
+        find_recordings(tmp_path / "text.mp4")
+
+
+class TestFaces:
+    def test_an_openface_file_is_about_the_only_recording(self, tmp_path, face):
+        (film,) = find_recordings(write_video(tmp_path / "smile.mp4", face[0]))
+        landmarks = face[1].copy()
+        landmarks[2] = np.nan
+        path = landmark_file(tmp_path / "openface.csv", landmarks)
+        ((found,),) = faces_from_file(path, [film]).values()
+        assert (found.id, found.first, len(found.confidence)) == (0, 0, 6)
+        np.testing.assert_allclose(found.landmarks, landmarks, atol=1e-3)
+        np.testing.assert_allclose(found.confidence[[0, 1]], 0.98)
+        assert np.isnan(found.confidence[2])
+        (sequence,) = Recordings([film], (1, 2), {"smile": [found]}).sequences()
+        assert sequence.labels.tolist() == [[-1, -1]] * 6
+
+    def test_several_faces_are_told_by_their_task(self, tmp_path, face):
+        (film,) = find_recordings(write_video(tmp_path / "two.mp4", face[0]))
+        boxes = np.tile(np.float32([[4, 5, 60, 70]]), (6, 1))
+        early = Face(0, 0, np.full(3, 0.9, np.float32), boxes[:3])
+        late = Face(3, 2, np.full(4, 0.7, np.float32), boxes[2:] + 9)
+        write_face_file(tmp_path / "faces.csv", [film], {"two": [early, late]})
+        one, other = faces_from_file(tmp_path / "faces.csv", [film])["two"]
+        assert [(f.id, f.first, len(f.confidence)) for f in (one, other)] == [(0, 0, 3), (3, 2, 4)]
+        np.testing.assert_allclose(other.boxes, late.boxes)
+        np.testing.assert_allclose(other.confidence, 0.7)
+        _, second = Recordings([film], (1,), {"two": [one, other]}).sequences()
+        assert second.frames.tolist() == [3, 4, 5, 6]
+        assert len(list(second.source.read())) == 4
+
+    def test_the_offset_moves_the_files_frames(self, tmp_path, face):
+        write_pictures(tmp_path / "film", face[0], first=0)
+        films = find_recordings(tmp_path / "film")
+        path = landmark_file(tmp_path / "openface.csv", face[1])
+        ((found,),) = faces_from_file(path, films, offset=-1).values()
+        assert (found.first, len(found.confidence)) == (0, 6)
+
+    def test_a_file_about_something_else_is_refused(self, tmp_path, face):
+        (film,) = find_recordings(write_video(tmp_path / "smile.mp4", face[0]))
+        path = tmp_path / "faces.csv"
+        path.write_text("subject,frame,x0,y0,x1,y1\nF001,1,0,0,9,9\n")
+        with pytest.raises(UsageError, match=r"no row is about a frame of smile .* about F001"):
+            faces_from_file(path, [film])
+        with pytest.raises(UsageError, match="there is no such face file"):
+            faces_from_file(tmp_path / "none.csv", [film])
