@@ -16,6 +16,7 @@ COMMANDS = (
     "table",
     "plot",
     "report",
+    "speed",
     "list",
     "check",
     "explain",
