@@ -12,6 +12,7 @@ ROOT = PAGE.parent.parent
 COMMANDS = (
     "",
     "run",
+    "tune",
     "status",
     "table",
     "plot",

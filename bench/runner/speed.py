@@ -100,18 +100,22 @@ class CannotMeasure(Exception):
     """A method cannot be built as asked: a trunk that it does not carry, say."""
 
 
-def measure(cell: Cell, device: torch.device, command: str, *, repeats: int = 3) -> SpeedRow:
+def measure(
+    cell: Cell, device: torch.device, command: str, *, repeats: int = 3, host: bool = False
+) -> SpeedRow:
     """Time every part of a cell whose budget is a few dozen steps; its data is opened already.
+
+    `host`: frames stay in the host's memory, as those that no GPU holds.
 
     Raises CannotMeasure, with the method's own reason.
     """
     started = time.time()
     try:
-        experiment = build_experiment(cell, device)
+        experiment = build_experiment(cell, device, low_memory=host)
     except MethodError as error:
         raise CannotMeasure(str(error)) from error
-    first = _seconds(device, _training(cell, device, kept=False))
-    rates, times = _rates(cell, experiment, device, repeats)
+    first = _seconds(device, _training(cell, device, kept=False, host=host))
+    rates, times = _rates(cell, experiment, device, repeats, host=host)
     trainer, cls = experiment.trainer, cell.method_class
     aus = len(experiment.method.task.aus)
     sized = size_of(str(cell.method), cls, cls.Config(**cell.method_config), cell.settings, aus)
@@ -124,18 +128,19 @@ def measure(cell: Cell, device: torch.device, command: str, *, repeats: int = 3)
         peak_memory_mib=peak_memory_mib(device) if device.type == "cuda" else None,
         precision="bfloat16" if trainer.amp else "float32",
         compiled=trainer.compiled,
+        frames_in="host" if host or device.type == "cpu" else "device",
         environment=describe(device, started, command),
     )
 
 
 def _rates(
-    cell: Cell, experiment: Experiment, device: torch.device, repeats: int
+    cell: Cell, experiment: Experiment, device: torch.device, repeats: int, *, host: bool
 ) -> tuple[dict[str, Rate], dict[str, list[float]]]:
     """Time all parts `repeats` times, there and back again; returns rates and seconds."""
     trainer, steps = experiment.trainer, experiment.trainer.total
     parts: dict[str, Callable[[], Callable[[], object]]] = {
-        "end to end": lambda: _training(cell, device, kept=False),
-        "step": lambda: _training(cell, device, kept=True),
+        "end to end": lambda: _training(cell, device, kept=False, host=host),
+        "step": lambda: _training(cell, device, kept=True, host=host),
         "loader": lambda: lambda: [trainer.loader.batch(step) for step in range(steps)],
         "bare loop": lambda: _bare_loop(experiment, steps),
         "inference": lambda: lambda: experiment.predict(experiment.test),
@@ -150,9 +155,9 @@ def _rates(
     return {name: _rate(samples[name], found) for name, found in times.items()}, times
 
 
-def _training(cell: Cell, device: torch.device, *, kept: bool) -> Callable[[], object]:
+def _training(cell: Cell, device: torch.device, *, kept: bool, host: bool) -> Callable[[], object]:
     """Build a fresh training, to be timed; `kept` lets its batches lie ready."""
-    trainer = build_experiment(cell, device).trainer
+    trainer = build_experiment(cell, device, low_memory=host).trainer
     if kept:
         batches = KeptBatches(trainer.loader)
         batches.draw_all()
