@@ -56,11 +56,11 @@ def ranks_table(
     matrix = RunMatrix.of((r for r in records if ratio is None or ratio_of(r) == ratio), select)
     ranked = [line for line in matrix.lines if not line.is_ceiling]
     means = {line.label: _means(matrix, line) for line in ranked}
-    lines = [line for line in ranked if means[line.label]]
+    scores = {label: found for label, found in means.items() if found}
+    lines = [line for line in ranked if line.label in scores]
     if len(lines) < 2:
         raise NothingToShow("ranks need finished runs of at least two methods")
     columns = range(len(lines)) if against is None else [named_line(lines, against)]
-    scores = {line.label: means[line.label] for line in lines}
     runs = sum(map(len, matrix.expected.values()))
     pairs = _pairs(lines, columns, matrix.scoring)
     table = _two_sided(pairs, len(lines), columns, runs)
@@ -77,14 +77,9 @@ def ranks_table(
     parts = zip(labels, ranks, body, strict=True)
     rows = [Row(label=label, entries=(rank, *row)) for label, rank, row in parts]
     rows += _without_result([line for line in ranked if line not in lines], len(headings))
-    return matrix.table(
-        "ranks",
-        _title(matrix, signs=signs),
-        ["mean rank", *headings],
-        rows,
-        notes=notes,
-        ratio=ratio,
-    )
+    what = _title(matrix, signs=signs)
+    headings = ["mean rank", *headings]
+    return matrix.table("ranks", what, headings, rows, notes=notes, ratio=ratio)
 
 
 def _title(matrix: RunMatrix, *, signs: bool) -> str:
