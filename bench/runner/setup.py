@@ -24,7 +24,8 @@ from bench.study.cell import Cell
 from bench.system.hashing import file_digest
 from bench.system.seeds import stream_seed
 from bench.training.evaluate import FRAMES_AT_ONCE, Predictions, predict
-from bench.training.loader import Loader, Pixels
+from bench.training.loader import Loader
+from bench.training.pixels import Pixels
 from bench.training.sampler import Sampler, StreamKey
 from bench.training.trainer import Trainer
 from datasets._splits.masks import LabelMask

@@ -51,6 +51,9 @@ class KeptBatches:
             self._kept[key] = self._loader.batch(key[0], labelled_only=labelled_only)
         return self._kept[key]
 
+    def prefetch(self, step: int, *, labelled_only: bool = False) -> None:
+        """Do nothing: all batches lie ready."""
+
     def draw_all(self) -> None:
         """Draw every batch that a training may ask for."""
         for step in range(_KEPT_BATCHES):
