@@ -12,6 +12,7 @@ import typer
 
 COMMANDS = (
     "run",
+    "tune",
     "status",
     "table",
     "plot",

@@ -25,9 +25,6 @@ from .entries import (
 from .frame_metrics import predicted_to_true
 from .grouping import (
     Condition,
-    MethodRuns,
-    failures,
-    method_runs,
     only_condition,
     percent,
     point_of,
@@ -37,6 +34,7 @@ from .grouping import (
     true_share,
 )
 from .headroom import uninformative_notes
+from .method_runs import MethodRuns, failures, method_runs
 from .metric import Metric, Scoring
 from .model import Entry, ReportError, Row, Table
 from .notes import SHARES, config_differences, legend, troubles, uncoded_note

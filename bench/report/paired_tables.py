@@ -12,7 +12,8 @@ from bench.results.records import Record
 
 from .aggregate import RunMatrix
 from .entries import entry_of_runs
-from .grouping import MethodRuns, cell_field, percent, point_of, ratio_of
+from .grouping import cell_field, percent, point_of, ratio_of
+from .method_runs import MethodRuns
 from .metric import Scoring
 from .model import MISSING, Entry, NothingToShow, ReportError, Row, Table, text_entry
 from .notes import RUNS

@@ -12,7 +12,8 @@ from dataclasses import replace
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import MethodRuns, percent
+from .grouping import percent
+from .method_runs import MethodRuns
 from .metric import Scoring
 from .model import MISSING, Entry, NothingToShow, Row, Table, text_entry
 from .notes import RUNS

@@ -51,6 +51,9 @@ class KeptBatches:
             self._kept[key] = self._loader.batch(key[0], labelled_only=labelled_only)
         return self._kept[key]
 
+    def prefetch(self, step: int, *, labelled_only: bool = False) -> None:
+        """Do nothing: all batches lie ready."""
+
     def draw_all(self) -> None:
         """Draw every batch that a training may ask for."""
         for step in range(_KEPT_BATCHES):
@@ -122,7 +125,7 @@ def measure(
     return replace(
         sized,
         preset=cell.context.preset,
-        frames_per_sample=trainer.loader.sampler.frames_per_step / cell.settings.train.batch_size,
+        frames_per_sample=trainer.loader.sampler.frames_per_step() / cell.settings.train.batch_size,
         rates=rates,
         warm_up_seconds=round(max(first - min(times["end to end"]), 0.0), 2),
         peak_memory_mib=peak_memory_mib(device) if device.type == "cuda" else None,
@@ -172,7 +175,7 @@ def _bare_loop(experiment: Experiment, steps: int) -> Callable[[], object]:
     unless some of its frames need no gradient.
     """
     trainer, task = experiment.trainer, experiment.method.task
-    device, frames = trainer.device, trainer.loader.sampler.frames_per_step
+    device, frames = trainer.device, trainer.loader.sampler.frames_per_step()
     trunk = build_trunk(task.trunk, task.image_size)
     net = nn.Sequential(trunk, nn.Linear(trunk.num_features, len(task.aus)))
     net = net.to(device).to(memory_format=torch.channels_last).train()

@@ -43,6 +43,9 @@ class Cell:
     """The other knobs: the study's, with the method's own recipe put in."""
     mask_file: Path
     hashes: Mapping[str, str] = field(default_factory=dict)
+    trial: bool = False
+    """Whether it is a trial of a search: scored on its validation subjects' key frames alone, so
+    that no test subject is looked at."""
     code: Mapping[str, str] = field(default_factory=dict)
     """The files behind `hashes["code"]`, each with a hash of what it does."""
 
@@ -53,6 +56,7 @@ class Cell:
         rule = "" if point.rule == "sparse" else f"-{point.rule}"
         method = re.sub(r"[^\w.-]+", "-", str(self.method).replace(":", "."))
         method += "-sees-hidden-labels" if self.sees_hidden_labels else ""
+        method += "-trial" if self.trial else ""
         label = f"{self.context.dataset.name}-{method}-r{point.ratio_text}{rule}"
         return f"{label}-f{point.fold}-s{point.seed}-{self.hashes['cell'][:10]}"
 
@@ -66,8 +70,18 @@ class Cell:
 
     @property
     def recipe(self) -> Recipe:
-        """Whether the method trains as the others of its study do."""
+        """Whether the method trains as the others of its study do, or as a search found."""
+        if str(self.method) in self.context.tuning.get("methods", ()):
+            return "tuned"
         return "common" if self.settings.train == self.context.settings.train else "own"
+
+    @property
+    def tuning(self) -> dict[str, Any]:
+        """The search that its recipe comes from, as a record keeps it; empty if none."""
+        if self.recipe != "tuned":
+            return {}
+        told = {key: value for key, value in self.context.tuning.items() if key != "methods"}
+        return {**told, "searched": self.context.tuning["methods"][str(self.method)]}
 
     @property
     def method_class(self) -> type[Method]:
@@ -125,10 +139,13 @@ class Cell:
         )
 
 
-def plan_cells(study: Study, data: OpenedDataset, *, save: bool = True) -> list[Cell]:
+def plan_cells(
+    study: Study, data: OpenedDataset, *, save: bool = True, trial: bool = False
+) -> list[Cell]:
     """List the study's cells in the order of the grid; their label masks are drawn and saved.
 
-    Without `save` (a look at what would be done) nothing is written. Raises DatasetError for a fold
+    Without `save` (a look at what would be done) nothing is written; `trial` makes trials of a
+    search of them. Raises DatasetError for a fold
     that does not exist, and for a mask file that was edited, and RecordError if a mask cannot be
     saved.
     """
@@ -139,7 +156,7 @@ def plan_cells(study: Study, data: OpenedDataset, *, save: bool = True) -> list[
         if save:
             _save(labelled, path)
         masks[point] = labelled, path
-    return list(_cells(study, data, masks))
+    return list(_cells(study, data, masks, trial=trial))
 
 
 def _save(labelled: LabelledSplit, path: Path) -> None:
@@ -150,7 +167,11 @@ def _save(labelled: LabelledSplit, path: Path) -> None:
 
 
 def _cells(
-    study: Study, data: OpenedDataset, masks: Mapping[GridPoint, tuple[LabelledSplit, Path]]
+    study: Study,
+    data: OpenedDataset,
+    masks: Mapping[GridPoint, tuple[LabelledSplit, Path]],
+    *,
+    trial: bool,
 ) -> Iterator[Cell]:
     for name in study.methods:
         file = _source_file(study.context.registry.method(name.base))
@@ -164,6 +185,7 @@ def _cells(
                 method_config=config,
                 settings=settings,
                 mask_file=path,
+                trial=trial,
                 code=files,
             )
             yield replace(cell, hashes=_hashes(cell, data, labelled, code))
@@ -188,8 +210,10 @@ def _hashes(cell: Cell, data: OpenedDataset, labelled: LabelledSplit, code: str)
     }
     if cell.needs.landmarks:
         hashes["landmarks"] = data.store.landmarks_hash
-    door = ["sees hidden labels"] if cell.sees_hidden_labels else []
-    return {**hashes, "cell": digest([hashes, cell.coordinates, *door])}
+    more = [*(["sees hidden labels"] if cell.sees_hidden_labels else [])]
+    more += ["scored on validation subjects"] if cell.trial else []
+    more += ["tuned", cell.context.tuning["search"]] if cell.recipe == "tuned" else []
+    return {**hashes, "cell": digest([hashes, cell.coordinates, *more])}
 
 
 def _identity_config(config: Mapping[str, Any]) -> dict[str, Any]:
