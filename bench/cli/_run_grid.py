@@ -45,6 +45,7 @@ class RunOptions:
     fresh: bool
     retry_failed: bool
     profile: bool = False
+    events: bool = False
 
 
 def run_grid(study: Study, options: RunOptions) -> int:
@@ -177,7 +178,7 @@ def _execute(
     display = RunDisplay(console, len(plan.todo))
     if not plan.todo:
         return []
-    spec = launch_spec(plan.todo, options.executor.device, command, before)
+    spec = launch_spec(plan.todo, options.executor.device, command, before, events=options.events)
     with display.showing():
         try:
             execute(plan.todo, display, spec, options.executor)
