@@ -17,6 +17,7 @@ COMMANDS = (
     "table",
     "plot",
     "report",
+    "speed",
     "list",
     "check",
     "explain",

@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -36,6 +38,33 @@ def own_tree(person, tmp_path):
     person.root, person.cache = tmp_path / "tree", tmp_path / "cache"
     make_bp4d_tree(person.root, subjects=SUBJECTS, tasks=("T1",))
     return person.root
+
+
+def test_a_folder_whose_name_is_no_text_is_printed(person, tmp_path):
+    """Bytes that are no UTF-8, which a terminal would refuse."""
+    folder = tmp_path / os.fsdecode(b"vid\xe9o")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this disk holds UTF-8 names alone")
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "data",
+        "prepare",
+        "--dataset",
+        "bp4d",
+        "--size",
+        "16",
+    ]
+    done = subprocess.run(
+        [*command, "--workers", "1", "--root", person.root, "--cache", folder],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert rb"vid\udce9o" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -252,25 +281,21 @@ def test_a_loss_that_is_not_finite_fails_its_cell_naming_the_step(person, tmp_pa
     assert "exploding" in person.asks("table").out
 
 
-def test_weights_that_cannot_be_downloaded_skip_the_cell(person, monkeypatch, tmp_path):
+def test_weights_that_cannot_be_downloaded_are_said_at_planning(person, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     line = "--methods supervised --ratios 0.2 --set trunk.width=1 --set trunk.weights=imagenet"
     answer = person.runs(line)
-    assert answer.code == 1
-    (record,) = map(json.loads, person.records().values())
-    assert record["status"] == "skipped"
-    assert record["reason"].endswith("give --set trunk.weights=PATH|none")
-    assert f"1 skipped: {record['reason']}" in answer.err
-    assert "Traceback" not in answer.err
+    assert answer.error.startswith("the ImageNet weights of resnet18 cannot be downloaded")
+    assert answer.error.endswith("give --set trunk.weights=PATH|none")
+    assert person.records() == {}
 
 
-def test_a_weights_file_that_is_not_there_skips_the_cell(person, tmp_path):
-    answer = person.runs("--methods supervised --set trunk.weights=nowhere.pt")
-    assert answer.code == 1
-    assert "1 skipped: nowhere.pt: no such weights file" in answer.err
+def test_a_weights_file_that_is_not_there_is_said_at_planning(person, tmp_path):
+    wrong = person.runs("--methods supervised --set trunk.weights=nowhere.pt").error
+    assert wrong.startswith("supervised: nowhere.pt: no such weights file")
 
 
 def test_an_unreadable_record_is_set_aside_and_its_cell_done_again(person):
