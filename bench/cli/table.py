@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import _options as opt
 from ._study_file import study_of_file, take_file
+
+if TYPE_CHECKING:
+    from bench.report.model import Table
+    from bench.results.records import Record
 
 
 def command(
@@ -16,7 +21,8 @@ def command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="ssl, supervised, per-au, complexity, ablation, ranks, headroom or pseudo-labels."
+            help="ssl, supervised, per-au, complexity, ablation, ranks, headroom, pseudo-labels "
+            "or transfer."
         ),
     ] = "ssl",
     style: Annotated[
@@ -82,6 +88,10 @@ def command(
         parts = [*([config] if config else []), *named.values(), methods, ratios, *(only or [])]
         of = " ".join(str(part) for part in parts if part)
         raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
+    if kind == "transfer":
+        found = _transfer(results, records, chosen, intervals)
+        typer.echo(render_all(found, style), nl=False)
+        return
     found = speed_tables(results) if kind == "complexity" else []
     if chosen or not found:
         found = [
@@ -97,3 +107,18 @@ def command(
             *found,
         ]
     typer.echo(render_all(found, style), nl=False)
+
+
+def _transfer(
+    results: Path, records: Sequence[Record], chosen: Sequence[Record], intervals: bool
+) -> list[Table]:
+    """Build the transfer tables of the chosen cells, and of cells whose records are gone."""
+    from bench.report.transfer_table import transfer_tables
+    from bench.results.transfer import read_transfers
+
+    transfers, problems = read_transfers(results)
+    for problem in problems:
+        typer.echo(f"note: {problem}", err=True)
+    left_out = {record.id for record in records} - {record.id for record in chosen}
+    wanted = [each for each in transfers if not left_out & each.cells.keys()]
+    return transfer_tables(wanted, chosen, intervals=intervals)
