@@ -167,6 +167,8 @@ class Task:
     unlabelled_frames: int
     """Distinct frames in the unlabelled pool, P; 0 at 100 % labels."""
     clip_len: int = 1
+    validation_frames: int = 0
+    """Labelled frames of the validation subjects, which `Method.calibrate` gets; 0 without any."""
     labels: Tensor | None = field(default=None, repr=False, compare=False)
     """(N, A) int8: 1, 0, or -1 = not coded, of the labelled training frames: what the budget paid
     for, and nothing else."""
@@ -237,6 +239,14 @@ class Method(nn.Module):
         `features` (N + P, F) are `encode`'s of plain frames: the labelled ones, then the pool's in
         the order of their `Batch.ids`; `labels` (N + P, A) are -1 throughout for the pool. What it
         finds goes into buffers.
+        """
+
+    def calibrate(self, features: Tensor, labels: Tensor) -> None:
+        """Choose on frames of other people what `fit` cannot (a threshold, say); does nothing here.
+
+        Called after `fit` if the run holds out validation subjects (`--val-subjects`), with
+        `encode`'s features (V, F) of their labelled frames and the labels (V, A), which the budget
+        paid for too. What it finds goes into buffers.
         """
 
     def members(self, features: Tensor) -> dict[str, Tensor]:  # noqa: ARG002

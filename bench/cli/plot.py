@@ -14,7 +14,8 @@ def command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="curves, heat-map, subjects, cost, training, pseudo-labels or sampling."
+            help="curves, heat-map, subjects, cost, calibration, co-occurrence, training, "
+            "pseudo-labels or sampling."
         ),
     ] = "curves",
     dataset: Annotated[str, typer.Option(help="Of `sampling`: whose labels.")] = "synthetic",
@@ -50,9 +51,10 @@ def command(
     """Draw a figure for each dataset, rule and preset among the records; prints the files' names.
 
     `curves`: F1 by share of labels. `heat-map`: F1 by action unit. `subjects`: F1 by test subject.
-    `cost`: F1 by labels and by seconds. `training`: losses. `pseudo-labels`: how many were used and
-    right. `sampling`: the AU combinations and the F1 that key-frame rules keep, from a dataset's
-    labels and the records.
+    `cost`: F1 by labels and by seconds. `calibration`: probabilities told and true.
+    `co-occurrence`: correlations of action units, true and learnt. `training`: losses.
+    `pseudo-labels`: how many were used and right. `sampling`: the AU combinations and the F1 that
+    key-frame rules keep, from a dataset's labels and the records.
     """
     from bench.data.label_budget import label_budgets
     from bench.errors import pick

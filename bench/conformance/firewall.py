@@ -1,6 +1,6 @@
 """The firewall: no label that the budget did not pay for reaches a method, by any way.
 
-One of the checks of `bench check`; its own test breaks the suite in six places
+One of the checks of `bench check`; its own test breaks the suite in seven places
 (tests/bench/conformance/test_firewall.py).
 """
 
@@ -14,7 +14,7 @@ import torch
 
 from bench.runner.setup import Experiment
 from bench.training.trainer import Trainer
-from methods._base import Batch
+from methods._base import Batch, Method
 
 from .harness import ContractViolation, Harness, differing_entries, name_some
 
@@ -23,19 +23,29 @@ def hidden_labels(harness: Harness) -> None:
     """Check that labels which the budget did not pay for change no bit of the training.
 
     They are scrambled before anything of the cell exists. Compared are what the method is told
-    (`Task`), every batch, the state that a checkpoint keeps, and the final weights.
+    (`Task`), every batch, the state that a checkpoint keeps, and the final weights; of a method
+    that calibrates also the state after a run with validation subjects.
     """
     plain, scrambled = harness.reference.experiment, harness.scrambled_experiment()
     changed = [*_told_differently(plain, scrambled), *_batches_that_differ(plain, scrambled)]
     scrambled.trainer.run(scrambled.trainer.total)
     changed += harness.reference.differing(scrambled.trainer)
     changed += differing_entries(_kept(plain.trainer), _kept(scrambled.trainer))
+    if harness.cls.calibrate is not Method.calibrate:
+        changed += _calibrated_differently(harness)
     if changed:
         named = name_some(list(dict.fromkeys(changed)))
         raise ContractViolation(
             f"labels that the budget did not pay for change {named}: learn from "
             "Batch.labels alone; what Progress.audit is given must stay behind it"
         )
+
+
+def _calibrated_differently(harness: Harness) -> list[str]:
+    knobs = ("data.val_subjects=1",)
+    plain, scrambled = harness.run(knobs=knobs), harness.scrambled_experiment(knobs)
+    scrambled.trainer.run(scrambled.trainer.total)
+    return differing_entries(_kept(plain.trainer), _kept(scrambled.trainer))
 
 
 def _told_differently(one: Experiment, other: Experiment) -> list[str]:

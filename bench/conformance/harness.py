@@ -72,11 +72,11 @@ class Harness:
         (cell,) = plan_cells(*self._planned(ratio, knobs))
         return build_experiment(cell, _CPU)
 
-    def scrambled_experiment(self) -> Experiment:
+    def scrambled_experiment(self, knobs: Sequence[str] = ()) -> Experiment:
         """Build them from recordings whose hidden labels were scrambled before all else."""
-        study, data = self._planned(RATIO, ())
+        study, data = self._planned(RATIO, knobs)
         (point,) = study.points()
-        mask = data.labelled_split(point).mask
+        mask = data.labelled_split(point, study.context.settings.data.val_subjects).mask
         data = data.with_hidden_scrambled(mask)
         (cell,) = plan_cells(study, data)
         return assemble(cell, data, frame_table(data.store), Pixels(data.store.images, _CPU))

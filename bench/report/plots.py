@@ -18,6 +18,8 @@ from .aggregate import RunMatrix
 from .grouping import by_condition
 from .metric import Scoring
 from .model import NothingToShow
+from .plot_calibration import calibration_figure
+from .plot_cooccurrence import cooccurrence_figure
 from .plot_cost import cost_figure
 from .plot_curves import curves, pseudo_labels
 from .plot_heat_map import heat_map
@@ -89,6 +91,8 @@ _BUILDERS: Mapping[str, _Builder] = {
     "heat-map": _each_ratio(lambda matrix, ratio, _: heat_map(matrix, ratio)),
     "subjects": _each_ratio(lambda matrix, ratio, _: subject_dots(matrix, ratio)),
     "cost": _whole(lambda matrix, _: cost_figure(matrix)),
+    "calibration": _each_ratio(lambda matrix, ratio, _: calibration_figure(matrix, ratio)),
+    "co-occurrence": _each_ratio(lambda matrix, ratio, _: cooccurrence_figure(matrix, ratio)),
     "training": _each_ratio(lambda m, ratio, options: training_figure(m, ratio, options.results)),
 }
 

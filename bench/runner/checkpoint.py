@@ -156,7 +156,7 @@ class Checkpointer:
 
     def _event(self) -> ProgressEvent:
         t = self.trainer
-        rate = t.step * t.loader.sampler.frames_per_step / max(t.seconds, 1e-9)
+        rate = t.frames_until(t.step) / max(t.seconds, 1e-9)
         return ProgressEvent(self.cell.id, t.step, t.total, t.last_loss, rate)
 
 

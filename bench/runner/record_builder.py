@@ -98,8 +98,8 @@ def success_record(
 ) -> Record:
     """Build the record of a finished cell."""
     trainer, task = experiment.trainer, experiment.method.task
-    sampler = trainer.loader.sampler
-    rate = trainer.total / max(trainer.seconds, 1e-9)
+    seconds_trained = max(trainer.seconds, 1e-9)
+    samples = trainer.total * trainer.loader.sampler.batch_size
     return Record(
         **_identity(cell),
         status="done",
@@ -114,8 +114,8 @@ def success_record(
         final_weights=weights_hash(experiment.method),
         seconds={name: round(value, 3) for name, value in seconds.items()},
         rates={
-            "samples_per_second": round(rate * sampler.batch_size, 2),
-            "frames_per_second": round(rate * sampler.frames_per_step, 2),
+            "samples_per_second": round(samples / seconds_trained, 2),
+            "frames_per_second": round(trainer.frames_until(trainer.total) / seconds_trained, 2),
         },
         arithmetic={
             "precision": "bfloat16" if trainer.amp else "float32",

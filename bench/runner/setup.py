@@ -103,14 +103,15 @@ def assemble(
     mask = LabelMask.load(cell.mask_file)
     train, validation = data.sequences_of(split.train), data.sequences_of(split.validation)
     keys = key_rows(train, mask)
+    validation_keys = key_rows(validation, mask)
     sampler = _sampler(cell, table, keys, train)
-    trainer = _trainer(cell, data, sampler, pixels)
+    trainer = _trainer(cell, data, sampler, pixels, validation_keys)
     return Experiment(
         trainer=trainer,
         table=table,
         pixels=pixels,
         train_keys=keys,
-        validation_keys=key_rows(validation, mask),
+        validation_keys=validation_keys,
         validation=validation,
         test=data.sequences_of(split.test),
         train_frames=sum(int(s.coded.sum()) for s in train),
@@ -148,9 +149,15 @@ def _stream_key(cell: Cell) -> StreamKey:
     return StreamKey(cell.context.dataset.name, cell.point)
 
 
-def _trainer(cell: Cell, data: OpenedDataset, sampler: Sampler, pixels: Pixels) -> Trainer:
+def _trainer(
+    cell: Cell,
+    data: OpenedDataset,
+    sampler: Sampler,
+    pixels: Pixels,
+    validation_keys: RowNumbers,
+) -> Trainer:
     cls = cell.method_class
-    task = _task(cell, data, sampler)
+    task = _task(cell, data, sampler, len(validation_keys))
     key = _stream_key(cell)
     torch.manual_seed(stream_seed(*key.stream("init")))
     method = cls(cls.Config(**cell.method_config), task).to(pixels.device)
@@ -158,10 +165,10 @@ def _trainer(cell: Cell, data: OpenedDataset, sampler: Sampler, pixels: Pixels) 
     # dropout and the like: a stream of its own, whatever the construction drew
     torch.manual_seed(stream_seed(*key.stream("train")))
     loader = Loader(sampler, pixels, cell.settings.augment, reveal=cell.sees_hidden_labels)
-    return Trainer(method, loader, cell.settings.train, pixels.device)
+    return Trainer(method, loader, cell.settings.train, pixels.device, validation_keys)
 
 
-def _task(cell: Cell, data: OpenedDataset, sampler: Sampler) -> Task:
+def _task(cell: Cell, data: OpenedDataset, sampler: Sampler, validation_frames: int) -> Task:
     return Task(
         aus=tuple(data.store.aus),
         image_size=cell.settings.data.size,
@@ -170,5 +177,6 @@ def _task(cell: Cell, data: OpenedDataset, sampler: Sampler) -> Task:
         labelled_frames=len(sampler.keys),
         unlabelled_frames=len(sampler.unlabelled_rows),
         clip_len=sampler.needs.clip_len,
+        validation_frames=validation_frames,
         labels=torch.from_numpy(sampler.table.labels[sampler.keys]),
     )

@@ -118,10 +118,9 @@ class Sampler:
         """Steps in one pass over the key frames (fractional: batches run on across epochs)."""
         return len(self.keys) / self.batch_size
 
-    @property
-    def frames_per_step(self) -> int:
-        """Frames in a full batch, every view counted: what frames/s counts."""
-        return self.batch_size * self.needs.frames_per_clip
+    def frames_per_step(self, *, labelled_only: bool = False) -> int:
+        """Count the frames in a full batch, every view counted: what frames/s counts."""
+        return self.batch_size * (1 if labelled_only else self.needs.frames_per_clip)
 
     @cached_property
     def unlabelled_rows(self) -> RowNumbers:

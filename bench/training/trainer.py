@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.profiler import record_function
 
 from bench.config.settings import TrainConfig
+from bench.data.frame_table import RowNumbers
 from datasets._base import UNCODED
 from methods._base import Batch, Method, Phase, Progress
 
@@ -57,7 +58,14 @@ class NonFiniteLoss(Exception):
 class Trainer:
     """One cell's training: a method, its batches, its optimiser, and where it stands."""
 
-    def __init__(self, method: Method, loader: Loader, config: TrainConfig, device: torch.device):
+    def __init__(
+        self,
+        method: Method,
+        loader: Loader,
+        config: TrainConfig,
+        device: torch.device,
+        validation_keys: RowNumbers | None = None,
+    ):
         self.method, self.loader, self.config, self.device = method, loader, config, device
         self.optimiser = make_optimiser(method, config)
         # to walk through all modules at every step takes longer than to clip
@@ -67,9 +75,13 @@ class Trainer:
         self.total = self.phases[-1].stop
         self.amp = use_amp(config, device)
         """Whether steps run in bfloat16 autocast."""
-        frames = self.total * loader.sampler.frames_per_step
-        self.compiled = use_compile(config, device, frames) and compile_trunks(method) > 0
+        self.compiled = (
+            use_compile(config, device, self.frames_until(self.total))
+            and compile_trunks(method) > 0
+        )
         self._rate_shares = rate_shares(config, self.phases, self.total)
+        self.validation_keys = np.empty(0, np.int64) if validation_keys is None else validation_keys
+        """Rows of the validation subjects' labelled frames, for what a method calibrates."""
         self.phases_over = 0
         """Phases that are over, what is fitted at their ends included."""
         self.audit = PseudoLabelAudit(len(method.task.aus))
@@ -100,6 +112,15 @@ class Trainer:
     def phase(self) -> Phase:
         """The phase that the next step is in."""
         return phase_at(self.phases, self.step).phase
+
+    def frames_until(self, step: int) -> int:
+        """Count the frames of the steps before `step`, every view counted."""
+        per_step = self.loader.sampler.frames_per_step
+        return sum(
+            per_step(labelled_only=part.phase.labelled_only)
+            * max(0, min(step, part.stop) - part.start)
+            for part in self.phases
+        )
 
     def progress(self) -> Progress:
         """Say where training stands, in the units schedules are written in."""
@@ -142,7 +163,7 @@ class Trainer:
             if self.step < ending.stop:
                 return
             if ending.phase.fit:
-                fit(self.method, self.loader)
+                fit(self.method, self.loader, self.validation_keys)
             self.phases_over += 1
 
     def _backward(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
@@ -206,8 +227,11 @@ class Trainer:
 
 
 @torch.no_grad()
-def fit(method: Method, loader: Loader) -> None:
-    """Hand a method the features of its labelled frames and of its pool, whose labels are -1."""
+def fit(method: Method, loader: Loader, validation_keys: RowNumbers) -> None:
+    """Hand a method the features of its labelled frames and of its pool, whose labels are -1.
+
+    Then those of the validation subjects' labelled frames, where there are any.
+    """
     sampler = loader.sampler
     rows = np.concatenate([sampler.keys, sampler.unlabelled_rows])
     labels = sampler.table.labels[rows].copy()
@@ -215,6 +239,10 @@ def fit(method: Method, loader: Loader) -> None:
     method.eval()
     features = encode_rows(method, loader.pixels, sampler.table, rows)
     method.fit(features, torch.from_numpy(labels).to(features.device))
+    if len(validation_keys):
+        features = encode_rows(method, loader.pixels, sampler.table, validation_keys)
+        labels = sampler.table.labels[validation_keys]
+        method.calibrate(features, torch.from_numpy(labels).to(features.device))
     method.train()
 
 

@@ -88,7 +88,7 @@ def test_a_training_step(benchmark, cls, kind):
     trainer = make_trainer(cls)
     step = trainer._one_step if kind == "loop" else Bare(trainer).step
     benchmark.group = f"training step, {cls.__name__}"
-    benchmark.extra_info["frames"] = trainer.loader.sampler.frames_per_step
+    benchmark.extra_info["frames"] = trainer.loader.sampler.frames_per_step()
     benchmark.pedantic(step, rounds=20, warmup_rounds=3)
 
 

@@ -21,6 +21,7 @@ from bench.metrics import positive_rates
 from bench.runner import setup
 from bench.system.environment import one_thread
 from bench.training import loader as loading
+from bench.training import trainer as training
 from bench.training.sampler import Sampler
 from bench.training.trainer import Trainer
 
@@ -57,9 +58,9 @@ def class_weights_from_all_labels(patch: pytest.MonkeyPatch) -> None:
     every: dict[str, Any] = {}
     original = setup._task
 
-    def task(cell: Any, data: Any, sampler: Sampler) -> Any:
+    def task(cell: Any, data: Any, sampler: Sampler, validation_frames: int) -> Any:
         every["labels"] = sampler.table.labels
-        return original(cell, data, sampler)
+        return original(cell, data, sampler, validation_frames)
 
     patch.setattr(setup, "_task", task)
     patch.setattr(setup, "positive_rates", rates)
@@ -115,6 +116,17 @@ def labels_in_the_checkpoint(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Trainer, "state_dict", state_dict)
 
 
+def validation_frames_that_nobody_paid_for(patch: pytest.MonkeyPatch) -> None:
+    """Calibrate on the frames after the validation subjects' labelled ones."""
+    original = training.fit
+
+    def fit(method: Any, loader: loading.Loader, validation_keys: Any) -> None:
+        after = np.minimum(validation_keys + 1, loader.sampler.table.last[validation_keys])
+        original(method, loader, after)
+
+    patch.setattr(training, "fit", fit)
+
+
 def a_door_open_for_everybody(patch: pytest.MonkeyPatch) -> None:
     """Build every loader as the ceiling's is built: its batches carry hidden labels."""
     original = loading.Loader.__init__
@@ -147,6 +159,14 @@ def test_a_suite_that_leaks_is_caught(
 ) -> None:
     mutation(monkeypatch)
     assert MUTATIONS[mutation] in leak(frames)
+
+
+def test_calibration_on_hidden_labels_is_caught(
+    frames: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert leak(frames, "bgcs") == ""
+    validation_frames_that_nobody_paid_for(monkeypatch)
+    assert "the checkpoint's method.threshold" in leak(frames, "bgcs")
 
 
 @pytest.fixture(autouse=True)

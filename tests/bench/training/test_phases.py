@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -81,6 +82,40 @@ def test_what_is_fitted_are_plain_features_and_labels_that_are_paid_for() -> Non
     shown = features[len(keys) :] * torch.tensor([0.229, 0.224, 0.225])
     shown = shown + torch.tensor([0.485, 0.456, 0.406])
     torch.testing.assert_close(shown, mean_colour, atol=1e-5, rtol=0)
+
+
+def test_a_method_calibrates_on_validation_frames_after_each_fit() -> None:
+    trainer = build()
+    table = trainer.loader.sampler.table
+    trainer.validation_keys = np.array([1, 7])
+    calibrated: list[tuple[Tensor, Tensor, int, bool]] = []
+
+    def calibrate(features: Tensor, labels: Tensor) -> None:
+        fits = int(trainer.method.fits)
+        calibrated.append((features, labels, fits, trainer.method.training))
+
+    trainer.method.calibrate = calibrate
+    trainer.run(trainer.total)
+    assert [fits for _, _, fits, _ in calibrated] == [1, 2]
+    features, labels, _, training = calibrated[0]
+    assert not training
+    assert labels.tolist() == table.labels[[1, 7]].tolist()
+    assert features.shape == (2, 3)
+
+
+def test_without_validation_subjects_nothing_is_calibrated() -> None:
+    trainer = build()
+    trainer.method.calibrate = None
+    trainer.run(trainer.total)
+
+
+def test_frames_a_second_count_what_a_phase_loads() -> None:
+    trainer = build()
+    batch = trainer.loader.sampler.batch_size
+    per_step = trainer.loader.sampler.frames_per_step()
+    assert per_step > batch
+    assert trainer.frames_until(8) == 8 * batch
+    assert trainer.frames_until(11) == 8 * batch + 3 * per_step
 
 
 def test_the_schedule_of_a_phase_is_its_own() -> None:

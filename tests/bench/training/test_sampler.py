@@ -213,4 +213,6 @@ def test_distinct_batches_larger_than_the_sequences_are_refused():
 
 @pytest.mark.parametrize(("needs", "frames"), [(IMAGE, 1), (FRAMES, 9), (CLIPS, 6)])
 def test_frames_a_step_count_every_view(needs, frames):
-    assert sampler(KEYS, needs=needs, batch=4).frames_per_step == 4 * frames
+    plan = sampler(KEYS, needs=needs, batch=4)
+    assert plan.frames_per_step() == 4 * frames
+    assert plan.frames_per_step(labelled_only=True) == 4
