@@ -1,4 +1,4 @@
-# Everything a person types: make demo | test | check | format | docs | benchmarks | nightly | clean
+# Everything a person types: make demo | test | check | format | docs | bench | gpu-check | nightly | clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test kill-test executors-test check lint format docs benchmarks nightly clean
+.PHONY: demo test kill-test executors-test check lint format docs bench bench-accept gpu-check nightly clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
@@ -17,8 +17,8 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)  ## the embedded benchmark from nothing to its table
-	$(BIN)/python -m bench run
-	$(BIN)/python -m bench table
+	$(BIN)/python -m bench run --config studies/demo.toml
+	$(BIN)/python -m bench table --config studies/demo.toml
 
 test: $(READY)  ## the test suite (AS = a command to run it under, PYTEST_OPTIONS)
 	$(AS) $(BIN)/python -m pytest $(PYTEST_OPTIONS)
@@ -50,8 +50,19 @@ docs: $(READY)  ## write the pages that are made from the code
 	$(BIN)/python docs/code_map.py
 	PYTHONPATH=. $(BIN)/python docs/pictures.py
 
-benchmarks: $(READY)  ## the speed tests, on a quiet machine
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+BENCHMARK := $(BIN)/python -m pytest tests/benchmarks -o addopts=--import-mode=importlib --benchmark-only \
+	--benchmark-columns=median,iqr,rounds --benchmark-sort=fullname
+
+bench: $(READY)  ## the speed tests, each beside the last accepted figure of this machine, with ratios
+	$(BENCHMARK) --benchmark-compare --benchmark-group-by=fullname
+
+bench-accept: $(READY)  ## the speed tests, kept as what `make bench` compares with
+	$(BENCHMARK) --benchmark-autosave
+
+GPU_CHECK ?= --out results/studies/speed-gpu
+
+gpu-check:  ## all that a GPU can show, in nine minutes, with the Python that holds torch
+	PYTHONPATH=. $(PYTHON) studies/gpu_check.py $(GPU_CHECK)
 
 FUZZ_CASES ?= 130
 

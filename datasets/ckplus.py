@@ -157,5 +157,8 @@ def read_active(file: Path) -> frozenset[int]:
 
 def _points(file: Path) -> NDArray[np.float64]:
     """Read a landmark file, a line x y a point; ValueError if it is none."""
-    rows = [line.split() for line in read_lines(file) if line.strip()]
+    try:
+        rows = [line.split() for line in read_lines(file) if line.strip()]
+    except DatasetCorrupt as error:
+        raise ValueError(error.what) from error
     return shaped(np.array(rows, np.float64), 68, "the list of points")

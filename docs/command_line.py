@@ -12,10 +12,12 @@ ROOT = PAGE.parent.parent
 COMMANDS = (
     "",
     "run",
+    "tune",
     "status",
     "table",
     "plot",
     "report",
+    "speed",
     "list",
     "check",
     "explain",

@@ -31,6 +31,23 @@ Count = Annotated[int, Ge(1)]
 Variants = Mapping[str, Mapping[str, Any]]
 """Named settings of a method's knobs: variant -> {knob: value}."""
 
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both in; whole ones where both are; `log`: even in the log."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"{self} is no range: write Range(low, high), above 0 with log=True")
+
+
+SearchSpace = Mapping[str, Range | tuple[Any, ...]]
+"""What `bench tune` searches: knob -> a range, or the values that it chooses among."""
+
 View = Literal["plain", "weak", "weak2", "strong"]
 """An augmentation: one geometric and photometric draw a clip, or one an unlabelled frame that comes
 outside of clips; `weak2` is a second weak draw, `plain` is none."""
@@ -201,6 +218,9 @@ class Method(nn.Module):
     embeddings, say); vectors never are."""
     variants: ClassVar[Variants] = {}
     """Named settings of Config (`ks:no_skd`): variant -> {knob: value}."""
+
+    search_space: ClassVar[SearchSpace] = {}
+    """Knobs that `bench tune` searches beside the optimiser's; their defaults must lie within."""
 
     def __init__(self, config: Any, task: Task):
         super().__init__()

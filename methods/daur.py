@@ -23,6 +23,8 @@ from ._base import (
     NonNegative,
     Phase,
     Progress,
+    Range,
+    SearchSpace,
     Share,
     Task,
     Variants,
@@ -62,6 +64,7 @@ class DAUR(Method):
         """Size of its first update; it falls linearly to 0."""
 
     needs = Needs(clip_len=5, key="cyclic", unlabelled_ratio=4)
+    search_space: ClassVar[SearchSpace] = {"prior": Range(0.01, 1.0, log=True)}
     variants: ClassVar[Variants] = {
         "end_to_end": {"features": "end_to_end", "prior_from": 0.0},
         "hinge": {"labelled_loss": "hinge"},

@@ -15,7 +15,19 @@ import torch.nn.functional as F  # noqa: N812
 from annotated_types import Interval
 from torch import Tensor
 
-from ._base import Batch, Method, MethodError, Needs, Phase, Progress, Share, Task, Variants
+from ._base import (
+    Batch,
+    Method,
+    MethodError,
+    Needs,
+    Phase,
+    Progress,
+    Range,
+    SearchSpace,
+    Share,
+    Task,
+    Variants,
+)
 from ._eac import CNet, ENet, TrunkENet, load_vgg
 from ._eac_attention import (
     Form,
@@ -57,6 +69,7 @@ class EAC(Method):
         """Batch normalisation in VGG-19; `auto`: only where it starts from random weights."""
 
     needs = Needs(clip_len=1, landmarks=True)
+    search_space: ClassVar[SearchSpace] = {"stage_two_from": Range(0.3, 0.8)}
     variants: ClassVar[Variants] = {
         "enet": {"stage_two_from": 1.0},
         "released_map": {"attention": "released"},

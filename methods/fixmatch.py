@@ -12,7 +12,17 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ._base import Batch, Confidence, Method, Needs, Progress, Task, Variants
+from ._base import (
+    Batch,
+    Confidence,
+    Method,
+    Needs,
+    Progress,
+    Range,
+    SearchSpace,
+    Task,
+    Variants,
+)
 from ._consistency import (
     ConsistencyConfig,
     ViewLogits,
@@ -49,6 +59,10 @@ class FixMatch(Method):
         """`joint`: labelled, weak and strong images in one forward, BatchNorm shared (published);
         `no_grad`: the weak view by itself without gradient, cheaper, with its own statistics."""
 
+    search_space: ClassVar[SearchSpace] = {
+        "tau": Range(0.7, 0.99),
+        "lambda_u": Range(0.1, 10.0, log=True),
+    }
     variants: ClassVar[Variants] = {
         "no_ema": {"inference": "last"},
         "two_sided": {"tau_positive": 0.8},

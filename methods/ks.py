@@ -26,6 +26,8 @@ from ._base import (
     Needs,
     NonNegative,
     Progress,
+    Range,
+    SearchSpace,
     Task,
     Temperature,
     Variants,
@@ -121,6 +123,11 @@ class KnowledgeSpreader(Method):
         clip_len=5, key="cyclic", key_view="weak2", views=("weak",), clips=True, known_labels=True
     )
     no_decay = ("au_positions", "frame_positions")
+    search_space: ClassVar[SearchSpace] = {
+        "alpha": Range(0.05, 2.0, log=True),
+        "lambda_": Range(0.05, 2.0, log=True),
+        "temperature": Range(0.5, 4.0, log=True),
+    }
     variants: ClassVar[Variants] = {
         "transformer->mlp": {"spatial": "mlp", "temporal": "mlp"},
         "mlp": {"spatial": "mlp", "temporal": "mlp"},

@@ -13,7 +13,18 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ._base import Batch, Method, Needs, NonNegative, Progress, Share, Task, Variants
+from ._base import (
+    Batch,
+    Method,
+    Needs,
+    NonNegative,
+    Progress,
+    Range,
+    SearchSpace,
+    Share,
+    Task,
+    Variants,
+)
 from ._consistency import (
     ConsistencyConfig,
     has_unlabelled,
@@ -51,6 +62,7 @@ class MeanTeacher(Method):
         ramp_form: Literal["linear", "sigmoid"] = "linear"
         """How it grows, x in 0..1: x, or the paper's exp(-5 (1 - x)^2)."""
 
+    search_space: ClassVar[SearchSpace] = {"lambda_u": Range(5.0, 200.0, log=True)}
     variants: ClassVar[Variants] = {
         "sigmoid_ramp": {"ramp_form": "sigmoid"},
         "student": {"inference": "last"},

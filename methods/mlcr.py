@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from ._au_relations import are_enough, correlations, gaps, labelled_vectors
-from ._base import Batch, Method, Needs, NonNegative, Progress, Task, Variants
+from ._base import Batch, Method, Needs, NonNegative, Progress, Range, SearchSpace, Task, Variants
 from ._losses import AuLoss, Weighting
 from ._mlcr import ClassifierGraph, co_regularisation, multi_view_loss
 from ._nets import ImageClassifier
@@ -37,6 +37,10 @@ class MLCR(Method):
         """Whether the AU graph mixes the classifiers; else each AU's weights are its own."""
 
     needs = Needs(clip_len=5, key="cyclic", unlabelled_ratio=4)
+    search_space: ClassVar[SearchSpace] = {
+        "lambda_mv": Range(10.0, 1000.0, log=True),
+        "lambda_cr": Range(10.0, 1000.0, log=True),
+    }
     variants: ClassVar[Variants] = {
         "no_co_regularisation": {"lambda_cr": 0.0},
         "no_multi_view": {"lambda_mv": 0.0},

@@ -20,6 +20,8 @@ from ._base import (
     Needs,
     NonNegative,
     Progress,
+    Range,
+    SearchSpace,
     Share,
     Task,
     Variants,
@@ -56,6 +58,10 @@ class PseudoLabel(Method):
                 raise MethodError(f"t1={self.t1} lies after t2={self.t2}: the ramp must end later")
 
     needs = Needs(clip_len=5, key="cyclic", unlabelled_ratio=4)
+    search_space: ClassVar[SearchSpace] = {
+        "a_f": Range(0.1, 3.0, log=True),
+        "threshold": (None, 0.7, 0.8, 0.9, 0.95),
+    }
     variants: ClassVar[Variants] = {
         "lee_weight": {"a_f": 3.0},
         "threshold": {"threshold": 0.95, "t1": 0.0, "t2": 0.4, "batch_norm": "separate"},

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ._base import Batch, Method, Needs, Progress, Share, Task, Variants
+from ._base import Batch, Method, Needs, Progress, Range, SearchSpace, Share, Task, Variants
 from ._losses import AuLoss, Weighting
 from ._nets import ImageClassifier
 
@@ -29,6 +29,7 @@ class Supervised(Method):
         """Share of pooled features dropped before the linear layer, 0..1."""
 
     needs = Needs(clip_len=1)
+    search_space: ClassVar[SearchSpace] = {"dropout": Range(0.0, 0.5)}
     variants: ClassVar[Variants] = {
         "unweighted": {"weighting": "none"},
         "pos_weight": {"weighting": "pos_weight"},

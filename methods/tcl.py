@@ -25,6 +25,8 @@ from ._base import (
     Needs,
     NonNegative,
     Progress,
+    Range,
+    SearchSpace,
     Share,
     Task,
     Temperature,
@@ -100,6 +102,11 @@ class TCL(Method):
         clips=True,
         one_clip_per_sequence=True,
     )
+    search_space: ClassVar[SearchSpace] = {
+        "gamma": Range(0.9, 30.0, log=True),
+        "beta": Range(0.1, 10.0, log=True),
+        "threshold": Range(0.6, 0.95),
+    }
     variants: ClassVar[Variants] = {
         "literal_scale": {"scale": "literal"},
         "no_instance": {"gamma": 0.0},

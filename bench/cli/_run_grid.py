@@ -18,8 +18,8 @@ from bench.errors import UsageError
 from bench.executors.base import RunStopped
 from bench.executors.launch import ExecutorConfig, execute
 from bench.executors.worker import fingerprints, launch_spec
-from bench.report.grouping import CONTROL
 from bench.report.headroom import headroom_sentences, setting_key
+from bench.report.method_runs import CONTROL
 from bench.results.claims import read_claim, seems_lost
 from bench.results.estimate import estimate
 from bench.results.kept_weights import kept_weights

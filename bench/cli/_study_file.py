@@ -98,11 +98,13 @@ def checked_study(ctx: typer.Context, asked: Mapping[str, Any], file: Path | Non
     Raises UsageError, which names the file and the key in it if that is where the flaw is.
     """
     from bench.errors import UsageError
+    from bench.study.tuned import with_search
 
     try:
-        return _study(asked)
+        study = _study(asked)
     except UsageError as error:
         raise UsageError(f"{_key_to_blame(ctx, asked, error, file)}{error}") from None
+    return with_search(study, asked["tuned"]) if asked.get("tuned") else study
 
 
 def _study(asked: Mapping[str, Any]) -> Study:

@@ -6,11 +6,13 @@ import errno
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import typer
 
 COMMANDS = (
     "run",
+    "tune",
     "status",
     "table",
     "plot",
@@ -47,6 +49,9 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; exit code 0 = done, 1 = something failed, 2 = wrongly asked."""
+    # A folder's name may hold bytes that are no UTF-8: they are printed as such, as errors are.
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             make_app()(prog_name="python -m bench")

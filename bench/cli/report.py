@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,10 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="The page's file; default: RESULTS/report.html.")
     ] = None,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Show it live in a browser of this machine instead.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Of --serve; 0 = any free port.")] = 8000,
     methods: Annotated[str, typer.Option(help="Only these methods, comma-separated.")] = "",
     dataset: Annotated[str | None, typer.Option(help="Only cells on this dataset.")] = None,
     preset: Annotated[str | None, typer.Option(help="Only cells of this preset.")] = None,
@@ -27,17 +32,26 @@ def command(
 
     Prints the file's name and size. Works while a run is going on.
     """
+    from bench.errors import UsageError
     from bench.report.page import LIMIT, page, write_page
     from bench.results.selection import select_cells
-    from bench.results.status import read_status
+    from bench.results.status import StatusReport, read_status
 
-    found = read_status(results)
+    def cells() -> StatusReport:
+        named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
+        found = read_status(results)
+        return select_cells(found, named, opt.split_commas(methods), only or [], newest=latest)
+
+    typed = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    if serve:
+        if out is not None:
+            raise UsageError("--serve writes no file: leave out --out, or --serve")
+        _serve(results, lambda: page(cells(), results, command=typed, live=True), port)
+        return
+    found = cells()
     for problem in found.problems:
         typer.echo(f"note: {problem}", err=True)
-    named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
-    found = select_cells(found, named, opt.split_commas(methods), only or [], newest=latest)
     path = out or results / "report.html"
-    typed = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     size = write_page(path, page(found, results, command=typed))
     typer.echo(f"{path} ({size / 1e6:.1f} MB)")
     if size > LIMIT:
@@ -46,3 +60,15 @@ def command(
             "or --latest",
             err=True,
         )
+
+
+def _serve(results: Path, make: Callable[[], str], port: int) -> None:
+    from bench.report.live_page import HOST, LivePage, live_server
+
+    with live_server(LivePage(results, make), port) as server:
+        typer.echo(f"http://{HOST}:{server.server_port}/ shows {results}; Ctrl-C ends it")
+        sys.stdout.flush()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            typer.echo("ended")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +53,10 @@ def command(
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="Repeatable bits on a GPU; slower.")
     ] = False,
+    tuned: Annotated[
+        Path | None,
+        typer.Option(metavar="SEARCH.JSON", help="The search that the recipes are of (`tune`)."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
@@ -91,6 +96,7 @@ def command(
         "cache": cache,
         "plugins": plugins,
         "deterministic": deterministic,
+        "tuned": tuned,
     }
     study = checked_study(ctx, asked, config)
     for name in study.methods:

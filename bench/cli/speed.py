@@ -35,6 +35,9 @@ def command(
     ratio: Annotated[float, typer.Option(help="Label ratio of the timed training.")] = 0.05,
     steps: Annotated[int, typer.Option(min=4, help="Steps of a timed training.")] = 40,
     repeats: Annotated[int, typer.Option(min=1, help="Timed trainings of each part.")] = 3,
+    host: Annotated[
+        bool, typer.Option("--host", help="Frames in the host's memory, as if no GPU held them.")
+    ] = False,
     style: Annotated[
         str, typer.Option("--format", help="markdown, latex, csv, html or json.")
     ] = "markdown",
@@ -84,7 +87,7 @@ def command(
                 row = size_of(str(name), cls, config, study.settings_of(name), aus)
                 rows.append(_named(row, preset))
             continue
-        for row in _measured(study, pick_device(device), repeats):
+        for row in _measured(study, pick_device(device), repeats, host=host):
             save_row(results, row)
             rows.append(row)
     _show(rows, style, published=published)
@@ -107,7 +110,9 @@ def _named(row: SpeedRow, preset: str) -> SpeedRow:
     return replace(row, preset=preset)
 
 
-def _measured(study: Study, device: torch.device, repeats: int) -> Iterator[SpeedRow]:
+def _measured(
+    study: Study, device: torch.device, repeats: int, *, host: bool
+) -> Iterator[SpeedRow]:
     """Yield the row of every method of a study; one that the trunk cannot carry is told apart."""
     import shlex
     import sys
@@ -124,7 +129,7 @@ def _measured(study: Study, device: torch.device, repeats: int) -> Iterator[Spee
         for cell in plan_cells(_in(study, folder), data):
             typer.echo(f"{cell.method} on {cell.settings.trunk.name} ...", err=True)
             try:
-                yield measure(cell, device, command, repeats=repeats)
+                yield measure(cell, device, command, repeats=repeats, host=host)
             except CannotMeasure as error:
                 typer.echo(f"note: {cell.method} is left out: {error}", err=True)
 

@@ -44,6 +44,22 @@ def command(
     against: Annotated[
         str | None, typer.Option(help="Of `ranks`: compare with this method only.")
     ] = None,
+    signs: Annotated[
+        bool, typer.Option("--signs", help="Of `ranks`: a triangle that says who is better.")
+    ] = False,
+    by_ratio: Annotated[
+        bool, typer.Option("--by-ratio", help="Of `ranks`: a table for each label ratio.")
+    ] = False,
+    together: Annotated[
+        bool, typer.Option("--together", help="Of `ssl`: all datasets in one table.")
+    ] = False,
+    width: Annotated[
+        str,
+        typer.Option(
+            help="column (80 characters), page (120) or full: wider tables are turned or broken. "
+            "LaTeX: a table for one column of a two-column paper, or across the page."
+        ),
+    ] = "page",
     variants: Annotated[
         bool, typer.Option("--variants", help="Show variants (ks:no_skd) beside the methods.")
     ] = False,
@@ -66,10 +82,11 @@ def command(
 ) -> None:
     """Print a table of the records there are; works while a run is going on."""
     from bench.errors import UsageError
+    from bench.report.joined import joined
     from bench.report.metric import Scoring, find_metric
     from bench.report.render import render_all
     from bench.report.speed import speed_tables
-    from bench.report.tables import tables
+    from bench.report.tables import TableOptions, tables
     from bench.results.records import read_records
     from bench.results.selection import latest as latest_of
     from bench.results.selection import only_matching, select_records
@@ -90,23 +107,25 @@ def command(
         raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
     if kind == "transfer":
         found = _transfer(results, records, chosen, intervals)
-        typer.echo(render_all(found, style), nl=False)
+        typer.echo(render_all(found, style, width), nl=False)
         return
-    found = speed_tables(results) if kind == "complexity" else []
-    if chosen or not found:
-        found = [
-            *tables(
-                kind,
-                chosen,
-                select=Scoring(select, find_metric(metric), results),
-                published=published,
-                intervals=intervals,
-                against=against,
-                variants=variants or any(":" in name for name in wanted),
-            ),
-            *found,
-        ]
-    typer.echo(render_all(found, style), nl=False)
+    asked = TableOptions(
+        select=Scoring(select, find_metric(metric), results),
+        published=published,
+        intervals=intervals,
+        against=against,
+        variants=variants or any(":" in name for name in wanted),
+        signs=signs,
+        by_ratio=by_ratio,
+        dataset=dataset,
+    )
+    if together and kind != "ssl":
+        raise UsageError("only `table ssl` puts datasets into one table: leave out --together")
+    speed = speed_tables(results) if kind == "complexity" else []
+    found = [*(tables(kind, chosen, asked) if chosen or not speed else []), *speed]
+    if kind == "ssl" and style != "csv" and (together or not chosen):
+        found = joined(found)
+    typer.echo(render_all(found, style, width), nl=False)
 
 
 def _transfer(

@@ -6,13 +6,13 @@ fields of `Settings`, plus one for each method and one for the dataset.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 
-from methods._base import Count, NonNegative, Share, Trunk
+from methods._base import Count, NonNegative, Range, SearchSpace, Share, Trunk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +119,17 @@ class Settings:
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
+
+_SGD: SearchSpace = {
+    "lr": Range(5e-5, 0.2, log=True),
+    "weight_decay": (0.0, 1e-5, 1e-4, 5e-4, 2e-3, 1e-2),
+}
+_ADAMW: SearchSpace = {
+    "lr": Range(3e-4, 3e-2, log=True),
+    "weight_decay": (0.0, 5e-4, 5e-3, 0.02, 0.05, 0.1, 0.3),
+}
+OPTIMISER_SPACE: Mapping[str, SearchSpace] = {"sgd": _SGD, "nesterov": _SGD, "adamw": _ADAMW}
+"""What `tune` searches of `train`, by optimiser; every method's search holds it."""
 
 NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps", "compile", "keep_weights"}
 """Knobs of `train` that change how a run is carried out and not what comes out of it."""

@@ -27,7 +27,7 @@ from bench.errors import pick
 from bench.runner.setup import Experiment, assemble, build_experiment
 from bench.study.cell import plan_cells
 from bench.study.study import Study, make_study
-from bench.training.loader import Pixels
+from bench.training.pixels import Pixels
 from bench.training.trainer import Trainer
 from methods._base import Batch, Method, Progress
 

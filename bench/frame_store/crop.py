@@ -52,6 +52,8 @@ class CropPlan:
     """Face positions not used: outside the frame, or too small or large for a face."""
     known: NDArray[np.bool_]
     """(T,) whether a frame's crop is its own face's; all true where no face is looked for."""
+    alone: int = 0
+    """Frames without a face of their own or in a frame of their size: they get the centre crop."""
 
 
 def plan_crops(sequence: Sequence, crop: str, sizes: NDArray[np.int64]) -> CropPlan:
@@ -80,24 +82,26 @@ def plan_crops(sequence: Sequence, crop: str, sizes: NDArray[np.int64]) -> CropP
         looked_for = sequence.landmarks is not None or sequence.boxes is not None
         nowhere = np.full(len(centre), not looked_for)
         return CropPlan(centre, centred=True, doubtful=count, known=nowhere)
-    filled = _fill(transforms, centre, sequence.frames, sizes)
-    return CropPlan(filled, centred=False, doubtful=count, known=known)
+    filled, alone = _fill(transforms, centre, sequence.frames, sizes)
+    return CropPlan(filled, centred=False, doubtful=count, known=known, alone=alone)
 
 
 def _fill(
     transforms: Floats, centre: Floats, frames: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> Floats:
+) -> tuple[Floats, int]:
     """Give each unknown crop the nearest known one's place, as long as both frames are of a size.
 
-    Pixels of a picture mean nothing in one of another size: there the centre is left.
+    Pixels of a picture mean nothing in one of another size: there the centre is left, and counted.
     """
-    filled, known = centre.copy(), _known(transforms)
+    filled, known, alone = centre.copy(), _known(transforms), 0
     for size in np.unique(sizes, axis=0):
         alike = np.flatnonzero((sizes == size).all(axis=1))
         at = alike[known[alike]]
         if len(at):
             filled[alike] = transforms[at[nearest_in_time(frames[alike], frames[at])]]
-    return filled
+        else:
+            alone += len(alike)
+    return filled, alone
 
 
 def sufficient_side(plan: CropPlan, crop_side: int, sizes: NDArray[np.int64]) -> int:

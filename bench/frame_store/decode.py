@@ -65,7 +65,10 @@ def build_sequence(job: DecodeJob, tick: Callable[[], None]) -> SequenceEntry:
         return _unreadable(job, str(error), tick)
     plan = plan_crops(job.sequence, job.crop, sizes)
     pixels, left_out = _store_frames(job, plan, sizes, tick)
-    remarks = tuple(getattr(source, "remarks", list)())
+    remarks = list(getattr(source, "remarks", list)())
+    if plan.alone:
+        what = "no face is known in them, nor in another of their size"
+        remarks.append(f"centre crop for {plan.alone} of {len(sizes)} frames: {what}")
     return SequenceEntry(
         job.sequence.name,
         job.start,
@@ -74,7 +77,7 @@ def build_sequence(job: DecodeJob, tick: Callable[[], None]) -> SequenceEntry:
         plan.centred,
         plan.doubtful,
         job.key,
-        remarks,
+        tuple(remarks),
     )
 
 

@@ -25,7 +25,7 @@ from bench.results.explain import find_cell
 from bench.results.kept_weights import WEIGHTS, kept_weights
 from bench.runner.weights import NetworkDescription, read_network, whole_film_table
 from bench.training.evaluate import predict
-from bench.training.loader import Pixels
+from bench.training.pixels import Pixels
 from methods._base import Method
 
 

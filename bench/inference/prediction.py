@@ -19,7 +19,7 @@ from bench.frame_store.crop import plan_crops
 from bench.frame_store.decode import frame_sizes
 from bench.frame_store.store import FrameStore, StoredSequence
 from bench.training.evaluate import predict
-from bench.training.loader import Pixels
+from bench.training.pixels import Pixels
 from bench.training.precision import has_bfloat16
 from datasets._base import UNCODED, DatasetError
 from datasets._base import Sequence as Film

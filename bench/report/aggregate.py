@@ -6,7 +6,7 @@ Used by every table of results and by the figures.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -25,9 +25,6 @@ from .entries import (
 from .frame_metrics import predicted_to_true
 from .grouping import (
     Condition,
-    MethodRuns,
-    failures,
-    method_runs,
     only_condition,
     percent,
     point_of,
@@ -37,6 +34,7 @@ from .grouping import (
     true_share,
 )
 from .headroom import uninformative_notes
+from .method_runs import MethodRuns, failures, method_runs
 from .metric import Metric, Scoring
 from .model import Entry, ReportError, Row, Table
 from .notes import SHARES, config_differences, legend, troubles, uncoded_note
@@ -273,30 +271,30 @@ class RunMatrix:
         ratio: float | None = None,
         by_ratio: bool = False,
         of_f1: bool = True,
+        turned: str = "",
     ) -> Table:
         """Assemble a table whose title, notes and CSV context say what it was made from.
 
         It is of one `ratio`, or has a column for each (`by_ratio`), or mixes them; `of_f1` tells
         whether it matters which AUs have one.
         """
-        context = {"table": kind, "metric": "", **self.condition.context(self.select)}
-        if of_f1:
-            context["metric"] = self.metric.name
+        metric = self.metric.name if of_f1 else ""
+        context = {"table": kind, "metric": metric, **self.condition.context(self.select)}
         ratios = self.ratios if by_ratio or ratio is None else (ratio,)
         told = by_ratio or ratio is not None
         return Table(
             title=f"{what}: {self.condition.title(self.select)}",
             corner="method",
+            turned=turned,
             columns=tuple(columns),
             rows=tuple(rows),
             notes=(
                 *notes,
-                *([self.metric.meaning] if of_f1 and self.metric.meaning else []),
+                *filter(None, [self.metric.meaning if of_f1 else ""]),
                 *([SHARES] if told and any(map(self.share_remark, ratios)) else []),
                 *legend(rows),
                 *uninformative_notes(self.lines, ratios, self.select),
-                *(uncoded_note(self.aus, self._uncoded_at(ratios)) if of_f1 else ()),
-                *(self.scoring.not_stored(self.records) if of_f1 else ()),
+                *(self._gaps(ratios) if of_f1 else ()),
                 *recipe_notes(self.lines),
                 *config_differences(self.lines),
                 *troubles(failures(self.lines, ratio)),
@@ -306,6 +304,11 @@ class RunMatrix:
             column_context=tuple(map(self.ratio_context, ratios)) if by_ratio else (),
             remarks=tuple(map(self.share_remark, ratios)) if by_ratio else (),
         )
+
+    def _gaps(self, ratios: Iterable[float]) -> Iterator[str]:
+        """Say which AUs no test frame is coded for, and what records do not hold."""
+        yield from uncoded_note(self.aus, self._uncoded_at(ratios))
+        yield from self.scoring.not_stored(self.records)
 
     def _uncoded_at(self, ratios: Iterable[float]) -> dict[int, frozenset[int]]:
         folds = {point.fold for ratio in ratios for point in self.expected[ratio]}

@@ -10,7 +10,7 @@ import numpy as np
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import MethodRuns
+from .method_runs import MethodRuns
 from .metric import Scoring
 from .model import MISSING, Entry, Row, Table, text_entry
 from .published import Published

@@ -18,7 +18,8 @@ from bench.config.settings import NOT_IDENTITY
 from bench.results.compare import flatten
 from bench.results.records import Recipe, Record
 
-from .grouping import CONTROL, MethodRuns, method_runs, percent
+from .grouping import percent
+from .method_runs import CONTROL, MethodRuns, method_runs
 from .model import ReportError
 from .notes import TRAININGS_ELSEWHERE
 from .statistics import Estimate, estimate_difference, scored_runs, tied
@@ -126,25 +127,29 @@ def _resolution(gap: Estimate) -> float | None:
 def setting_key(config: Mapping[str, Any], recipe: Recipe) -> str:
     """Spell what a setting is: all knobs but the method's own.
 
-    A recipe of a method's own counts with its length alone, so that it stands beside the control.
+    A recipe of a method's own counts with its length alone, so that it stands beside the control;
+    so do tuned ones, which stand beside a tuned control.
     """
     shared = {name: values for name, values in config.items() if name not in ("method", "train")}
     train = {k: v for k, v in config.get("train", {}).items() if k not in NOT_IDENTITY}
     length = ("steps",) if train.get("steps") else ("steps", "epochs")
+    if recipe == "tuned":
+        shared["recipe"] = "tuned"
     shared["train"] = {k: v for k, v in train.items() if recipe == "common" or k in length}
     return json.dumps(shared, sort_keys=True)
 
 
 def settings_of(lines: Iterable[MethodRuns]) -> list[Setting]:
-    """Part lines by setting, those of the common recipe; others stand beside all they may."""
+    """Part lines by setting: of the common recipe, or tuned; others stand beside all they may."""
     common: dict[str, list[MethodRuns]] = defaultdict(list)
     others: list[tuple[str, MethodRuns]] = []
     for line in (line for line in lines if line.records):
         first = line.records[0]
-        if first.recipe == "common":
-            common[setting_key(first.config, "common")].append(line)
+        key = setting_key(first.config, first.recipe)
+        if first.recipe == "own":
+            others.append((key, line))
         else:
-            others.append((setting_key(first.config, first.recipe), line))
+            common[key].append(line)
     for key, members in common.items():
         beside = setting_key(json.loads(key), "own")
         members += [line for own, line in others if own == beside]
@@ -156,10 +161,10 @@ def settings_of(lines: Iterable[MethodRuns]) -> list[Setting]:
 
 
 def _names(keys: Sequence[str]) -> list[str]:
-    knobs = [dict(flatten(json.loads(key))) for key in keys]
+    knobs = [dict(flatten({"recipe": "not tuned", **json.loads(key)})) for key in keys]
     every = sorted({knob for flat in knobs for knob in flat})
-    differ = [k for k in every if len({str(flat.get(k, "unset")) for flat in knobs}) > 1]
-    return [", ".join(f"{k}={flat.get(k, 'unset')}" for k in differ) for flat in knobs]
+    differ = [k for k in every if len({str(flat[k]) for flat in knobs if k in flat}) > 1]
+    return [", ".join(f"{k}={flat[k]}" for k in differ if k in flat) for flat in knobs]
 
 
 def uninformative_notes(

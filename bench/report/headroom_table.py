@@ -8,8 +8,9 @@ from dataclasses import replace
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import MethodRuns, percent
+from .grouping import percent
 from .headroom import Headroom, Setting, headroom, settings_of
+from .method_runs import MethodRuns
 from .model import MISSING, Entry, NothingToShow, Row, Table, text_entry
 from .notes import RUNS
 from .statistics import Estimate, estimate_share, scored_runs, tied

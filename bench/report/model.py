@@ -111,6 +111,8 @@ class Table:
     context: Mapping[str, str] = field(default_factory=dict)
     column_context: tuple[Mapping[str, str], ...] = ()
     """The same for the entries of each column, if any."""
+    turned: str = ""
+    """What heads the names of its columns if they become rows; empty if they must not."""
     remarks: tuple[str, ...] = ()
     """What people read in brackets behind each column's name, if anything."""
 

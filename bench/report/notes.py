@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from bench.results.compare import flatten
 from bench.results.records import Record, Status
 
-from .grouping import MethodRuns, percent, point_of
+from .grouping import percent, point_of
+from .method_runs import MethodRuns
 from .model import Entry, Row, Source, State
 
 RUNS = "mean over folds, then over seeds ± standard deviation over folds and seeds (number of runs)"

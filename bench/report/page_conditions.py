@@ -17,7 +17,8 @@ from bench.config.names import MethodName
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import CONTROL, Condition, MethodRuns, failures
+from .grouping import Condition
+from .method_runs import CONTROL, MethodRuns, failures
 from .metric import METRICS, Metric, Scoring
 from .model import SELECTIONS, Entry, NothingToShow, ReportError
 from .page_metrics import AUDIT_METRICS, AuditMetric

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import MethodRuns
+from .method_runs import MethodRuns
 from .model import Entry
 from .pseudo_labels import audit_figures
 

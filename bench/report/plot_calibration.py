@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from .aggregate import RunMatrix
-from .grouping import CONTROL
+from .method_runs import CONTROL
 from .plot_style import GREY, WIDTH, grid_figure, looks_of, title
 from .stored_frames import PooledFrames, pooled_frames
 

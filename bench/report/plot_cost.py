@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import CONTROL
+from .method_runs import CONTROL
 from .metric import Metric
 from .model import NothingToShow
 from .plot_style import GREY, WIDTH, grid_figure, looks_of, title

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import CONTROL, MethodRuns
+from .method_runs import CONTROL, MethodRuns
 from .metric import Scoring
 from .model import Entry, NothingToShow
 from .plot_style import GREY, Label, figure, looks_of, name_lines, ratio_axis, title

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from bench.data.label_budget import LabelBudget
 from bench.results.records import Record
 
-from .grouping import CONTROL, cell_field, ratio_of
+from .grouping import cell_field, ratio_of
+from .method_runs import CONTROL
 from .model import NothingToShow
 from .plot_curves import RATIO_LABEL
 from .plot_style import figure, look, ratio_axis

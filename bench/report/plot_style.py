@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from bench.config.names import CEILING
+
 from .model import ReportError
 
 WIDTH = 3.5
@@ -94,12 +96,16 @@ def look(index: int) -> dict[str, Any]:
 CONTROL_LOOK: dict[str, Any] = {"color": BLACK, "marker": "o", "linestyle": "-"}
 
 
+CEILING_LOOK: dict[str, Any] = {"color": BLACK, "marker": "", "linestyle": "--"}
+"""Of the control that sees hidden labels: a bound, and no method."""
+
+
 def looks_of(labels: Sequence[str], control: str) -> dict[str, dict[str, Any]]:
-    """Give each line its colour and marker by its place, the control black."""
-    others = [label for label in labels if label != control]
-    return {
-        label: CONTROL_LOOK if label == control else look(others.index(label)) for label in labels
-    }
+    """Give each line its colour and marker by its place; the control black, the ceiling dashed."""
+    fixed = {control: CONTROL_LOOK}
+    fixed |= {label: CEILING_LOOK for label in labels if label.partition(" ")[0] == CEILING}
+    others = [label for label in labels if label not in fixed]
+    return {label: fixed.get(label) or look(others.index(label)) for label in labels}
 
 
 def ratio_axis(axes: Axes, ratios: Iterable[float]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .aggregate import RunMatrix
-from .grouping import CONTROL
+from .method_runs import CONTROL
 from .model import NothingToShow
 from .plot_style import GREY, figure, looks_of, title
 from .subject_scores import subject_f1

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.results.history import read_history
 
 from .aggregate import RunMatrix
-from .grouping import MethodRuns
+from .method_runs import MethodRuns
 from .model import NothingToShow
 from .plot_style import Label, figure, look, name_lines, title
 

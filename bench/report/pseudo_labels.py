@@ -13,7 +13,7 @@ from typing import Any
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import MethodRuns
+from .method_runs import MethodRuns
 from .metric import Scoring
 from .model import MISSING, Entry, NothingToShow, Row, Table
 from .notes import RUNS

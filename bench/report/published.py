@@ -76,6 +76,13 @@ class Published:
             for method, entries in methods.items()
         ]
 
+    def per_au_places(self) -> list[tuple[float, tuple[int, ...]]]:
+        """Return (ratio, AUs) of each part of table 3, the most labels first."""
+        aus: dict[float, dict[int, None]] = {}
+        for row in self._rows("table3_per_au_f1.csv"):
+            aus.setdefault(float(row["ratio"]), {})[int(row["au"])] = None
+        return [(ratio, tuple(aus[ratio])) for ratio in sorted(aus, reverse=True)]
+
     def ablation(self) -> list[tuple[str, str, Entry]]:
         """Return (the paper's words, the variant's name, change of mean F1) for each ablation.
 
@@ -93,7 +100,7 @@ class Published:
         """Return (rule, accuracy of its pseudo labels in percent) at one ratio."""
         rows = self._rows("pseudo_label_accuracy.csv")
         return [
-            (row["rule"], _number(row["accuracy_percent"]))
+            (row["rule"], replace(_number(row["accuracy_percent"]), digits=2))
             for row in rows
             if float(row["ratio"]) == ratio
         ]

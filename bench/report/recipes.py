@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.config.settings import NOT_IDENTITY
 
-from .grouping import MethodRuns
+from .grouping import percent
+from .method_runs import MethodRuns
 
 
 def recipe_notes(lines: Iterable[MethodRuns]) -> Iterator[str]:
@@ -27,10 +28,31 @@ def recipe_notes(lines: Iterable[MethodRuns]) -> Iterator[str]:
         yield f"{whose}: {spell_recipe(shared[0])}"
     by_recipe: dict[str, list[str]] = defaultdict(list)
     for line in known:
-        if line not in common:
+        if line.records[0].recipe == "own":
             by_recipe[spell_recipe(_train(line))].append(line.label)
     for recipe, labels in by_recipe.items():
         yield f"own recipe of {', '.join(labels)}: {recipe}"
+    yield from _tuned_notes(known)
+
+
+def _tuned_notes(lines: Iterable[MethodRuns]) -> Iterator[str]:
+    """Say which rows a search tuned, with what budget, and which rows none did."""
+    lines = list(lines)
+    by_search: dict[str, list[MethodRuns]] = defaultdict(list)
+    for line in lines:
+        if line.records[0].tuning:
+            by_search[str(line.records[0].tuning["search"])].append(line)
+    for search, tuned in by_search.items():
+        told = tuned[0].records[0].tuning
+        ratios = ", ".join(percent(ratio) for ratio in told["ratios"])
+        yield (
+            f"tuned: the best of {told['trials']} trials each at {ratios} labels, by F1 on "
+            f"{told['val_subjects']} validation subjects of each fold (search {search}): "
+            f"{', '.join(line.label for line in tuned)}"
+        )
+    others = [line.label for line in lines if not line.records[0].tuning]
+    if by_search and others:
+        yield f"not tuned: {', '.join(others)}"
 
 
 def _train(line: MethodRuns) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rendering: tables -> markdown, LaTeX (booktabs), CSV and HTML; how numbers look is decided here.
+"""Rendering: tables -> markdown, CSV and HTML, and LaTeX by `report/latex.py`; for `table`.
 
 CSV is for machines: one line an entry, raw numbers, a column for each of value, spread, n, interval
 and state, so that lines of several tables go into one file.
@@ -8,27 +8,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from itertools import groupby
 
 import jinja2
 from markupsafe import Markup, escape
 from tabulate import tabulate
 
+from .entry_text import table_texts, widest
+from .latex import latex
+from .layout import fit, limits
 from .model import Entry, ReportError, Row, Table
 
 FORMATS = ("markdown", "latex", "csv", "html")
-MARKS: Mapping[str, str] = {"partial": "†", "check": "?"}
-TIE = "≈"
-EMPTY: Mapping[str, str] = {
-    "missing": "–",
-    "failed": "failed",
-    "skipped": "skipped",
-    "uncoded": "uncoded",
-    "unstored": "not stored",
-    "unread": "",
-}
 CSV_CONTEXT = (
     "table",
     "metric",
@@ -47,117 +39,62 @@ CSV_COLUMNS = (*CSV_CONTEXT, *CSV_PLACE, *CSV_NUMBERS, "trainings", "aus", "tied
 
 
 MARKDOWN = {1: "**{}**", 2: "_{}_"}
-LATEX_EMPHASIS = {1: r"\textbf{{{}}}", 2: r"\underline{{{}}}"}
 HTML_EMPHASIS = {1: Markup("<b>{}</b>"), 2: Markup("<u>{}</u>")}
 """How the best (1) and the second (2) of a column stand out."""
 
 
-def render(table: Table, style: str = "markdown") -> str:
+def render(table: Table, style: str = "markdown", width: str = "full") -> str:
     """Render one table, HTML as a fragment; raises ReportError if there is no such format."""
-    return _html(table) if style == "html" else render_all([table], style)
+    return _html(table) if style == "html" else render_all([table], style, width)
 
 
-def render_all(tables: Iterable[Table], style: str = "markdown") -> str:
-    """Render tables one after another: CSV under a single header, HTML as a page of its own."""
+def render_all(tables: Iterable[Table], style: str = "markdown", width: str = "full") -> str:
+    """Render tables one after another: CSV under a single header, HTML as a page of its own.
+
+    Markdown and LaTeX are turned or broken to fit into a `width` of `report/layout.py`.
+    """
     if style not in FORMATS:
         raise ReportError(f"no table format {style!r}: choose one of {', '.join(FORMATS)}")
+    characters, points = limits(width)
     if style == "csv":
         return _csv(tables)
     if style == "html":
         return PAGE.render(tables=[_html(table) for table in tables])
-    draw = {"markdown": _markdown, "latex": _latex}[style]
-    return "\n".join(draw(table) for table in tables)
+    if style == "latex":
+        environment = "table*" if width == "page" else "table"
+        return "\n".join(latex(table, points, environment) for table in tables)
+    return "\n".join(_markdown(table, characters) for table in tables)
 
 
-def format_entry(entry: Entry) -> str:
-    """Write an entry as a person reads it, e.g. `61.2 ± 0.8 (3) [58.0, 64.1] †`."""
-    if entry.state == "text":
-        return entry.text
-    if entry.value is None:
-        return EMPTY[entry.state]
-    parts = [_number(entry.value, entry)]
-    if entry.spread is not None and not entry.terse:
-        parts.append(f"± {entry.spread:.{entry.digits}f}")
-    if entry.n is not None and not entry.terse:
-        parts.append(f"({entry.n})")
-    if entry.interval is not None:
-        low, high = (_number(bound, entry) for bound in entry.interval)
-        parts.append(f"[{low}, {high}]")
-    if entry.beside is not None:
-        parts.append(f"/ {entry.beside:.{entry.digits}f}")
-    if entry.gap is not None:
-        parts.append(f"Δ{_number(entry.gap, replace(entry, signed=True))}")
-    if entry.aus:
-        parts.append(f"over {entry.aus} AUs")
-    marks = MARKS.get(entry.state, "") + (TIE if entry.tied else "")
-    return " ".join(parts) + (f" {marks}" if marks else "")
-
-
-def _number(value: float, entry: Entry) -> str:
-    """Write a number to the entry's digits; one that rounds to 0 has no sign."""
-    rounded = round(value, entry.digits) + 0.0  # -0.0 becomes 0.0
-    sign = "+" if entry.signed and rounded else ""
-    return f"{rounded:{sign}.{entry.digits}f}"
-
-
-def _markdown(table: Table) -> str:
-    body_texts = list(_texts(table, _piped, MARKDOWN))
-    header = [_piped(text) for text in (table.corner, *table.headings)]
-    body = tabulate(
-        body_texts,
-        header,
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=("left", *("right" for _ in table.columns)),
-    )
+def _markdown(table: Table, limit: float | None) -> str:
+    body = "\n\n".join(map(_pipes, fit(table, _characters, limit)))
     notes = "".join(f"- {' '.join(note.split())}\n" for note in table.notes)
     return f"**{table.title}**\n\n{body}\n" + (f"\n{notes}" if notes else "")
 
 
-def _texts(
-    table: Table, escape: Callable[[str], str], emphasis: Mapping[int, str]
-) -> Iterator[list[str]]:
-    """Write each row, in the signs of a format."""
-    for row in table.rows:
-        yield [
-            escape(row.heading),
-            *(
-                emphasis.get(e.place or 0, "{}").format(escape(format_entry(e)))
-                for e in row.entries
-            ),
-        ]
+def _pipes(table: Table) -> str:
+    return tabulate(
+        list(table_texts(table, _piped, MARKDOWN)),
+        [_piped(text) for text in (table.corner, *table.headings)],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=("left", *("right" for _ in table.columns)),
+    )
+
+
+def _characters(table: Table) -> list[float]:
+    """Measure the columns of a markdown table, with the sign and the blanks between them."""
+    padded = replace(table, columns=tuple(f"{c}{PADDING}" for c in table.columns))
+    first, *widths = (3.0 + width for width in widest(padded, _piped, MARKDOWN))
+    return [1 + first, *widths]
+
+
+PADDING = "  "
+"""What tabulate puts before a heading."""
 
 
 def _piped(text: str) -> str:
     return text.replace("|", r"\|").replace("\n", " ")
-
-
-def _latex(table: Table) -> str:
-    r"""Draw a booktabs table, a rule between measured, trivial and published rows.
-
-    It needs `\usepackage{booktabs}` and nothing else.
-    """
-    lines = zip(table.rows, _texts(table, _tex, LATEX_EMPHASIS), strict=True)
-    blocks = [
-        "\n".join(_latex_line(texts) for _, texts in block)
-        for _, block in groupby(lines, key=lambda line: line[0].source)
-    ]
-    notes = "".join(f"{_tex(note)}\\par\n" for note in table.notes)
-    return LATEX.format(
-        caption=_tex(table.title),
-        columns="l" + "r" * len(table.columns),
-        header=_latex_line(map(_tex, [table.corner, *table.headings])),
-        body="\n\\midrule\n".join(blocks),
-        notes=notes,
-    )
-
-
-def _latex_line(texts: Iterable[str]) -> str:
-    return " & ".join(texts) + r" \\"
-
-
-def _tex(text: str) -> str:
-    return " ".join(text.split()).translate(TEX)
 
 
 def _csv(tables: Iterable[Table]) -> str:
@@ -196,46 +133,10 @@ def _csv_line(row: Row, column: str, entry: Entry) -> dict[str, object]:
 
 
 def _html(table: Table) -> str:
-    every = _texts(table, escape, HTML_EMPHASIS)
+    every = table_texts(table, escape, HTML_EMPHASIS)
     lines = [(row.source, texts) for row, texts in zip(table.rows, every, strict=True)]
     return FRAGMENT.render(table=table, lines=lines)
 
-
-LATEX = r"""\begin{{table}}[t]
-\centering
-\caption{{{caption}}}
-\begin{{tabular}}{{{columns}}}
-\toprule
-{header}
-\midrule
-{body}
-\bottomrule
-\end{{tabular}}
-\par\smallskip
-\begin{{minipage}}{{\linewidth}}\footnotesize
-{notes}\end{{minipage}}
-\end{{table}}
-"""
-
-# an opening bracket after a line's \\ would be read as its argument
-TEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "[": "{[}",
-        "<": r"$<$",
-        ">": r"$>$",
-        "|": r"$|$",
-        "±": r"$\pm$",
-        "≈": r"$\approx$",
-        "†": r"$^\dagger$",
-        "×": r"$\times$",
-        "Δ": r"$\Delta$",
-        "–": "--",
-    }
-)
 
 _JINJA = jinja2.Environment(
     autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True

@@ -12,7 +12,8 @@ from dataclasses import replace
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .grouping import MethodRuns, percent
+from .grouping import percent
+from .method_runs import MethodRuns
 from .metric import Scoring
 from .model import MISSING, Entry, NothingToShow, Row, Table, text_entry
 from .notes import RUNS
@@ -72,6 +73,7 @@ def ssl_table(
         rows,
         notes=[RUNS, *([BESIDE] if shown else []), *notes],
         by_ratio=True,
+        turned="labels",
     )
 
 
@@ -115,7 +117,8 @@ def per_au_table(
     columns = [*(f"AU{au}" for au in matrix.aus), "mean"]
     best = any(entry.place for row in rows for entry in row.entries)
     notes = [RUNS, *([BEST] if best else []), *([PREDICTED] if said else []), *notes]
-    return matrix.table("per-au", what, columns, [*rows, *printed], notes=notes, ratio=ratio)
+    every = [*rows, *printed]
+    return matrix.table("per-au", what, columns, every, notes=notes, ratio=ratio, turned="AU")
 
 
 PREDICTED_ROW = ": predicted / true"

@@ -64,6 +64,7 @@ def speed_table(rows: Sequence[SpeedRow], *, published: bool = False) -> Table:
 
 def _where(row: SpeedRow) -> str:
     how = ", compiled" if row.compiled else ""
+    how += "" if row.frames_in == "device" or row.peak_memory_mib is None else ", frames in host"
     device = row.environment.get("device")
     return f"{device}, {row.precision}{how}" if device else ""
 

@@ -225,6 +225,21 @@ def holm(pvalues: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
+def smallest_difference(known: Estimate, family: int = 1, power: float = 0.8) -> float:
+    """Return the true difference that is told from none with a chance of `power`.
+
+    With this study's error and degrees of freedom, a difference by its error follows the
+    noncentral t; `power` of it must lie beyond the critical value at ALPHA by `family`
+    (Bonferroni's, the first step of Holm's). The estimate must have an error.
+    """
+    from scipy.special import nctdtrinc, stdtrit
+
+    assert known.error is not None
+    assert known.df is not None
+    critical = stdtrit(known.df, 1 - ALPHA / (2 * family))
+    return float(nctdtrinc(known.df, 1 - power, critical)) * known.error
+
+
 def tied(difference: Estimate, p: float | None = None, resolution: float = RESOLUTION) -> bool:
     """Tell whether a difference cannot be told from none.
 

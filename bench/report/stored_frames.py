@@ -16,7 +16,7 @@ from bench.results.predictions import NAME, read_predictions
 from bench.system.files import RecordError
 
 from .aggregate import RunMatrix
-from .grouping import MethodRuns
+from .method_runs import MethodRuns
 from .model import NothingToShow
 
 Floats = NDArray[np.float64]

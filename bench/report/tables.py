@@ -14,14 +14,16 @@ from bench.config.names import MethodName
 from bench.errors import closest
 from bench.results.records import Record
 
+from .ablation import ablation_table, ablations
 from .aggregate import RunMatrix
 from .complexity import complexity_table
-from .grouping import by_condition, cell_field
+from .grouping import by_condition, cell_field, percent, ratio_of
 from .headroom_table import headroom_tables
 from .metric import Scoring
 from .model import NothingToShow, ReportError, Table
-from .paired_tables import ablation_table, ablations, ranks_table
 from .pseudo_labels import pseudo_label_tables
+from .published_tables import published_tables
+from .rank_tables import ranks_table
 from .score_tables import per_au_table, ssl_table, supervised_table
 
 
@@ -34,6 +36,25 @@ class TableOptions:
     intervals: bool = False
     against: str | None = None
     variants: bool = False
+    signs: bool = False
+    by_ratio: bool = False
+    dataset: str | None = None
+    """Only this one; matters where there are no records, and the paper's tables are shown."""
+
+    def check(self, kind: str) -> None:
+        """Raise ReportError for an option that changes nothing in a table of this kind."""
+        metric = Scoring.of(self.select).metric.name
+        if metric != "f1" and kind in _OF_NO_METRIC:
+            raise ReportError(f"`table {kind}` has no {metric}: leave out --metric")
+        if kind == "ranks":
+            if self.signs and self.against is not None:
+                raise ReportError("--signs is of all pairs: leave it out, or --against")
+            return
+        if self.against is not None:
+            raise ReportError("only `table ranks` compares against one method: leave out --against")
+        for name, asked in (("--signs", self.signs), ("--by-ratio", self.by_ratio)):
+            if asked:
+                raise ReportError(f"only `table ranks` has {name}: leave it out")
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -43,47 +64,40 @@ class TableOptions:
 
 
 def tables(
-    kind: str,
-    records: Iterable[Record],
-    *,
-    select: str | Scoring = "last",
-    published: bool = False,
-    intervals: bool = False,
-    against: str | None = None,
-    variants: bool = False,
+    kind: str, records: Iterable[Record], options: TableOptions | None = None, **asked: Any
 ) -> list[Table]:
     """Build every table of a kind that the records give, one condition after another.
 
-    Variants (`ks:no_skd`) stand in ablations, and elsewhere with `variants`, or where `against`
-    names one. Raises ReportError if there is no such kind, if no condition gives a table, or if
-    records that cannot be compared would stand together.
+    `options`, or single ones of its fields by name, say how. Variants (`ks:no_skd`) stand in
+    ablations, and elsewhere where they are asked for, or `against` names one. Raises ReportError if
+    there is no such kind, if no condition gives a table, or if records that cannot be compared
+    would stand together.
     """
     if kind not in KINDS:
         raise ReportError(f"no table {kind!r}: {closest(kind, KINDS)}known: {', '.join(KINDS)}")
-    if against is not None and kind != "ranks":
-        raise ReportError("only `table ranks` compares against one method: leave out --against")
-    metric = Scoring.of(select).metric.name
-    if metric != "f1" and kind in _OF_NO_METRIC:
-        raise ReportError(f"`table {kind}` has no {metric}: leave out --metric")
-    options = TableOptions(
-        select=Scoring.of(select),
-        published=published,
-        intervals=intervals,
-        against=against,
-        variants=variants or ":" in (against or ""),
-    )
-    hiding = kind != "ablation" and not options.variants
+    options = options or TableOptions(**asked)
+    options.check(kind)
+    options = replace(options, select=Scoring.of(options.select))
+    records = list(records)
+    if not records and options.published:
+        return published_tables(kind, options.dataset)
+    hiding = kind != "ablation" and not options.variants and ":" not in (options.against or "")
     found: list[Table] = []
     reasons: list[str] = []
     for condition, members in by_condition(records).items():
         kept, left_out = _without_variants(members) if hiding else (members, [])
         try:
-            found += _noted(_BUILDERS[kind](kept, options), left_out)
+            found += _noted(_BUILDERS[kind](kept, options), _hidden(left_out))
         except NothingToShow as error:
             reasons.append(f"not shown: {', '.join(condition.name)}: {error}")
     if not found:
-        raise NothingToShow("; ".join(reasons) or "there are no records: run some cells first")
+        raise NothingToShow("; ".join(reasons) or NO_RECORDS)
     return [*found[:-1], replace(found[-1], notes=(*found[-1].notes, *reasons))]
+
+
+NO_RECORDS = (
+    "there are no records: run some cells first, or see the paper's own tables with --published"
+)
 
 
 def _without_variants(records: list[Record]) -> tuple[list[Record], list[str]]:
@@ -94,13 +108,15 @@ def _without_variants(records: list[Record]) -> tuple[list[Record], list[str]]:
     return kept, sorted({r.cell["method"] for r in records} - {r.cell["method"] for r in kept})
 
 
-def _noted(made: list[Table], left_out: Sequence[str]) -> list[Table]:
-    if not left_out:
-        return made
-    note = (
-        f"variants left out: {', '.join(left_out)} (`--variants` shows them, `table ablation` too)"
-    )
-    return [replace(table, notes=(*table.notes, note)) for table in made]
+def _noted(made: list[Table], notes: Sequence[str]) -> list[Table]:
+    return [replace(table, notes=(*table.notes, *notes)) for table in made]
+
+
+def _hidden(names: Sequence[str]) -> list[str]:
+    if not names:
+        return []
+    shown_by = "`--variants` shows them, `table ablation` compares them"
+    return [f"variants left out: {', '.join(names)} ({shown_by})"]
 
 
 def _per_au(records: list[Record], options: TableOptions) -> list[Table]:
@@ -115,14 +131,27 @@ def _ablation(records: list[Record], options: TableOptions) -> list[Table]:
 
 
 def _ranks(records: list[Record], options: TableOptions) -> list[Table]:
-    return [
-        ranks_table(
-            records,
-            against=options.against,
-            select=options.select,
-            intervals=options.intervals,
-        )
-    ]
+    ratios: Sequence[float | None] = [None]
+    if options.by_ratio:
+        ratios = sorted({ratio_of(record) for record in records})
+    found, reasons = [], []
+    for ratio in ratios:
+        try:
+            found.append(
+                ranks_table(
+                    records,
+                    ratio=ratio,
+                    against=options.against,
+                    select=options.select,
+                    intervals=options.intervals,
+                    signs=options.signs,
+                )
+            )
+        except NothingToShow as error:
+            reasons.append(str(error) if ratio is None else f"at {percent(ratio)} labels: {error}")
+    if not found:
+        raise NothingToShow("; ".join(reasons))
+    return _noted(found, reasons)
 
 
 def _headroom(records: list[Record], options: TableOptions) -> list[Table]:

@@ -19,8 +19,8 @@ from typing import Any, Literal, get_args
 from bench.system.files import RecordError, atomic_file, cannot_read, quarantine
 
 Status = Literal["done", "failed", "skipped"]
-Recipe = Literal["common", "own"]
-"""Whether a method trained under its study's `train` knobs, or under some of its own."""
+Recipe = Literal["common", "own", "tuned"]
+"""Whether a method trained under its study's `train` knobs, some of its own, or a search's."""
 SCHEMA = 1
 
 CELL_FIELDS = frozenset({"dataset", "method", "ratio", "rule", "fold", "seed", "preset"})
@@ -71,6 +71,10 @@ class Record:
     """Every resolved knob: `method`, `trunk`, `train`, `data`."""
     recipe: Recipe = "common"
     """Whether `train` is the study's, or the method has a recipe of its own."""
+    tuning: dict[str, Any] = field(default_factory=dict)
+    """Of a tuned recipe: search, trials, val_subjects, ratios, and the knobs that were searched."""
+    trial: bool = False
+    """Whether it is a trial of a search, scored on validation subjects and no test subject."""
     sees_hidden_labels: bool = False
     """Whether its batches carried labels that the budget did not pay for: the ceiling's alone."""
     hashes: dict[str, str] = field(default_factory=dict)

@@ -51,6 +51,8 @@ class SpeedRow:
     """Of the GPU's memory; None on a processor."""
     precision: str = "float32"
     compiled: bool = False
+    frames_in: str = "host"
+    """Whose memory the frames lie in: the `host`'s, or the `device`'s."""
     environment: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -63,8 +65,9 @@ class SpeedRow:
 def save_row(results: Path, row: SpeedRow) -> Path:
     """Write a row; one of the same method, trunk, input and device takes the old one's place."""
     environment = row.environment.get("device", "unknown")
-    what = (row.method, row.trunk, row.preset, row.size, row.batch, row.precision, row.compiled)
-    place = digest([*what, environment])[:10]
+    what = (row.method, row.trunk, row.preset, row.size, row.batch)
+    how = (row.precision, row.compiled, row.frames_in, environment)
+    place = digest([*what, *how])[:10]
     name = f"{row.method.replace(':', '-')}-{row.trunk.replace('/', '-')}-{row.size}-{place}"
     path = results / "speed" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,13 +7,24 @@ Documentation: docs/headroom.md
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from bench.training.loader import RevealedBatch
-from methods._base import Batch, Method, MethodError, Needs, NonNegative, Progress, Share, Task
+from methods._base import (
+    Batch,
+    Method,
+    MethodError,
+    Needs,
+    NonNegative,
+    Progress,
+    Range,
+    SearchSpace,
+    Share,
+    Task,
+)
 from methods._losses import AuLoss, Weighting
 from methods._nets import ImageClassifier
 
@@ -39,6 +50,7 @@ class Ceiling(Method):
         view: Literal["weak", "strong"] = "weak"
         """The view in which the unlabelled frames are learnt: Pseudo-label's, or FixMatch's."""
 
+    search_space: ClassVar[SearchSpace] = {"weight": Range(0.1, 10.0, log=True)}
     needs = Needs(clip_len=5, key="cyclic", unlabelled_ratio=4)
 
     @classmethod

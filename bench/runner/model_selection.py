@@ -53,7 +53,7 @@ class ModelSelection:
             self.scores[rule] = self._test_scores()
 
     def _test_scores(self) -> Scores:
-        predictions = self.experiment.predict(self.experiment.test)
+        predictions = self.experiment.predict_test()
         return predictions.score(self.experiment.table, self.experiment.trainer.step)
 
     def _validation_f1(self) -> float:

@@ -44,6 +44,8 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "cell": cell.coordinates,
         "config": cell.config(),
         "recipe": cell.recipe,
+        "tuning": cell.tuning,
+        "trial": cell.trial,
         "hashes": dict(cell.hashes),
         "code": dict(cell.code),
     }
@@ -170,8 +172,7 @@ def weights_hash(method: Method) -> str:
 
 
 def _baselines(experiment: Experiment) -> dict[str, list[float | None]]:
-    rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in experiment.test])
-    labels = experiment.table.labels[rows]
+    labels = experiment.table.labels[experiment.test_rows]
     rates = np.nan_to_num(experiment.method.task.positive_rates)
     return {
         "always_positive": with_gaps(always_positive_f1(labels)),
@@ -185,5 +186,5 @@ def _frame_counts(experiment: Experiment) -> dict[str, int]:
         "unlabelled": experiment.method.task.unlabelled_frames,
         "train": experiment.train_frames,
         "validation": sum(int(s.coded.sum()) for s in experiment.validation),
-        "test": sum(int(s.coded.sum()) for s in experiment.test),
+        "test": len(experiment.test_rows),
     }

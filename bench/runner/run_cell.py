@@ -114,7 +114,7 @@ def _attempt(cell: Cell, context: RunContext, notes: list[str], *, low_memory: b
     with offload_activations() if low_memory else nullcontext():
         _train(experiment.trainer, selection, checkpointer)
     trained = time.perf_counter()
-    predictions = experiment.predict(experiment.test)
+    predictions = experiment.predict_test()
     selection.score_last(predictions)
     over = time.perf_counter()
     context.confirm()

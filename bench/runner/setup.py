@@ -23,7 +23,8 @@ from bench.metrics import positive_rates
 from bench.study.cell import Cell
 from bench.system.seeds import stream_seed
 from bench.training.evaluate import FRAMES_AT_ONCE, Predictions, predict
-from bench.training.loader import Loader, Pixels
+from bench.training.loader import Loader
+from bench.training.pixels import Pixels
 from bench.training.sampler import Sampler, StreamKey
 from bench.training.trainer import Trainer
 from datasets._splits.masks import LabelMask
@@ -50,6 +51,8 @@ class Experiment:
     """Coded frames of the training subjects, labelled or not."""
     warnings: tuple[str, ...] = ()
     """What the frame store wants every result to be read with."""
+    scored: RowNumbers | None = None
+    """Rows of `test` that are scored; None = all that are coded."""
     frames_at_once: int = FRAMES_AT_ONCE
     """Test frames that are encoded at once."""
 
@@ -70,6 +73,19 @@ class Experiment:
             self.frames_at_once,
             amp=self.trainer.amp,
         )
+
+    def predict_test(self) -> Predictions:
+        """Predict what the cell is scored on, with the weights as they are."""
+        predictions = self.predict(self.test)
+        if self.scored is None:
+            return predictions
+        return predictions.only(np.isin(predictions.rows, self.scored))
+
+    @property
+    def test_rows(self) -> RowNumbers:
+        """Rows of the frames that the cell is scored on."""
+        rows = np.concatenate([s.start + np.flatnonzero(s.coded) for s in self.test])
+        return rows if self.scored is None else rows[np.isin(rows, self.scored)]
 
 
 def build_experiment(cell: Cell, device: torch.device, *, low_memory: bool = False) -> Experiment:
@@ -112,8 +128,9 @@ def assemble(
         pixels=pixels,
         train_keys=keys,
         validation_keys=validation_keys,
-        validation=validation,
-        test=data.sequences_of(split.test),
+        validation=() if cell.trial else validation,
+        test=validation if cell.trial else data.sequences_of(split.test),
+        scored=validation_keys if cell.trial else None,
         train_frames=sum(int(s.coded.sum()) for s in train),
         warnings=data.store.warnings,
         frames_at_once=_FRAMES_AT_ONCE_LOW_MEMORY if low_memory else FRAMES_AT_ONCE,

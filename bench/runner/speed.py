@@ -51,6 +51,9 @@ class KeptBatches:
             self._kept[key] = self._loader.batch(key[0], labelled_only=labelled_only)
         return self._kept[key]
 
+    def prefetch(self, step: int, *, labelled_only: bool = False) -> None:
+        """Do nothing: all batches lie ready."""
+
     def draw_all(self) -> None:
         """Draw every batch that a training may ask for."""
         for step in range(_KEPT_BATCHES):
@@ -100,42 +103,47 @@ class CannotMeasure(Exception):
     """A method cannot be built as asked: a trunk that it does not carry, say."""
 
 
-def measure(cell: Cell, device: torch.device, command: str, *, repeats: int = 3) -> SpeedRow:
+def measure(
+    cell: Cell, device: torch.device, command: str, *, repeats: int = 3, host: bool = False
+) -> SpeedRow:
     """Time every part of a cell whose budget is a few dozen steps; its data is opened already.
+
+    `host`: frames stay in the host's memory, as those that no GPU holds.
 
     Raises CannotMeasure, with the method's own reason.
     """
     started = time.time()
     try:
-        experiment = build_experiment(cell, device)
+        experiment = build_experiment(cell, device, low_memory=host)
     except MethodError as error:
         raise CannotMeasure(str(error)) from error
-    first = _seconds(device, _training(cell, device, kept=False))
-    rates, times = _rates(cell, experiment, device, repeats)
+    first = _seconds(device, _training(cell, device, kept=False, host=host))
+    rates, times = _rates(cell, experiment, device, repeats, host=host)
     trainer, cls = experiment.trainer, cell.method_class
     aus = len(experiment.method.task.aus)
     sized = size_of(str(cell.method), cls, cls.Config(**cell.method_config), cell.settings, aus)
     return replace(
         sized,
         preset=cell.context.preset,
-        frames_per_sample=trainer.loader.sampler.frames_per_step / cell.settings.train.batch_size,
+        frames_per_sample=trainer.loader.sampler.frames_per_step() / cell.settings.train.batch_size,
         rates=rates,
         warm_up_seconds=round(max(first - min(times["end to end"]), 0.0), 2),
         peak_memory_mib=peak_memory_mib(device) if device.type == "cuda" else None,
         precision="bfloat16" if trainer.amp else "float32",
         compiled=trainer.compiled,
+        frames_in="host" if host or device.type == "cpu" else "device",
         environment=describe(device, started, command),
     )
 
 
 def _rates(
-    cell: Cell, experiment: Experiment, device: torch.device, repeats: int
+    cell: Cell, experiment: Experiment, device: torch.device, repeats: int, *, host: bool
 ) -> tuple[dict[str, Rate], dict[str, list[float]]]:
     """Time all parts `repeats` times, there and back again; returns rates and seconds."""
     trainer, steps = experiment.trainer, experiment.trainer.total
     parts: dict[str, Callable[[], Callable[[], object]]] = {
-        "end to end": lambda: _training(cell, device, kept=False),
-        "step": lambda: _training(cell, device, kept=True),
+        "end to end": lambda: _training(cell, device, kept=False, host=host),
+        "step": lambda: _training(cell, device, kept=True, host=host),
         "loader": lambda: lambda: [trainer.loader.batch(step) for step in range(steps)],
         "bare loop": lambda: _bare_loop(experiment, steps),
         "inference": lambda: lambda: experiment.predict(experiment.test),
@@ -150,9 +158,9 @@ def _rates(
     return {name: _rate(samples[name], found) for name, found in times.items()}, times
 
 
-def _training(cell: Cell, device: torch.device, *, kept: bool) -> Callable[[], object]:
+def _training(cell: Cell, device: torch.device, *, kept: bool, host: bool) -> Callable[[], object]:
     """Build a fresh training, to be timed; `kept` lets its batches lie ready."""
-    trainer = build_experiment(cell, device).trainer
+    trainer = build_experiment(cell, device, low_memory=host).trainer
     if kept:
         batches = KeptBatches(trainer.loader)
         batches.draw_all()
@@ -167,7 +175,7 @@ def _bare_loop(experiment: Experiment, steps: int) -> Callable[[], object]:
     unless some of its frames need no gradient.
     """
     trainer, task = experiment.trainer, experiment.method.task
-    device, frames = trainer.device, trainer.loader.sampler.frames_per_step
+    device, frames = trainer.device, trainer.loader.sampler.frames_per_step()
     trunk = build_trunk(task.trunk, task.image_size)
     net = nn.Sequential(trunk, nn.Linear(trunk.num_features, len(task.aus)))
     net = net.to(device).to(memory_format=torch.channels_last).train()

@@ -33,7 +33,7 @@ from bench.results.kept_weights import WEIGHTS
 from bench.study.cell import Cell
 from bench.system.files import atomic_file
 from bench.training.evaluate import predict
-from bench.training.loader import Pixels
+from bench.training.pixels import Pixels
 from datasets._landmarks.markup import to_49
 from methods._base import Method, MethodError, Task, Trunk
 from methods._trunks import first_weights_skipped

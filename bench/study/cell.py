@@ -23,7 +23,8 @@ from bench.results.records import Recipe
 from bench.results.requests import RequestedCell, write_request
 from bench.system.files import cannot_write
 from bench.system.hashing import digest, file_digest
-from methods._base import Method, Needs
+from methods._base import Method, Needs, Trunk
+from methods._trunks import weights_path
 
 from .code_hash import code_files, code_hash
 from .study import Study, StudyContext
@@ -42,6 +43,9 @@ class Cell:
     """The other knobs: the study's, with the method's own recipe put in."""
     mask_file: Path
     hashes: Mapping[str, str] = field(default_factory=dict)
+    trial: bool = False
+    """Whether it is a trial of a search: scored on its validation subjects' key frames alone, so
+    that no test subject is looked at."""
     code: Mapping[str, str] = field(default_factory=dict)
     """The files behind `hashes["code"]`, each with a hash of what it does."""
 
@@ -52,6 +56,7 @@ class Cell:
         rule = "" if point.rule == "sparse" else f"-{point.rule}"
         method = re.sub(r"[^\w.-]+", "-", str(self.method).replace(":", "."))
         method += "-sees-hidden-labels" if self.sees_hidden_labels else ""
+        method += "-trial" if self.trial else ""
         label = f"{self.context.dataset.name}-{method}-r{point.ratio_text}{rule}"
         return f"{label}-f{point.fold}-s{point.seed}-{self.hashes['cell'][:10]}"
 
@@ -65,8 +70,18 @@ class Cell:
 
     @property
     def recipe(self) -> Recipe:
-        """Whether the method trains as the others of its study do."""
+        """Whether the method trains as the others of its study do, or as a search found."""
+        if str(self.method) in self.context.tuning.get("methods", ()):
+            return "tuned"
         return "common" if self.settings.train == self.context.settings.train else "own"
+
+    @property
+    def tuning(self) -> dict[str, Any]:
+        """The search that its recipe comes from, as a record keeps it; empty if none."""
+        if self.recipe != "tuned":
+            return {}
+        told = {key: value for key, value in self.context.tuning.items() if key != "methods"}
+        return {**told, "searched": self.context.tuning["methods"][str(self.method)]}
 
     @property
     def method_class(self) -> type[Method]:
@@ -124,10 +139,13 @@ class Cell:
         )
 
 
-def plan_cells(study: Study, data: OpenedDataset, *, save: bool = True) -> list[Cell]:
+def plan_cells(
+    study: Study, data: OpenedDataset, *, save: bool = True, trial: bool = False
+) -> list[Cell]:
     """List the study's cells in the order of the grid; their label masks are drawn and saved.
 
-    Without `save` (a look at what would be done) nothing is written. Raises DatasetError for a fold
+    Without `save` (a look at what would be done) nothing is written; `trial` makes trials of a
+    search of them. Raises DatasetError for a fold
     that does not exist, and for a mask file that was edited, and RecordError if a mask cannot be
     saved.
     """
@@ -138,7 +156,7 @@ def plan_cells(study: Study, data: OpenedDataset, *, save: bool = True) -> list[
         if save:
             _save(labelled, path)
         masks[point] = labelled, path
-    return list(_cells(study, data, masks))
+    return list(_cells(study, data, masks, trial=trial))
 
 
 def _save(labelled: LabelledSplit, path: Path) -> None:
@@ -149,7 +167,11 @@ def _save(labelled: LabelledSplit, path: Path) -> None:
 
 
 def _cells(
-    study: Study, data: OpenedDataset, masks: Mapping[GridPoint, tuple[LabelledSplit, Path]]
+    study: Study,
+    data: OpenedDataset,
+    masks: Mapping[GridPoint, tuple[LabelledSplit, Path]],
+    *,
+    trial: bool,
 ) -> Iterator[Cell]:
     for name in study.methods:
         file = _source_file(study.context.registry.method(name.base))
@@ -163,6 +185,7 @@ def _cells(
                 method_config=config,
                 settings=settings,
                 mask_file=path,
+                trial=trial,
                 code=files,
             )
             yield replace(cell, hashes=_hashes(cell, data, labelled, code))
@@ -187,8 +210,10 @@ def _hashes(cell: Cell, data: OpenedDataset, labelled: LabelledSplit, code: str)
     }
     if cell.needs.landmarks:
         hashes["landmarks"] = data.store.landmarks_hash
-    door = ["sees hidden labels"] if cell.sees_hidden_labels else []
-    return {**hashes, "cell": digest([hashes, cell.coordinates, *door])}
+    more = [*(["sees hidden labels"] if cell.sees_hidden_labels else [])]
+    more += ["scored on validation subjects"] if cell.trial else []
+    more += ["tuned", cell.context.tuning["search"]] if cell.recipe == "tuned" else []
+    return {**hashes, "cell": digest([hashes, cell.coordinates, *more])}
 
 
 def _identity_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +222,7 @@ def _identity_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "dataset"} | {"train": train}
 
 
-KEYWORDS = frozenset({"none", "imagenet", "auto"})
+KEYWORDS = frozenset({"none", "imagenet", "auto", "faces"})
 """Words that no knob takes for the name of a file, though one may lie there."""
 
 
@@ -205,7 +230,8 @@ def _contents_for_paths(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict
     """Take out of the knobs those that name a file: a path says where a thing lies, not what it is.
 
     Returns the other knobs, and a hash of each file's content by what names it (`weights` for the
-    trunk's first weights, else `eac.weights`).
+    trunk's first weights, else `eac.weights`). Weights that come with the suite count by their
+    content too: they may be made anew. Raises MethodError where there are none for the trunk.
     """
     kept: dict[str, Any] = {}
     files: dict[str, str] = {}
@@ -218,6 +244,9 @@ def _contents_for_paths(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict
                 files[name] = file_digest(Path(value))
             else:
                 kept[section][knob] = value
+    shipped = weights_path(Trunk(**config["trunk"]))
+    if shipped is not None and "weights" not in files and shipped.is_file():
+        files["weights"] = file_digest(shipped)
     return kept, files
 
 

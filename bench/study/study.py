@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,10 @@ class StudyContext:
     cache: Path
     deterministic: bool = False
     """Whether a GPU is held to repeatable arithmetic: how a cell is done, no part of what it is."""
+
+    tuning: Mapping[str, Any] = field(default_factory=dict)
+    """The search that gave recipes, if one did: what `SearchRecord.summary` tells, and `methods`,
+    whose recipes it gave: method -> the knobs that were searched."""
 
     @property
     def registry(self) -> Registry:

@@ -21,7 +21,8 @@ from bench.results.records import Scores
 from methods._base import Method
 
 from .augment import normalise
-from .loader import Pixels, batch_landmarks
+from .loader import batch_landmarks
+from .pixels import Pixels
 from .precision import autocast
 
 FRAMES_AT_ONCE = 256

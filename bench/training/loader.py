@@ -24,37 +24,8 @@ from datasets._landmarks.markup import MIRROR_49, MIRROR_68
 from methods._base import Batch, View
 
 from .augment import DRAWS, Draw, move_landmarks, plain_draw, show
+from .pixels import Pixels
 from .sampler import Indices, Sampler
-
-
-class Pixels:
-    """The frame store's pixels, gathered by row on the device that trains.
-
-    A GPU holds them all if they fit and `resident` allows it.
-    """
-
-    resident_share = 0.4
-    """Share of a GPU's memory that the frames may take to live there for good."""
-
-    def __init__(self, images: NDArray[np.uint8], device: torch.device, *, resident: bool = True):
-        self.images, self.device = images, device
-        self.resident: Tensor | None = None
-        on_gpu = resident and device.type == "cuda"
-        if on_gpu and images.nbytes < self.resident_share * _memory(device):
-            self.resident = torch.from_numpy(np.array(images)).to(device)
-
-    def gather(self, rows: RowNumbers) -> Tensor:
-        """Return frames `rows` as (N, S, S, 3) uint8 on the device."""
-        if self.resident is not None:
-            return self.resident[torch.from_numpy(rows).to(self.device)]
-        frames = torch.from_numpy(self.images[rows])
-        if self.device.type == "cuda":
-            return frames.pin_memory().to(self.device, non_blocking=True)
-        return frames
-
-
-def _memory(device: torch.device) -> int:
-    return int(torch.cuda.get_device_properties(device).total_memory)
 
 
 @dataclass(frozen=True)
@@ -114,6 +85,11 @@ class Loader:
         shown = {item.name: getattr(batch, item.name) for item in fields(batch)}
         return RevealedBatch(**shown, hidden=labels.to(self.pixels.device, non_blocking=True))
 
+    def prefetch(self, step: int, *, labelled_only: bool = False) -> None:
+        """Send the frames of `step` on their way to the device, if they do not lie there."""
+        if self.pixels.sends_ahead:
+            self.pixels.prefetch(_rows(self.sampler.indices(step, labelled_only=labelled_only)))
+
     def _views(
         self, where: Indices, draws: Mapping[View, Draw]
     ) -> tuple[Tensor, dict[View, Tensor]]:
@@ -122,7 +98,7 @@ class Loader:
         Frames of one view are drawn at once, key frames too.
         """
         needs, count = self.sampler.needs, len(where.keys)
-        frames = self.pixels.gather(np.concatenate([where.keys, where.extra]))
+        frames = self.pixels.gather(_rows(where))
         numbers = np.concatenate([np.arange(count), where.draw_of_extra])
         key_view = needs.key_view
         first = len(frames) if key_view in needs.views else count
@@ -172,6 +148,11 @@ class Loader:
         labels = self.sampler.table.labels[where.extra].copy()
         labels[~self.sampler.pool[where.extra]] = UNCODED
         return HiddenLabels(labels)
+
+
+def _rows(where: Indices) -> RowNumbers:
+    """Return the rows of a step's frames, key frames first."""
+    return np.concatenate([where.keys, where.extra])
 
 
 def _as_clips(views: Mapping[View, Tensor], clips: int) -> dict[str, Tensor]:

@@ -155,6 +155,8 @@ class Trainer:
             self.method.after_step(progress)
         self._pending.append((self.step, losses, dict(self.method.metrics)))
         self.step += 1
+        if self.step < self.total:  # the device is still at work
+            self.loader.prefetch(self.step, labelled_only=self.phase.labelled_only)
 
     def _end_phases(self) -> None:
         """Fit what is to be fitted at the end of each phase that the last step ended."""

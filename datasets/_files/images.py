@@ -10,6 +10,7 @@ import hashlib
 import io
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -212,7 +213,9 @@ def _opened(stream: IO[bytes], begin: bytes) -> Image.Image:
     if not begin:
         raise ValueError("the file is empty")
     try:
-        return Image.open(stream, formats=("JPEG", "PNG"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damaged notes, which nobody needs
+            return Image.open(stream, formats=("JPEG", "PNG"))
     except UnidentifiedImageError:
         for pattern, name in _OTHERS:
             if re.match(pattern, begin, re.DOTALL | re.IGNORECASE):
@@ -223,10 +226,12 @@ def _opened(stream: IO[bytes], begin: bytes) -> Image.Image:
 def _asks_to_be_turned(image: Image.Image) -> bool:
     if "exif" not in image.info:
         return False
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-    except DAMAGE:
-        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        except DAMAGE:
+            return False
 
 
 def _rgb(image: Image.Image) -> Image.Image:

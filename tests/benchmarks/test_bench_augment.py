@@ -1,6 +1,6 @@
 """Speed of the views on one thread; 160 frames of 64 px or 40 of 224 px a round.
 
-Run with `pytest -o addopts= --benchmark-only tests/benchmarks/test_bench_augment.py`.
+Run with `make bench`.
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
 """Speed of the frame store: building, opening and gathering.
 
-Run with `pytest -o addopts= --benchmark-only tests/benchmarks/test_bench_frames.py`.
+Run with `make bench`.
 """
 
 from __future__ import annotations

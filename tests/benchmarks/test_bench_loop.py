@@ -12,8 +12,9 @@ from bench.config.names import GridPoint
 from bench.config.presets import PRESETS
 from bench.config.settings import AugmentConfig
 from bench.data.frame_table import FrameTable
-from bench.training.loader import Loader, Pixels
+from bench.training.loader import Loader
 from bench.training.optimiser import make_optimiser
+from bench.training.pixels import Pixels
 from bench.training.sampler import Sampler, StreamKey
 from bench.training.trainer import Trainer
 from methods._base import Task

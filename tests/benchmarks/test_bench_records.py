@@ -1,6 +1,6 @@
 """Ten thousand records: how long `status` and `table` take, whole commands, and how much memory.
 
-Run with `pytest -o addopts= --benchmark-only tests/benchmarks/test_bench_records.py`.
+Run with `make bench`.
 """
 
 from __future__ import annotations

@@ -24,8 +24,17 @@ def read_with_problems(root: Path) -> tuple[dict[str, Sequence], list[str]]:
     return {s.subject: s for s in dataset.sequences()}, dataset.problems
 
 
-@pytest.mark.parametrize("labels", ["annotations/AU_Set", "AU_Detection_Challenge"])
-@pytest.mark.parametrize("images", ["cropped_aligned", "cropped_aligned_images"])
+@pytest.mark.parametrize(
+    ("labels", "images"),
+    [
+        ("annotations/AU_Set", "cropped_aligned"),
+        ("AU_Detection_Challenge", "cropped_aligned_images"),
+        ("6th_ABAW_Annotations/AU_Detection_Challenge", "cropped_aligned/cropped_aligned"),
+        ("Third ABAW Annotations/AU_Detection_Challenge", "batch1/cropped_aligned"),
+        ("3rd ABAW Annotations/Third ABAW Annotations/AU_Set/AU_Set", "Aff-Wild2/cropped_aligned"),
+        ("Aff-Wild2/5th-ABAW-Annotations/AU", "cropped_aligned_images/cropped_aligned_new_50_vids"),
+    ],
+)
 def test_row_j_is_about_image_j(labels: str, images: str, tmp_path: Path) -> None:
     make_tree(tmp_path, labels, images)
     sequences, problems = read_with_problems(tmp_path)
@@ -138,3 +147,45 @@ def test_an_empty_root_says_what_is_expected(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "cropped_aligned")
     with pytest.raises(DatasetMissing, match="no folder of images is there; expected"):
         AffWild2(tmp_path).sequences()
+
+
+def test_a_second_folder_of_images_is_read_too(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    more = tmp_path / "cropped_aligned_new_50_vids"
+    more.mkdir()
+    (tmp_path / "cropped_aligned/video5_left").rename(more / "video5_left")
+    sequences, problems = read_with_problems(tmp_path)
+    assert problems == []
+    assert list(sequences) == sorted(VIDEOS)
+    assert sequences["video5_left"].frames.tolist() == list(range(1, ROWS + 1))
+    shutil.copytree(more / "video5_left", tmp_path / "cropped_aligned/video5_left")
+    said = r"new_50_vids/video5_left: this video is in cropped_aligned too: keep one of them"
+    with pytest.raises(DatasetCorrupt, match=said):
+        AffWild2(tmp_path).sequences()
+
+
+def test_label_files_of_two_releases_are_chosen_between(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    newer = tmp_path / "6th_ABAW_Annotations/AU_Detection_Challenge"
+    shutil.copytree(tmp_path / "annotations/AU_Set", newer)
+    (newer / "Train_Set/video5_left.txt").unlink()
+    with pytest.raises(DatasetCorrupt, match="holds label files too: choose by option labels"):
+        AffWild2(tmp_path).sequences()
+    for folder in ("6th_ABAW_Annotations", "6th_ABAW_Annotations/AU_Detection_Challenge"):
+        chosen = AffWild2(tmp_path, labels=folder)
+        assert {s.subject for s in chosen.sequences()} == VIDEOS.keys() - {"video5_left"}
+        assert sum(map(len, chosen.folds().groups)) == 2
+
+
+def test_folders_anywhere_can_be_named(tmp_path: Path) -> None:
+    make_tree(tmp_path, labels="mine/labels", images="elsewhere/faces")
+    for images in ("elsewhere/faces", str(tmp_path / "elsewhere/faces")):
+        sequences = AffWild2(tmp_path, labels="mine/labels", images=images).sequences()
+        assert [s.subject for s in sequences] == sorted(VIDEOS)
+        assert next(sequences[0].source.read()).shape == (48, 40, 3)
+    with pytest.raises(DatasetMissing, match="no label file is there; expected are"):
+        AffWild2(tmp_path, images="elsewhere/faces").sequences()
+    with pytest.raises(DatasetMissing, match=r"gone: no label file is there; check option labels"):
+        AffWild2(tmp_path, labels="gone").sequences()
+    with pytest.raises(DatasetMissing, match=r"gone: no folder of images .*; check option images"):
+        AffWild2(tmp_path, labels="mine/labels", images="gone").sequences()

@@ -68,7 +68,7 @@ def test_missing_and_damaged_landmark_files_are_named_the_rest_is_used(tmp_path:
     folder = tmp_path / "Landmarks/S005/001"
     (folder / "S005_001_00000001_landmarks.txt").unlink()
     (folder / "S005_001_00000002_landmarks.txt").write_text("1.0 2.0\n")
-    (folder / "S005_001_00000003_landmarks.txt").write_text("1.0 two\n")
+    (folder / "S005_001_00000003_landmarks.txt").write_bytes("1.0 zwölf\n".encode("cp1252"))
     sequences, problems = read_with_problems(tmp_path)
     points = sequences["S005_001"].landmarks
     assert points is not None

@@ -42,7 +42,12 @@ from datasets.disfa_plus import DisfaPlus
 from datasets.manifest import Manifest
 from tests.helpers import affwild2_tree, ckplus_tree, disfa_plus_tree, manifest_tree
 from tests.helpers.dataset_trees import jpeg, make_bp4d_tree
-from tests.helpers.disfa_trees import make_disfa_tree, make_video, write_landmarks
+from tests.helpers.disfa_trees import (
+    drop_pictures,
+    make_disfa_tree,
+    make_video,
+    write_landmarks,
+)
 from tests.helpers.file_mutations import BINARY, TEXT, Edit, edits
 from tests.helpers.mat_files import track, write_mat5, write_mat73
 
@@ -234,17 +239,45 @@ def manifest(root: Path) -> None:
     manifest_tree.write(root, rows)
 
 
-def manifest_of_video(root: Path) -> None:
-    rows = manifest_tree.video_rows(root, range(1, 5))
+def manifest_of_video(root: Path, name: str = "film.avi", **film: Any) -> None:
+    rows = manifest_tree.video_rows(root, range(1, 5), name)
     manifest_tree.write(root, [{**row, "subject": who} for who in "ABC" for row in rows])
-    make_video(root / "videos/film.avi", 6, gop=3)
+    make_video(root / "videos" / name, 6, gop=3, **film)
+
+
+def manifest_of_dropped_pictures(root: Path) -> None:
+    manifest_of_video(root)
+    drop_pictures(root / "videos/film.avi", [0, 3])
+
+
+def manifest_with_folds(root: Path) -> None:
+    manifest(root)
+    (root / "mine.csv").write_text("subject,fold\nP0,0\nP1,1\nP2,0\n")
+
+
+def phone_jpeg(root: Path) -> None:
+    """A picture with a film behind it, which asks to be turned, among smaller ones."""
+    small_bp4d(root)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = np.random.default_rng(0).integers(0, 256, (96, 72, 3), dtype=np.uint8)
+    file = root / "Sequences/F001/T1/0005.jpg"
+    Image.fromarray(noise).save(file, exif=exif)
+    file.write_bytes(file.read_bytes() + b"\0\0\0\x18ftypmp42\xff\xda" + bytes(200))
+
+
+def bp4d_face_folder(root: Path) -> None:
+    bp4d_boxes(root)
+    (root / "faces").mkdir()
+    (root / "boxes.csv").rename(root / "faces/F001_T1.CSV")
 
 
 def manifest_parquet(root: Path) -> None:
     import pandas as pd
 
     manifest(root)
-    pd.read_csv(root / "manifest.csv").to_parquet(root / "manifest.parquet")
+    table = pd.read_csv(root / "manifest.csv").set_index(["subject", "AU4"])
+    table.to_parquet(root / "manifest.parquet")
     (root / "manifest.csv").unlink()
 
 
@@ -275,6 +308,12 @@ KINDS = {
         lambda root: bp4d_tracks(root, write_mat5), "2DFeatures/F001_T1.mat", Bp4dPlus, BINARY
     ),
     "face file": Kind(bp4d_boxes, "boxes.csv", lambda root: WithFaces(Bp4d(root))),
+    "face folder": Kind(
+        bp4d_face_folder,
+        "faces/F001_T1.CSV",
+        lambda root: WithFaces(Bp4d(root), landmarks=str(root / "faces")),
+    ),
+    "phone jpeg": Kind(phone_jpeg, "Sequences/F001/T1/0005.jpg", Bp4d, BINARY),
     "disfa labels": Kind(disfa, "ActionUnit_Labels/SN001/SN001_au4.txt", Disfa),
     "disfa video": Kind(disfa, "Videos_LeftCamera/LeftVideoSN001_comp.avi", Disfa, BINARY),
     "disfa landmarks": Kind(
@@ -291,6 +330,18 @@ KINDS = {
     "manifest": Kind(manifest, "manifest.csv", Manifest),
     "manifest parquet": Kind(manifest_parquet, "manifest.parquet", Manifest, BINARY),
     "manifest of video": Kind(manifest_of_video, "videos/film.avi", Manifest, BINARY),
+    "dropped pictures": Kind(manifest_of_dropped_pictures, "videos/film.avi", Manifest, BINARY),
+    "film with a cover": Kind(
+        lambda root: manifest_of_video(root, "film.mp4", cover=(48, 64)),
+        "videos/film.mp4",
+        Manifest,
+        BINARY,
+    ),
+    "fold list": Kind(
+        manifest_with_folds,
+        "mine.csv",
+        lambda root: Manifest(root, folds=str(root / "mine.csv")),
+    ),
 }
 
 
@@ -354,6 +405,29 @@ def test_an_archive_may_hold_any_names_and_links(members: list[tuple[str, bool]]
         event(use(Bp4d(root)))
     finally:
         victim.write_bytes(whole)
+
+
+NAMES = st.binary(min_size=1, max_size=12).filter(
+    lambda name: not {*b"\0/"} & {*name} and name not in (b".", b"..")
+)
+
+
+@FUZZ
+@given(st.lists(st.tuples(NAMES, st.sampled_from(["", ".txt", ".csv", "/1.jpg"])), max_size=5))
+def test_folders_may_hold_files_of_any_name(names: list[tuple[bytes, str]]) -> None:
+    """Label files, folders of images and face files with names that are no text."""
+    with TemporaryDirectory() as folder:
+        root = Path(folder)
+        affwild2_tree.make_tree(root)
+        homes = ("annotations/AU_Set/Train_Set", "cropped_aligned", "faces")
+        for home in homes:
+            (root / home).mkdir(exist_ok=True)
+            for name, ending in names:
+                file = root / home / (os.fsdecode(name) + ending)
+                file.parent.mkdir(exist_ok=True)
+                if not file.exists():
+                    file.write_text("frame,x0,y0,x1,y1\n1,2,3,30,30\n")
+        event(use(WithFaces(AffWild2(root), landmarks=str(root / "faces"))))
 
 
 @FUZZ

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from bench.config.names import GridPoint
 from bench.config.settings import AugmentConfig, DataConfig, TrainConfig
 from bench.data.frame_table import FrameTable
-from bench.training.loader import Loader, Pixels
+from bench.training.loader import Loader
+from bench.training.pixels import Pixels
 from bench.training.sampler import Sampler, StreamKey
 from bench.training.trainer import Trainer
 from methods._base import Batch, Method, Needs, Progress, Task, Trunk

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 TOKENS = (
     *(b"", b"\n", b"\r", b"\r\n\r\n", b",", b";", b"\t", b" ", b'"', b"'", b"\\", b"#"),
+    *(b"NA", "\u00a0".encode(), "\u202f".encode(), b"\xfe\xff", b"\xff\xd9", b"\xff\xda"),
     *(b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", "é".encode(), b"\x1a"),
     *(b"-1", b"9", b"2", b"0.5", b"nan", b"inf", b"1e999", b"1e300", b"-0", b"0x10", b"1_0"),
     *(b"9" * 30, b"7" * 5000, b"True", b"None", b"=1+1"),

@@ -88,16 +88,17 @@ function setUpTheme() {
   show(order.includes(kept) ? kept : "");
 }
 
-// A page from `bench report --serve` asks whether the folder has changed, and loads itself again.
-function watch() {
-  let last = null;
-  setInterval(async () => {
-    try {
-      const answer = await (await fetch("version")).text();
-      if (last !== null && answer !== last) location.reload();
-      last = answer;
-    } catch { say("The server of this page has ended; the page is as it was."); }
-  }, 3000);
+// A page from `bench report --serve` asks whether the folder has changed, and loads itself again,
+// but not while somebody writes or chooses.
+async function watch() {
+  const { dataset } = document.documentElement;
+  try {
+    const answer = await (await fetch("version")).text();
+    const writing = document.activeElement?.matches("input, select");
+    if (!dataset.version) dataset.version = answer;
+    else if (answer !== dataset.version && !writing) location.reload();
+  } catch { say("The server of this page has ended; the page is as it was."); }
+  setTimeout(watch, 3000);
 }
 
 setUpOnce();

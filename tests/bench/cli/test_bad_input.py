@@ -6,6 +6,8 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -36,6 +38,33 @@ def own_tree(person, tmp_path):
     person.root, person.cache = tmp_path / "tree", tmp_path / "cache"
     make_bp4d_tree(person.root, subjects=SUBJECTS, tasks=("T1",))
     return person.root
+
+
+def test_a_folder_whose_name_is_no_text_is_printed(person, tmp_path):
+    """Bytes that are no UTF-8, which a terminal would refuse."""
+    folder = tmp_path / os.fsdecode(b"vid\xe9o")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this disk holds UTF-8 names alone")
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "data",
+        "prepare",
+        "--dataset",
+        "bp4d",
+        "--size",
+        "16",
+    ]
+    done = subprocess.run(
+        [*command, "--workers", "1", "--root", person.root, "--cache", folder],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert rb"vid\udce9o" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_positions_are_judged_by_the_size_of_their_own_picture() -> None:
     boxes = np.full((5, 4), np.nan, np.float32)
     boxes[0], boxes[1] = (100, 50, 200, 150), (1000, 500, 2000, 1500)
     plan = plan_crops(sequence(boxes=boxes), "auto", sizes)
-    assert plan.doubtful == 0
+    assert (plan.doubtful, plan.alone) == (0, 1)
     first, large = box_transform(boxes[:2])
     alone = centre_transform(sizes[3])  # no picture of its size has a known face
     np.testing.assert_array_equal(plan.transforms, [first, large, first, alone, large])

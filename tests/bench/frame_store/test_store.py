@@ -303,8 +303,13 @@ def test_each_picture_is_cropped_by_its_own_size_and_reasons_are_told(tmp_path: 
         source=ImageFiles(tmp_path, ("a.jpg", "b.jpg", "c.jpg")),
     )
     foreign = replace(several, subject="B", source=ImageFiles(tmp_path, ("d.jpg",) * 3))
-    store = store_of(Toy([several, foreign], tmp_path), tmp_path / "cache", crop="auto", size=32)
+    boxes = np.array([[200, 0, 600, 400], [np.nan] * 4, [np.nan] * 4], np.float32) * 0.9
+    boxed = replace(several, subject="C", boxes=boxes)
+    given = Toy([several, foreign, boxed], tmp_path)
+    store = store_of(given, tmp_path / "cache", crop="auto", size=32)
     assert (rows_of(store, 0)[..., 0] > 200).mean() > 0.99
+    assert (rows_of(store, 1)[1, ..., 0] > 200).mean() > 0.99
     said = " | ".join(store.problems)
+    assert "C_T1: centre crop for 1 of 3 frames: no face is known in them, nor in" in said
     assert "A_T1: b.jpg asks to be shown turned (EXIF orientation)" in said
     assert "d.jpg: the file is not a JPEG or PNG image but BMP; none of 3 images" in said

@@ -12,7 +12,7 @@ from sklearn import metrics as sklearn
 
 from bench.report.metric import METRICS, Scoring, find_metric
 from bench.report.model import NothingToShow, ReportError
-from bench.report.paired_tables import ranks_table
+from bench.report.rank_tables import ranks_table
 from bench.report.score_tables import per_au_table, ssl_table
 from bench.report.statistics import mean_interval, paired_difference
 from bench.results.predictions import NAME, StoredPredictions

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from bench.report.entry_text import format_entry
 from bench.report.model import NothingToShow, Table
 from bench.report.plots import pseudo_labels as figure_of
 from bench.report.pseudo_labels import audit_figures
-from bench.report.render import format_entry
 from bench.report.tables import tables
 from bench.training.loader import HiddenLabels
 from bench.training.pseudo_label_audit import PseudoLabelAudit

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.report.entry_text import format_entry
+from bench.report.joined import joined
 from bench.report.metric import Scoring, find_metric
 from bench.report.model import ReportError, Row, Table
 from bench.report.published import FOLDER, Published
-from bench.report.render import format_entry
 from bench.report.tables import tables
 from tests.helpers.fake_records import AUS, record
 
@@ -175,3 +176,77 @@ def test_published_speed_is_marked_as_of_other_hardware() -> None:
 def test_a_missing_file_of_published_numbers_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"table2_eac_vs_ks_f1\.csv.*restore the file"):
         Published("bp4d", folder=tmp_path).ssl()
+
+
+# Without records --------------------------------------------------------------------------------
+
+
+def test_without_records_the_papers_own_tables_are_printed() -> None:
+    bp4d, disfa, mme = tables("ssl", [], published=True)
+    (whole,) = joined([bp4d, disfa, mme])
+    rows = {row.label: printed(row) for row in whole.rows}
+    assert whole.columns[0] == "1 %"
+    assert whole.columns[-1] == "100 %"
+    assert rows["bp4d, ks"][0] == "59.9"
+    assert rows["mme, ks"][:2] == ["51.2 ?", ""]
+    assert rows["disfa, eac"][4] == "–"
+    assert {row.source for row in whole.rows} == {"paper"}
+    assert bp4d.context["dataset"] == "bp4d"
+
+
+def test_every_number_of_the_papers_files_is_in_its_tables() -> None:
+    shown = [
+        entry.value
+        for kind in ("ssl", "supervised", "per-au", "ablation", "complexity", "pseudo-labels")
+        for table in tables(kind, [], published=True)
+        for row in table.rows
+        for entry in row.entries
+        if entry.value is not None
+    ]
+    for path in FOLDER.glob("*.csv"):
+        if path.name in ("coded_frames.csv", "data_structure.csv"):
+            continue
+        with path.open(encoding="utf-8", newline="") as stream:
+            for row in csv.DictReader(stream):
+                for key, text in row.items():
+                    number = key.startswith(("f1", "delta", "params", "samples", "accuracy"))
+                    assert not (number and text) or float(text) in shown, (path.name, row)
+
+
+def test_of_one_dataset_the_paper_has_one_table() -> None:
+    (table,) = tables("ssl", [], published=True, dataset="disfa")
+    assert table.context["dataset"] == "disfa"
+    supervised, beside = tables("supervised", [], published=True, dataset="disfa")
+    assert supervised.columns == ("venue", "disfa")
+    assert [row.label for row in beside.rows] == ["eac, disfa", "ks, disfa"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dataset", "sentence"),
+    [
+        ("ranks", None, "the paper has no table ranks: it has ssl"),
+        ("ssl", "synthetic", "the paper has no numbers on it: it has bp4d, disfa, mme"),
+        ("ablation", "mme", "no ablation on this dataset"),
+        ("pseudo-labels", "mme", "on bp4d only"),
+    ],
+)
+def test_what_the_paper_does_not_have_is_said(kind, dataset, sentence) -> None:
+    with pytest.raises(ReportError, match=sentence):
+        tables(kind, [], published=True, dataset=dataset)
+
+
+def test_datasets_stand_together_with_gaps_where_ratios_differ() -> None:
+    runs = [record("ks", r, dataset=d) for d, r in (("bp4d", 0.1), ("bp4d", 1.0), ("mme", 0.02))]
+    (table,) = joined(tables("ssl", runs))
+    assert table.columns == ("2 %", "10 %", "100 %")
+    rows = {row.label: [entry.state for entry in row.entries] for row in table.rows}
+    assert rows["bp4d, ks"] == ["missing", "done", "done"]
+    assert rows["mme, ks"] == ["done", "missing", "missing"]
+    assert table.title.endswith("bp4d; mme, selected by last")
+
+
+def test_equal_datasets_of_other_presets_are_named_by_them() -> None:
+    runs = [record("ks", 0.1, preset=preset) for preset in ("quick", "paper")]
+    (table,) = joined(tables("ssl", runs))
+    names = {row.label for row in table.rows if row.label.endswith(", ks")}
+    assert names == {"synthetic quick, ks", "synthetic paper, ks"}

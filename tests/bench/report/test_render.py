@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.report.entry_text import EMPTY, MARKS, TIE, format_entry
 from bench.report.model import SELECTIONS, Entry, ReportError, Row, Table
-from bench.report.render import EMPTY, FORMATS, MARKS, TIE, format_entry, render, render_all
+from bench.report.render import FORMATS, render, render_all
 from bench.report.tables import KINDS, tables
 from bench.results.records import Record
 from tests.helpers.fake_records import record, unfinished

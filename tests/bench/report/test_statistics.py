@@ -12,7 +12,14 @@ import pytest
 from scipy import stats
 
 from bench.report.model import ReportError
-from bench.report.statistics import Estimate, holm, mean_interval, paired_difference, tied
+from bench.report.statistics import (
+    Estimate,
+    holm,
+    mean_interval,
+    paired_difference,
+    smallest_difference,
+    tied,
+)
 from bench.results.records import Record, Scores
 from tests.helpers.fake_records import counted, record, sampled, unfinished
 
@@ -428,3 +435,14 @@ def test_the_corrected_p_value_decides_where_it_is_given() -> None:
     difference = Estimate(mean=0.02, interval=(0.01, 0.03), p=0.02, runs=3)
     assert not tied(difference)
     assert tied(difference, p=0.06)
+
+
+@pytest.mark.parametrize(("df", "family"), [(4.0, 1), (12.0, 1), (12.0, 15)])
+def test_the_smallest_difference_is_found_four_times_in_five(df: float, family: int) -> None:
+    known = Estimate(mean=0.0, interval=(-1, 1), p=0.5, runs=3, error=0.02, df=df)
+    true = smallest_difference(known, family)
+    rng = np.random.default_rng(5)
+    errors = 0.02 * np.sqrt(rng.chisquare(df, 200_000) / df)
+    found = true + rng.normal(0, 0.02, 200_000)
+    p = 2 * stats.t.sf(np.abs(found) / errors, df)
+    assert (p < 0.05 / family).mean() == pytest.approx(0.8, abs=0.005)

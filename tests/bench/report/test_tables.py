@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.report.ablation import ablation_table
 from bench.report.complexity import complexity_table
+from bench.report.entry_text import format_entry
+from bench.report.metric import Scoring, find_metric
 from bench.report.model import Entry, NothingToShow, ReportError, Table
 from bench.report.notes import TRAININGS_ELSEWHERE
-from bench.report.paired_tables import ablation_table, ranks_table
-from bench.report.render import format_entry
+from bench.report.rank_tables import ranks_table
 from bench.report.score_tables import per_au_table, ssl_table, supervised_table
 from bench.report.tables import tables
 from bench.results.records import Record, read_records
@@ -634,3 +636,67 @@ def test_tables_do_not_depend_on_the_order_of_records() -> None:
     runs = [record(m, r, f) for m in ("ks", "tcl") for r in (0.1, 0.2) for f in (0, 1)]
     runs.append(unfinished("failed", "boom", method="ks", ratio=0.1, fold=2))
     assert tables("ssl", runs) == tables("ssl", runs[::-1])
+
+
+def test_variants_stand_in_ablations_alone_unless_asked_for() -> None:
+    runs = [record(method) for method in ("supervised", "ks", "ks:no_skd")]
+    (hidden,) = tables("ssl", runs)
+    assert [row.label for row in hidden.rows[:3]] == ["supervised", "ks", "always positive"]
+    assert hidden.notes[-1].startswith("variants left out: ks:no_skd (`--variants` shows")
+    (shown,) = tables("ssl", runs, variants=True)
+    assert "ks:no_skd" in [row.label for row in shown.rows]
+    assert not any("left out" in note for note in shown.notes)
+    (against,) = tables("ranks", runs, against="ks:no_skd")
+    assert "over ks:no_skd" in against.columns
+    (alone,) = tables("ssl", runs[2:])
+    assert "ks:no_skd" in [row.label for row in alone.rows]
+
+
+def test_signs_are_a_triangle_of_who_is_better() -> None:
+    f1s = {"a": 0.6, "b": 0.5, "c": 0.5}
+    runs = [record(m, fold=f, f1=f1) for m, f1 in f1s.items() for f in (0, 1)]
+    (table,) = tables("ranks", runs, signs=True)
+    assert table.columns == ("mean rank", "1", "2")
+    assert {row.label: [entry.text for entry in row.entries[1:]] for row in table.rows} == {
+        "1 a": ["", ""],
+        "2 b": ["-", ""],
+        "3 c": ["-", "≈"],
+    }
+    assert "highest mean: a; no other is tied with it" in table.notes
+    (numbers,) = tables("ranks", runs[2:])
+    assert "highest mean: b; tied with it: c" in numbers.notes
+
+
+def test_ranks_by_ratio_are_a_table_each() -> None:
+    runs = [record(m, r) for m in "ab" for r in (0.1, 1.0)] + [record("a", 0.5)]
+    made = tables("ranks", runs, by_ratio=True)
+    assert ["at 10 % labels" in made[0].title, "at 100 % labels" in made[1].title] == [True, True]
+    assert all("at 50 % labels: ranks need" in " ".join(table.notes) for table in made)
+
+
+def test_power_stands_under_every_comparison() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((400, 2)) < 0.4).astype(np.int8)
+    subjects = [f"F{n // 40:03d}" for n in range(400)]
+    runs = [
+        sampled(labels, rng.random(labels.shape) < 0.7, subjects, method=m)
+        for m in ("supervised", "ks", "ks:no_skd")
+    ]
+    for kind in ("ranks", "ablation"):
+        (table,) = tables(kind, runs)
+        (note,) = [note for note in table.notes if note.startswith("power: a true difference of")]
+        assert "in 80 of 100 studies" in note
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "sentence"),
+    [
+        ("ssl", {"signs": True}, "only `table ranks` has --signs"),
+        ("per-au", {"by_ratio": True}, "only `table ranks` has --by-ratio"),
+        ("ranks", {"signs": True, "against": "ks"}, "--signs is of all pairs"),
+        ("headroom", {"select": Scoring("last", find_metric("auc"))}, "has no auc: leave out"),
+    ],
+)
+def test_options_that_a_table_does_not_have_are_refused(kind, asked, sentence) -> None:
+    with pytest.raises(ReportError, match=sentence):
+        tables(kind, [record("ks"), record("tcl")], **asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report.render import format_entry
+from bench.report.entry_text import format_entry
 from bench.report.tables import tables
 from bench.results.records import Record, read_record
 from bench.study.study import make_study

@@ -1,0 +1,105 @@
+"""`tune` as a person types it: a search, its study file, the run of that, and wrong questions."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+
+import pytest
+
+from tests.helpers.cli_driver import SMALL, Person
+from tests.helpers.dataset_trees import make_bp4d_tree
+
+SUBJECTS = ("F001", "F002", "F003", "F004", "M001", "M002")
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faces")
+    make_bp4d_tree(folder / "tree", subjects=SUBJECTS, tasks=("T1",))
+    return folder
+
+
+@pytest.fixture
+def person(faces, tmp_path, monkeypatch, capsys):
+    return Person(tmp_path, faces / "cache", faces / "tree", monkeypatch, capsys)
+
+
+def tunes(person, line):
+    where = ("--root", person.root, "--results", person.results, "--cache", person.cache)
+    return person.types(f"tune --dataset bp4d {SMALL} {line}", *where)
+
+
+def test_a_search_leads_to_a_study_file_whose_cells_are_tuned(person):
+    asked = "--methods fixmatch --trials 2 --val-subjects 1 --ratio 0.5 --ratios 0.2"
+    answer = tunes(person, asked)
+    assert answer.code == 0, answer.err
+    assert "note: supervised is searched too" in answer.err
+    assert "2 methods x 1 fold x 2 trials of 1 cell; 0 of 4 begun" in answer.err
+    (folder,) = person.results.glob("searches/bp4d-*")
+    search = json.loads((folder / "search.json").read_text())
+    assert {m: len(folds["0"]) for m, folds in search["trials"].items()} == {
+        "supervised": 2,
+        "fixmatch": 2,
+    }
+    assert (folder / "curves.png").stat().st_size > 10_000
+    study = tomllib.loads((folder / "tuned-f0.toml").read_text())
+    assert (study["folds"], study["ratios"]) == ([0], [0.2])
+    assert study["set"]["train"]["steps"] == 3
+    assert {"lr", "weight_decay"} == set(study["set"]["fixmatch"]["train"])
+    assert person.records() == {}, "trials are no results"
+
+    again = tunes(person, asked)
+    assert "4 of 4 begun" in again.err
+    assert again.out == answer.out
+    file = folder / "tuned-f0.toml"
+    ran = person.types(f"run --workers 1 --cache {person.cache}", "--config", file)
+    assert ran.code == 0, ran.err
+    records = [json.loads(text) for text in person.records().values()]
+    assert {r["recipe"] for r in records} == {"tuned"}
+    assert {r["tuning"]["search"] for r in records} == {folder.name}
+    assert all(r["config"]["data"]["val_subjects"] == 0 for r in records)
+    table = person.asks("table").out
+    assert "| supervised (tuned)" in table
+    assert "| fixmatch (tuned)" in table
+    assert "tuned: the best of 2 trials each at 50 % labels, by F1 on 1 validation" in table
+
+    for more, sentence in (
+        ("--folds 1", "it chose for fold 0, and test subjects of fold 1 may be among"),
+        ("--set fixmatch.tau=0.71", "and here it is 0.71: take that fold's study file"),
+        ("--preset paper", "it was searched on preset smoke, not on paper"),
+        ("--methods pseudo_label", "it is of supervised, fixmatch, and none is here"),
+    ):
+        wrong = person.types(f"run --dry-run --cache {person.cache} {more}", "--config", file)
+        assert sentence in wrong.error
+    trials = person.types("table --results", person.results / "searches" / "trials")
+    assert trials.error.startswith("these are trials of a search")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("--methods supervised", "tune chooses on validation subjects: give --val-subjects 1"),
+        ("--methods fixmach --val-subjects 1", "unknown method 'fixmach': did you mean fixmatch?"),
+        (
+            "--methods ks,ks:no_skd --val-subjects 1",
+            "tune one of ks and its variants at a time",
+        ),
+        ("--methods supervised --val-subjects 9", "9 validation subjects cannot be taken from"),
+        (
+            "--methods supervised --val-subjects 1 --set train.weight_decay=0.07",
+            "supervised.train.weight_decay=0.07 lies outside of the range to search",
+        ),
+        ("--methods supervised --val-subjects 1 --ratio 7", "label ratio '7' is outside (0, 1]"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused_in_a_sentence(line, sentence, person):
+    assert sentence in tunes(person, f"{line} --trials 1").error
+
+
+def test_a_file_that_is_no_search_is_named(person, tmp_path):
+    (tmp_path / "x.json").write_text("{}")
+    wrong = person.runs("--methods supervised --dry-run", "--tuned", tmp_path / "x.json")
+    assert wrong.error.endswith("x.json is no record of a search ('schema')")
+    wrong = person.runs("--methods supervised --dry-run", "--tuned", tmp_path / "y.json")
+    assert "y.json: No such file" in wrong.error
