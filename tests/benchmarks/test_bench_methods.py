@@ -49,7 +49,7 @@ def experiment(method: str, folder: Path) -> Experiment:
 @pytest.mark.parametrize("method", METHODS)
 def test_step(benchmark: BenchmarkFixture, experiment: Experiment) -> None:
     trainer = experiment.trainer
-    benchmark.extra_info["frames"] = trainer.loader.sampler.frames_per_step
+    benchmark.extra_info["frames"] = trainer.loader.sampler.frames_per_step()
     benchmark.pedantic(lambda: trainer.run(trainer.step + 1), rounds=10, warmup_rounds=3)
 
 
