@@ -44,6 +44,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "recipe": cell.recipe,
         "tuning": cell.tuning,
         "trial": cell.trial,
+        "first_weights": cell.first_weights,
         "hashes": dict(cell.hashes),
         "code": dict(cell.code),
     }
