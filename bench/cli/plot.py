@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +12,12 @@ from . import _options as opt
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
     from bench.report.plot_timeline import Faces
     from bench.results.records import Record
+    from bench.study.study import Study
 
 
 def command(
@@ -74,10 +76,8 @@ def command(
     `pseudo-labels`: how many were used and right. `sampling`: the AU combinations and the F1 that
     key-frame rules keep, from a dataset's labels and the records.
     """
-    from bench.data.label_budget import label_budgets
     from bench.errors import pick
     from bench.report.metric import Scoring, find_metric
-    from bench.report.plot_sampling import sampling_figures
     from bench.report.plot_style import SUFFIXES, save
     from bench.report.plot_timeline import TimelineOptions
     from bench.report.plots import KINDS, FigureOptions, figures
@@ -92,21 +92,18 @@ def command(
         typer.echo(f"note: {problem}", err=True)
     notes: list[str] = []
     if kind == "sampling":
-        shares = opt.label_ratios(ratios or opt.RATIOS)
-        draws = opt.whole_numbers("--seeds", seeds) or [0]
         study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
-        _, recordings = study.context.dataset.read_labels()
-        kept = label_budgets(dataset, recordings, shares, seeds=draws)
-        found = sampling_figures(dataset, kept, records)
+        found = _sampling(study, ratios, seeds, records)
     else:
         chosen = select_records(records, {}, opt.split_commas(methods), opt.label_ratios(ratios))
         chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
         chosen = chosen if variants or methods else without_variants(chosen)
-        scoring = Scoring(select, find_metric(metric), results)
         crops = _faces(chosen, root, cache, plugins) if faces else None
-        timeline = TimelineOptions(au=au, sequence=sequence, confidence=confidence, faces=crops)
         options = FigureOptions(
-            scoring=scoring, published=published, results=results, timeline=timeline
+            scoring=Scoring(select, find_metric(metric), results),
+            published=published,
+            results=results,
+            timeline=TimelineOptions(au=au, sequence=sequence, confidence=confidence, faces=crops),
         )
         notes, found = options.notes, figures(kind, chosen, options)
     for name, made in found:
@@ -115,6 +112,20 @@ def command(
         typer.echo(str(path))
     for note in dict.fromkeys(notes):
         typer.echo(f"note: {note}", err=True)
+
+
+def _sampling(
+    study: Study, ratios: str, seeds: str, records: Sequence[Record]
+) -> Iterator[tuple[str, Figure]]:
+    from bench.data.label_budget import label_budgets
+    from bench.report.plot_sampling import sampling_figures
+
+    shares = opt.label_ratios(ratios or opt.RATIOS)
+    draws = opt.whole_numbers("--seeds", seeds) or [0]
+    dataset = study.context.dataset
+    _, recordings = dataset.read_labels()
+    kept = label_budgets(dataset.name, recordings, shares, seeds=draws)
+    return sampling_figures(dataset.name, kept, records)
 
 
 def _faces(

@@ -31,10 +31,10 @@ ABSENT, PRESENT, DISCARDED, UNCODED = 0, 1, 2, 3
 STATES = {"absent": "#d5dde3", "present": "#0072B2", "discarded": "#E69F00", "not coded": "#ffffff"}
 """Names and colours of a frame's states, in the order of their numbers."""
 
-FACES = 10
+FACES = 16
 """Faces in the strip."""
 
-_FACE_HEIGHT = 0.7
+_FACE_HEIGHT = 0.9
 """Inches."""
 
 Codes = NDArray[np.int64]
