@@ -16,7 +16,8 @@ def command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="ssl, supervised, per-au, complexity, ablation, ranks, headroom or pseudo-labels."
+            help="ssl, supervised, per-au, ablation, ranks, budget, pooling, sex, subjects, "
+            "headroom, pseudo-labels or complexity."
         ),
     ] = "ssl",
     style: Annotated[
