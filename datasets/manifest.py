@@ -7,14 +7,14 @@ docs/datasets/manifest.md.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets._files.folders import SafeFolder, format_ranges, match_names
+from datasets._files.folders import SafeFolder, fold_name, format_ranges, match_names
 from datasets._landmarks.face_file import face_positions
 from datasets._splits.folds import draw_folds, fold_list, load_folds
 
@@ -47,10 +47,11 @@ class Manifest(Dataset):
 
         Raises DatasetMissing and DatasetCorrupt; `problems` names pictures that are not there.
         """
-        self.problems = []
+        self.problems, self.notes = [], []
         file = self._file()
         rows = read_rows(file, self._aus(), self._threshold())
         self.aus = rows.aus
+        self.notes += _two_spellings(set(rows.subjects))
         pictures = find_pictures(rows, self._folder(file))
         boxes, points = face_positions(rows.table)
         sequences = [
@@ -139,6 +140,19 @@ class Manifest(Dataset):
                 self.problems.append(f"{name}: the {what} is not there, frame {lost} ({where})")
             if there.any():
                 yield chosen[there]
+
+
+def _two_spellings(subjects: Iterable[str]) -> list[str]:
+    """Name subjects that may be one person: folds would learn from her and test on her."""
+    spelled: dict[str, list[str]] = {}
+    for subject in sorted(subjects):
+        spelled.setdefault(fold_name(subject), []).append(subject)
+    return [
+        f"subjects {' and '.join(map(ascii, names))} differ in case or in the form of accents "
+        "alone: if they are one person, folds divide that person"
+        for names in spelled.values()
+        if len(names) > 1
+    ]
 
 
 def _whole(key: str, given: str, least: int) -> int:

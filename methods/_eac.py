@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ._base import MethodError, Trunk
 from ._layers import ParallelLinear
+from ._published_weights import only_noted
 from ._trunks import ImageTrunk, create_body, loads_first_weights, read_state
 
 _STAGES = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
@@ -202,7 +203,7 @@ def load_vgg(network: ENet, weights: str) -> None:
 
     fc6 is loaded where it fits (224 px images). Raises MethodError for another network's weights.
     """
-    if not loads_first_weights():
+    if not loads_first_weights() or (weights == "imagenet" and only_noted("vgg19")):
         return
     if weights == "imagenet":
         state = create_body(Trunk(name="vgg19", weights=weights), 224).state_dict()

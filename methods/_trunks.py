@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ._base import MethodError, Trunk
+from ._published_weights import file_at_hand, only_noted
 
 FACES = Path(__file__).parent / "weights"
 """Folder of the weights that come with the suite: trunks that were taught to find landmarks."""
@@ -184,6 +185,10 @@ def create_body(trunk: Trunk, image_size: int) -> nn.Module:
     sized = published is not None and published.fixed_input_size
     options: dict[str, Any] = {"img_size": image_size} if sized else {}
     pretrained = trunk.weights == "imagenet" and loads_first_weights()
+    if pretrained and only_noted(trunk.name):
+        pretrained = False
+    if pretrained and (file := file_at_hand(trunk.name)):
+        options["pretrained_cfg_overlay"] = {"file": str(file)}
     try:
         body: nn.Module = timm.create_model(
             trunk.name, pretrained=pretrained, num_classes=0, **options

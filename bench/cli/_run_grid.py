@@ -25,6 +25,7 @@ from bench.results.estimate import estimate
 from bench.results.kept_weights import kept_weights
 from bench.results.records import Record, read_records
 from bench.results.selection import select_records
+from bench.runner.planning import with_networks_checked
 from bench.runner.profile import profile_cell
 from bench.study.cell import Cell, plan_cells, request_grid
 from bench.study.plan import Plan, archive, make_plan, outdated
@@ -44,6 +45,7 @@ class RunOptions:
     fresh: bool
     retry_failed: bool
     profile: bool = False
+    events: bool = False
 
 
 def run_grid(study: Study, options: RunOptions) -> int:
@@ -51,6 +53,7 @@ def run_grid(study: Study, options: RunOptions) -> int:
     console, results = stderr_console(), study.context.results
     if not options.dry_run:
         check_writable(results)
+    study = with_networks_checked(study)
     data = open_study_data(study, console, options.executor.processes)
     cells = plan_cells(study, data, save=not options.dry_run)
     before = fingerprints(cells)  # what another launch finishes from here on is done
@@ -175,7 +178,7 @@ def _execute(
     display = RunDisplay(console, len(plan.todo))
     if not plan.todo:
         return []
-    spec = launch_spec(plan.todo, options.executor.device, command, before)
+    spec = launch_spec(plan.todo, options.executor.device, command, before, events=options.events)
     with display.showing():
         try:
             execute(plan.todo, display, spec, options.executor)

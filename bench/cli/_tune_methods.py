@@ -23,6 +23,7 @@ from bench.report.method_runs import CONTROL
 from bench.report.plot_style import save
 from bench.report.search_plots import search_figure
 from bench.results.searches import SearchRecord, Trial, write_search
+from bench.runner.planning import with_networks_checked
 from bench.study.cell import Cell
 from bench.study.study import Study
 from bench.system.environment import commit, versions
@@ -60,7 +61,7 @@ def tune(study: Study, options: TuneOptions) -> None:
     choose.
     """
     console = stderr_console()
-    study = _with_control(study, console)
+    study = with_networks_checked(_with_control(study, console))
     one = replace(study, ratios=options.ratios, seeds=study.seeds[:1])
     _check(study)
     spaces = spaces_of(one)

@@ -34,6 +34,9 @@ def command(
     keep_weights: Annotated[
         bool, typer.Option("--keep-weights", help="Keep the trained weights, for `predict`.")
     ] = False,
+    log: Annotated[
+        str, typer.Option(help="tensorboard: its files in every cell's folder, beside the history.")
+    ] = "",
     results: opt.Results = opt.RESULTS,
     cache: opt.Cache = opt.CACHE,
     plugins: Plugins = None,
@@ -109,8 +112,20 @@ def command(
         address=address,
         slurm=tuple(slurm or []),
     )
-    options = RunOptions(executor_config, dry_run, fresh, retry_failed, profile)
+    options = RunOptions(executor_config, dry_run, fresh, retry_failed, profile, _events(log))
     raise typer.Exit(run_grid(study, options))
+
+
+def _events(log: str) -> bool:
+    """Tell whether TensorBoard's files are wanted; UsageError for anything else, or without it."""
+    from bench.errors import pick
+    from bench.runner.event_log import check_installed
+
+    if not log:
+        return False
+    pick("--log", log, {"tensorboard": None})
+    check_installed()
+    return True
 
 
 def _usable(registry: Registry) -> list[str]:

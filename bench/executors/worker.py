@@ -64,6 +64,8 @@ class LaunchSpec:
     device: str
     command: str = ""
     """The command line, for the records."""
+    events: bool = False
+    """Whether cells write TensorBoard's files."""
     records_before: Mapping[str, str] = field(default_factory=dict)
     """Cell id -> fingerprint of the record that is to be replaced."""
     launcher: str = field(default_factory=process_name)
@@ -172,6 +174,7 @@ def _run_claimed(
     context = RunContext(
         device=device,
         command=spec.command,
+        events=spec.events,
         emit=heartbeat.on_progress,
         should_stop=heartbeat.should_stop,
         confirm=heartbeat.confirm,

@@ -73,6 +73,8 @@ class Record:
     """Whether `train` is the study's, or the method has a recipe of its own."""
     tuning: dict[str, Any] = field(default_factory=dict)
     """Of a tuned recipe: search, trials, val_subjects, ratios, and the knobs that were searched."""
+    first_weights: dict[str, str] = field(default_factory=dict)
+    """What the networks began with: source or file -> SHA-256; empty where all was random."""
     trial: bool = False
     """Whether it is a trial of a search, scored on validation subjects and no test subject."""
     sees_hidden_labels: bool = False

@@ -36,5 +36,7 @@ class RunContext:
     """Asked between steps; True saves and stops."""
     confirm: Callable[[], None] = lambda: None
     """Asked before results are written; raises ClaimLost if another process has the cell now."""
+    events: bool = False
+    """Whether TensorBoard's files are written beside the record."""
     will_retry: bool = False
     """Whether the cell is tried again if a disk is away: its error is then raised, not recorded."""

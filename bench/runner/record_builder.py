@@ -1,9 +1,8 @@
-"""Record builder: a finished or failed cell's record, predictions and history; used by run_cell."""
+"""Record builder: a finished or failed cell's record, and its predictions; used by run_cell."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,6 @@ from bench.study.cell import Cell
 from bench.system.environment import peak_memory_mib
 from bench.system.files import atomic_file
 from bench.training.evaluate import Predictions
-from bench.training.trainer import Trainer
 from methods._base import Method
 from methods._nets import EMA
 
@@ -46,6 +44,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "recipe": cell.recipe,
         "tuning": cell.tuning,
         "trial": cell.trial,
+        "first_weights": cell.first_weights,
         "hashes": dict(cell.hashes),
         "code": dict(cell.code),
     }
@@ -76,18 +75,6 @@ def write_predictions(cell: Cell, experiment: Experiment, predictions: Predictio
         )
     with atomic_file(cell.folder / NAME, "wb") as stream:
         stored.save(stream)
-
-
-def write_history(cell: Cell, trainer: Trainer) -> None:
-    """Write `history.jsonl`: mean losses, metrics and learning rate, a line every few steps.
-
-    Where pseudo labels were used since the line before, `audit` says how right they were.
-    """
-    audits = {row["step"]: row for row in trainer.audit.rows}
-    with atomic_file(cell.folder / "history.jsonl") as stream:
-        for row in trainer.history:
-            found = {k: v for k, v in audits.get(row["step"], {}).items() if k != "step"}
-            stream.write(json.dumps(row | ({"audit": found} if found else {})) + "\n")
 
 
 def success_record(

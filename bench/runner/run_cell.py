@@ -31,6 +31,8 @@ from methods._base import MethodError
 
 from .checkpoint import Checkpointer, CheckpointError, checkpoint_file
 from .context import Interrupted, RunContext
+from .event_log import event_log
+from .history_log import HistoryLog, write_history
 from .model_selection import ModelSelection
 from .out_of_memory import (
     RETRIED_WARNING,
@@ -38,7 +40,7 @@ from .out_of_memory import (
     offload_activations,
     retry_when_out_of_memory,
 )
-from .record_builder import failure_record, success_record, write_history, write_predictions
+from .record_builder import failure_record, success_record, write_predictions
 from .setup import build_experiment
 from .weights import write_weights
 
@@ -111,15 +113,19 @@ def _attempt(cell: Cell, context: RunContext, notes: list[str], *, low_memory: b
     checkpointer = Checkpointer(cell, context, experiment, selection)
     warnings = [*notes, *([RETRIED_WARNING] if low_memory else []), *_resume(checkpointer)]
     ready = time.perf_counter()
-    with offload_activations() if low_memory else nullcontext():
-        _train(experiment.trainer, selection, checkpointer)
-    trained = time.perf_counter()
-    predictions = experiment.predict_test()
-    selection.score_last(predictions)
-    over = time.perf_counter()
-    context.confirm()
+    with event_log(cell.folder, experiment, wanted=context.events) as events:
+        log = HistoryLog(cell.folder, experiment.trainer, [events.row] if events else [])
+        with offload_activations() if low_memory else nullcontext():
+            _train(experiment.trainer, selection, checkpointer, log)
+        trained = time.perf_counter()
+        predictions = experiment.predict_test()
+        selection.score_last(predictions)
+        over = time.perf_counter()
+        context.confirm()
+        if events:
+            events.finish(predictions, selection.scores)
     write_predictions(cell, experiment, predictions)
-    write_history(cell, experiment.trainer)
+    write_history(cell.folder, experiment.trainer)
     write_weights(cell, experiment)
     seconds = {
         "data": ready - began,
@@ -139,11 +145,20 @@ def _resume(checkpointer: Checkpointer) -> list[str]:
         return [f"{error}; set aside as {aside.name}, trained from the start"]
 
 
-def _train(trainer: Trainer, selection: ModelSelection, checkpointer: Checkpointer) -> None:
-    for stop in selection.evaluation_steps():
-        if stop > checkpointer.looked:
-            trainer.run(stop, checkpointer)
-            selection.consider()
-            checkpointer.looked = stop
+def _train(
+    trainer: Trainer, selection: ModelSelection, checkpointer: Checkpointer, log: HistoryLog
+) -> None:
+    def between_steps(_: Trainer) -> None:
+        log()
+        checkpointer(trainer)
+
+    try:
+        for stop in selection.evaluation_steps():
+            if stop > checkpointer.looked:
+                trainer.run(stop, between_steps)
+                selection.consider()
+                checkpointer.looked = stop
+    finally:
+        log.flush()
     if trainer.seconds > checkpointer.worth_keeping:
         checkpointer.save()

@@ -21,6 +21,7 @@ from bench.errors import UsageError
 from bench.frame_store.store import StoredSequence
 from bench.metrics import positive_rates
 from bench.study.cell import Cell
+from bench.system.hashing import file_digest
 from bench.system.seeds import stream_seed
 from bench.training.evaluate import FRAMES_AT_ONCE, Predictions, predict
 from bench.training.loader import Loader
@@ -29,6 +30,7 @@ from bench.training.sampler import Sampler, StreamKey
 from bench.training.trainer import Trainer
 from datasets._splits.masks import LabelMask
 from methods._base import Method, Task
+from methods._published_weights import published_weights_at_hand
 
 _FRAMES_AT_ONCE_LOW_MEMORY = 32
 """Test frames encoded at once where memory is short."""
@@ -177,12 +179,24 @@ def _trainer(
     task = _task(cell, data, sampler, len(validation_keys))
     key = _stream_key(cell)
     torch.manual_seed(stream_seed(*key.stream("init")))
-    method = cls(cls.Config(**cell.method_config), task).to(pixels.device)
+    with published_weights_at_hand(_checked_weights(cell)):
+        method = cls(cls.Config(**cell.method_config), task).to(pixels.device)
     method = method.to(memory_format=torch.channels_last)
     # dropout and the like: a stream of its own, whatever the construction drew
     torch.manual_seed(stream_seed(*key.stream("train")))
     loader = Loader(sampler, pixels, cell.settings.augment, reveal=cell.sees_hidden_labels)
     return Trainer(method, loader, cell.settings.train, pixels.device, validation_keys)
+
+
+def _checked_weights(cell: Cell) -> dict[str, Path]:
+    """Return the files of published weights by timm name; UsageError if one is another by now."""
+    for found in cell.published_weights:
+        if not found.file.is_file() or file_digest(found.file) != found.sha256:
+            raise UsageError(
+                f"{found.file} is not the file of {found.source} that was there when this run was "
+                f"planned (SHA-256 {found.sha256[:12]}): remove it, and start the run again"
+            )
+    return {found.name: found.file for found in cell.published_weights}
 
 
 def _task(cell: Cell, data: OpenedDataset, sampler: Sampler, validation_frames: int) -> Task:

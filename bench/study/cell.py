@@ -27,7 +27,7 @@ from methods._base import Method, Needs, Trunk
 from methods._trunks import weights_path
 
 from .code_hash import code_files, code_hash
-from .study import Study, StudyContext
+from .study import PublishedWeights, Study, StudyContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,20 @@ class Cell:
             return {}
         told = {key: value for key, value in self.context.tuning.items() if key != "methods"}
         return {**told, "searched": self.context.tuning["methods"][str(self.method)]}
+
+    @property
+    def published_weights(self) -> tuple[PublishedWeights, ...]:
+        """The weights from a hub that its networks begin with."""
+        return self.context.weights.get(str(self.method), ())
+
+    @property
+    def first_weights(self) -> dict[str, str]:
+        """What its networks begin with, and the SHA-256 of each file; empty from random weights."""
+        found = {w.source: w.sha256 for w in self.published_weights}
+        own = self.hashes.get("weights")
+        if own and own not in found.values():
+            found[str(self.settings.trunk.weights)] = own
+        return found
 
     @property
     def method_class(self) -> type[Method]:
@@ -207,6 +221,10 @@ def _hashes(cell: Cell, data: OpenedDataset, labelled: LabelledSplit, code: str)
         "code": code,
         "config": digest(_identity_config(config)),
         **files,
+        **{
+            "weights" if w.name == cell.settings.trunk.name else f"weights.{w.name}": w.sha256
+            for w in cell.published_weights
+        },
     }
     if cell.needs.landmarks:
         hashes["landmarks"] = data.store.landmarks_hash

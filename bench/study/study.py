@@ -33,6 +33,18 @@ from bench.results.records import Record
 from datasets._splits.masks import RULES
 
 
+@dataclass(frozen=True)
+class PublishedWeights:
+    """Weights from a hub, fetched when a study was planned."""
+
+    name: str
+    """timm's."""
+    source: str
+    """Where they are published, e.g. `timm/resnet18.tv_in1k`."""
+    file: Path
+    sha256: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyContext:
     """What all cells of a study have in common; picklable."""
@@ -48,6 +60,9 @@ class StudyContext:
     tuning: Mapping[str, Any] = field(default_factory=dict)
     """The search that gave recipes, if one did: what `SearchRecord.summary` tells, and `methods`,
     whose recipes it gave: method -> the knobs that were searched."""
+
+    weights: Mapping[str, tuple[PublishedWeights, ...]] = field(default_factory=dict)
+    """Method -> the published weights that its networks begin with, as `run` fetched them."""
 
     @property
     def registry(self) -> Registry:

@@ -164,9 +164,9 @@ class SafeFolder:
         for part in PurePosixPath(name).parts:
             here = str(found)
             if here not in self._names:
-                self._names[here] = {_folded(entry): entry for entry in _listed(self.path / here)}
+                self._names[here] = {fold_name(entry): entry for entry in _listed(self.path / here)}
             same = (self.path / found / part).exists()
-            other = part if same else self._names[here].get(_folded(part))
+            other = part if same else self._names[here].get(fold_name(part))
             if other is None:
                 return ""
             found /= other
@@ -186,6 +186,6 @@ class SafeFolder:
             raise PathEscape(f"{name} is a link that leads out of {self.path}")
 
 
-def _folded(name: str) -> str:
-    """Write a name as a disk sees it that knows neither case nor forms of accents."""
+def fold_name(name: str) -> str:
+    """Write a name as one sees it who knows neither case nor forms of accents."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -289,8 +289,8 @@ def test_values_of_aus_that_are_not_used_are_not_judged(tmp_path: Path) -> None:
     [
         (b"", "names no column 1"),
         (b"0," + ",".join(map(str, range(1, 100))).encode() + b"\n", "no coded frame follows"),
-        ("0,1,2\n".encode("utf-16"), "not plain text"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "not plain text"),
+        ("0,1,2\n".encode("utf-16"), "this is UTF-16 text: save it as UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "this is no text"),
     ],
 )
 def test_a_file_that_holds_no_labels_is_named(data: bytes, complaint: str, tmp_path: Path) -> None:

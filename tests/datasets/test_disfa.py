@@ -407,7 +407,7 @@ def test_a_label_file_that_breaks_the_format_is_named_with_its_line(
 
 @pytest.mark.parametrize(
     ("data", "complaint"),
-    [(b"", "there is no label in it"), (b"\xff\xfe1\0,\0", "this is not plain text")],
+    [(b"", "there is no label in it"), (b"\xff\xfe1\0,\0", "this is UTF-16 text")],
 )
 def test_a_file_that_holds_no_labels_is_named(data: bytes, complaint: str, tmp_path: Path) -> None:
     make_disfa_tree(tmp_path)

@@ -69,6 +69,21 @@ def test_a_name_that_differs_in_accents_or_case_is_told(change: str, tmp_path: P
     ]
 
 
+def test_subjects_that_may_be_one_person_are_told(tmp_path: Path) -> None:
+    names = ["Zo\u00eb", "Zoe\u0308", "ada", "Ada", "ben"]
+    rows = make(tmp_path, subjects=5)
+    for row in rows:
+        row["subject"] = names[int(row["subject"][1])]
+    write(tmp_path, rows)
+    dataset = Manifest(tmp_path)
+    dataset.sequences()
+    ends = "differ in case or in the form of accents alone: if they are one person, folds divide"
+    assert dataset.notes == [
+        f"subjects {pair} {ends} that person"
+        for pair in ("'Ada' and 'ada'", r"'Zoe\u0308' and 'Zo\xeb'")
+    ]
+
+
 def test_a_link_out_of_the_folder_is_no_name_that_is_alike(tmp_path: Path) -> None:
     root = tmp_path / "root"
     rows = make(root, subjects=2)

@@ -281,25 +281,21 @@ def test_a_loss_that_is_not_finite_fails_its_cell_naming_the_step(person, tmp_pa
     assert "exploding" in person.asks("table").out
 
 
-def test_weights_that_cannot_be_downloaded_skip_the_cell(person, monkeypatch, tmp_path):
+def test_weights_that_cannot_be_downloaded_are_said_at_planning(person, monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     line = "--methods supervised --ratios 0.2 --set trunk.width=1 --set trunk.weights=imagenet"
     answer = person.runs(line)
-    assert answer.code == 1
-    (record,) = map(json.loads, person.records().values())
-    assert record["status"] == "skipped"
-    assert record["reason"].endswith("give --set trunk.weights=PATH|none")
-    assert f"1 skipped: {record['reason']}" in answer.err
-    assert "Traceback" not in answer.err
+    assert answer.error.startswith("the ImageNet weights of resnet18 cannot be downloaded")
+    assert answer.error.endswith("give --set trunk.weights=PATH|none")
+    assert person.records() == {}
 
 
-def test_a_weights_file_that_is_not_there_skips_the_cell(person, tmp_path):
-    answer = person.runs("--methods supervised --set trunk.weights=nowhere.pt")
-    assert answer.code == 1
-    assert "1 skipped: nowhere.pt: no such weights file" in answer.err
+def test_a_weights_file_that_is_not_there_is_said_at_planning(person, tmp_path):
+    wrong = person.runs("--methods supervised --set trunk.weights=nowhere.pt").error
+    assert wrong.startswith("supervised: nowhere.pt: no such weights file")
 
 
 def test_an_unreadable_record_is_set_aside_and_its_cell_done_again(person):
