@@ -66,6 +66,7 @@ class DAUR(Method):
     needs = Needs(clip_len=5, key="cyclic", unlabelled_ratio=4)
     search_space: ClassVar[SearchSpace] = {"prior": Range(0.01, 1.0, log=True)}
     variants: ClassVar[Variants] = {
+        "no_prior": {"prior": 0.0},
         "end_to_end": {"features": "end_to_end", "prior_from": 0.0},
         "hinge": {"labelled_loss": "hinge"},
         "weak_prior": {"prior": 0.01},
