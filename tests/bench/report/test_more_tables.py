@@ -53,7 +53,7 @@ def test_the_area_is_numpys_trapezoid_over_the_logarithm() -> None:
     assert sum(log_weights([0.01, 0.05, 1.0]).values()) == pytest.approx(1)
 
 
-def test_the_difference_of_areas_leaves_subjects_out_of_all_ratios_at_once() -> None:
+def test_a_difference_of_areas_leaves_people_out_of_all_ratios() -> None:
     ratios = (0.1, 1.0)
     a = {r: run("ks", 1, 0.8, ratio=r) for r in ratios}
     b = {r: run("supervised", 2, ratio=r) for r in ratios}
