@@ -255,7 +255,7 @@ def whitening(features: Tensor, share: float) -> tuple[Tensor, Tensor]:
     centred = features - mean
     variances, axes = torch.linalg.eigh(centred.T @ centred / len(features))
     variances, axes = variances.flip(0).clamp(min=0), axes.flip(1)
-    whole = variances.sum()
-    kept = 1 + int((variances.cumsum(0) < share * whole).sum())
+    held = variances.cpu().cumsum(0)  # on a GPU a running sum is not repeatable
+    kept = 1 + int((held < share * held[-1]).sum())
     kept = max(1, min(kept, int((variances > 1e-10 * variances[0]).sum())))
     return mean, axes[:, :kept] / variances[:kept].clamp(min=1e-30).sqrt()

@@ -5,6 +5,7 @@ Apart from `predict.py`, whose options must be there before torch is imported.
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,13 +21,20 @@ from bench.config.registry import Registry
 from bench.data.dataset import DatasetSpec
 from bench.errors import UsageError, pick
 from bench.inference.faces import faces_from_file, write_face_file
-from bench.inference.films import Steps, drawn_faces, predict_dataset, predict_recordings
+from bench.inference.films import (
+    Steps,
+    drawn_faces,
+    predict_dataset,
+    predict_recordings,
+    score_dataset,
+)
 from bench.inference.network import Network, load_networks
 from bench.inference.output import WRITERS, prediction_table, write_about
 from bench.inference.prediction import FacePrediction
 from bench.inference.recordings import Face, Recording, find_recordings
 from bench.report.plot_style import save
 from bench.report.timeline import timeline_figure
+from bench.results.transfer import write_transfer
 from bench.system.environment import commit, cpu_count, pick_device, versions
 
 from . import _options as opt
@@ -54,6 +62,7 @@ class PredictOptions:
     fps: float
     stills: bool
     overwrite: bool
+    score: bool
     settings: tuple[str, ...]
     device: str
     results: Path
@@ -75,11 +84,14 @@ def predict(asked: PredictOptions) -> None:
     if device.type == "cpu":
         torch.set_num_threads(cpu_count())
     networks = load_networks(asked.results, asked.cells, device, Registry(asked.plugins))
+    if asked.score:
+        _score(asked, networks, console)
+        return
     began = time.monotonic()
     if asked.dataset:
         spec = _spec(asked)
         with _steps(asked, console) as steps:
-            found, _ = predict_dataset(networks, spec, steps)
+            found = predict_dataset(networks, spec, steps)
     else:
         found = _predict_source(asked, networks, console)
     _write(asked, networks, found)
@@ -87,23 +99,51 @@ def predict(asked: PredictOptions) -> None:
 
 
 def _check(asked: PredictOptions) -> None:
-    if (asked.source is None) == (asked.dataset is None):
-        raise UsageError("say what to predict on: SOURCE (a video, picture or folder) or --dataset")
+    """Raise UsageError for options that do not go together, and for output that is there."""
     for style in asked.formats:
         pick("format", style, WRITERS)
     pick("value of --faces", asked.faces, {"largest": None, "all": None})
-    if asked.detect and (asked.landmarks or asked.dataset):
-        raise UsageError("--detect finds the faces of SOURCE: leave out --landmarks and --dataset")
-    if asked.video and asked.dataset:
-        raise UsageError("--video draws on a film: give SOURCE instead of --dataset")
-    if asked.video and asked.video.suffix.lower() != ".mp4":
-        raise UsageError(f"--video {asked.video}: the film's name ends in .mp4")
-    if asked.overwrite:
-        return
-    for path in (asked.folder, *([asked.video] if asked.video else [])):
-        if path.is_file() or (path.is_dir() and any(path.iterdir())):
-            name = "--video" if path == asked.video else "--out"
-            raise UsageError(f"{path} is there already: give another {name}, or --overwrite")
+    if (asked.source is None) == (asked.dataset is None):
+        raise UsageError("say what to predict on: SOURCE (a video, picture or folder) or --dataset")
+    wrong = {
+        "--detect finds the faces of SOURCE: leave out --landmarks and --dataset": asked.detect
+        and (asked.landmarks or asked.dataset),
+        "--score needs labels: give --dataset NAME --root DIR": asked.score and not asked.dataset,
+        "--score writes a record below --results: leave out --out": asked.score and asked.out,
+        "--video draws on a film: give SOURCE instead of --dataset": asked.video and asked.dataset,
+        f"--video {asked.video}: the film's name ends in .mp4": asked.video
+        and asked.video.suffix.lower() != ".mp4",
+    }
+    for sentence in (sentence for sentence, holds in wrong.items() if holds):
+        raise UsageError(sentence)
+    if not (asked.overwrite or asked.score):
+        _check_free(asked.folder, "--out")
+        if asked.video:
+            _check_free(asked.video, "--video")
+
+
+def _check_free(path: Path, option: str) -> None:
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise UsageError(f"{path} is there already: give another {option}, or --overwrite")
+
+
+def _score(asked: PredictOptions, networks: Sequence[Network], console: Console) -> None:
+    """Score on another dataset, into a record of its own."""
+    with _steps(asked, console) as steps:
+        record = score_dataset(networks, _spec(asked), steps, _command())
+    path = write_transfer(asked.results, record, overwrite=asked.overwrite)
+    for warning in record.warnings:
+        console.print(f"note: {warning}", markup=False)
+    own, names = record.cell["dataset"], ", ".join(f"AU{au}" for au in record.aus)
+    typer.echo(
+        f"trained on {own}, tested on {record.dataset}: F1 {100 * record.scores.mean_f1:.1f} over "
+        f"{len(record.aus)} AUs that both code ({names}), {len(record.scores.counts)} subjects, "
+        f"{record.frames:,} frames\n{path}"
+    )
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "bench", *sys.argv[1:]])
 
 
 def _spec(asked: PredictOptions) -> DatasetSpec:
@@ -248,7 +288,7 @@ def _about(asked: PredictOptions, networks: Sequence[Network]) -> dict[str, obje
     return {
         "cells": {n.description.id: n.description.final_weights for n in networks},
         "source": str(asked.source or asked.dataset),
-        "command": " ".join(["python -m bench", *sys.argv[1:]]),
+        "command": _command(),
         "commit": commit(),
         "versions": versions(),
     }

@@ -50,6 +50,9 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there.")
     ] = False,
+    score: Annotated[
+        bool, typer.Option("--score", help="With --dataset: score on the AUs that both code.")
+    ] = False,
     settings: opt.SetOption = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     results: opt.Results = opt.RESULTS,
@@ -61,7 +64,8 @@ def command(
 
     Needs a cell with weights (`run --keep-weights`). Faces come from a file (--landmarks), from
     --detect, or else fill the middle of each picture. Writes a table a recording in OpenFace's
-    form, a timeline, and where asked the film with the probabilities drawn on it.
+    form, a timeline, and where asked the film with the probabilities drawn on it. With --score, a
+    record of how the network does on another dataset (`table transfer`) instead.
     """
     from ._predict_films import PredictOptions, predict
 
@@ -81,6 +85,7 @@ def command(
             fps=fps,
             stills=stills,
             overwrite=overwrite,
+            score=score,
             settings=tuple(settings or []),
             device=device,
             results=results,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import _options as opt
 from ._study_file import study_of_file, take_file
+
+if TYPE_CHECKING:
+    from bench.report.model import Table
+    from bench.results.records import Record
 
 
 def command(
@@ -17,7 +22,7 @@ def command(
         str,
         typer.Argument(
             help="ssl, supervised, per-au, ablation, ranks, budget, pooling, sex, subjects, "
-            "headroom, pseudo-labels or complexity."
+            "headroom, pseudo-labels, complexity or transfer."
         ),
     ] = "ssl",
     style: Annotated[
@@ -80,7 +85,6 @@ def command(
     from bench.report.joined import joined
     from bench.report.metric import Scoring, find_metric
     from bench.report.render import render_all
-    from bench.report.speed import speed_tables
     from bench.report.tables import TableOptions, tables
     from bench.results.records import read_records
     from bench.results.selection import latest as latest_of
@@ -112,8 +116,30 @@ def command(
     )
     if together and kind != "ssl":
         raise UsageError("only `table ssl` puts datasets into one table: leave out --together")
-    speed = speed_tables(results) if kind == "complexity" else []
-    found = [*(tables(kind, chosen, asked) if chosen or not speed else []), *speed]
+    own = _tables_of_their_own(kind, results, records, chosen, intervals)
+    wanted_too = kind != "transfer" and (chosen or not own)
+    found = [*(tables(kind, chosen, asked) if wanted_too else []), *own]
     if kind == "ssl" and style != "csv" and (together or not chosen):
         found = joined(found)
     typer.echo(render_all(found, style, width), nl=False)
+
+
+def _tables_of_their_own(
+    kind: str, results: Path, records: Sequence[Record], chosen: Sequence[Record], intervals: bool
+) -> list[Table]:
+    """Build the tables of a kind that stand on other files than cells' records."""
+    from bench.report.speed import speed_tables
+    from bench.report.transfer_table import transfer_tables
+    from bench.results.transfer import read_transfers
+
+    if kind == "complexity":
+        return speed_tables(results)
+    if kind != "transfer":
+        return []
+    transfers, problems = read_transfers(results)
+    for problem in problems:
+        typer.echo(f"note: {problem}", err=True)
+    # those of the chosen cells, and of cells whose records are gone
+    left_out = {record.id for record in records} - {record.id for record in chosen}
+    wanted = [each for each in transfers if not left_out & each.cells.keys()]
+    return transfer_tables(wanted, chosen, intervals=intervals)

@@ -9,6 +9,7 @@ Shapes: T frames of a recording, A action units.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from bench.data.dataset import DatasetSpec
 from bench.frame_store.crop import plan_crops
 from bench.frame_store.decode import frame_sizes
 from bench.frame_store.store import FrameStore, open_store
+from bench.results.transfer import TransferRecord
 from bench.system.files import make_folder
 from datasets._base import Dataset
 from datasets._base import Sequence as Film
@@ -27,6 +29,7 @@ from .film import DrawnFace
 from .network import Network
 from .prediction import FacePrediction, face_prediction, predict_films
 from .recordings import Face, Recording, Recordings
+from .transfer import common_aus, transfer_record
 
 OnProgress = Callable[[int, int], None]
 
@@ -67,15 +70,25 @@ def predict_recordings(
 
 def predict_dataset(
     networks: Sequence[Network], spec: DatasetSpec, steps: Steps
-) -> tuple[list[FacePrediction], FrameStore]:
+) -> list[FacePrediction]:
     """Predict every frame of a dataset's sequences; its store stays in the cache, as ever."""
     reader = spec.reader()
     store = _open(networks[0], reader, spec.name, steps.cache, steps)
     for sentence in (*reader.notes, *reader.problems):
         steps.note(sentence)
     found = _predict(networks, store, reader.sequences(), steps)
-    timed = [replace(p, times=(p.frames - p.frames[0]) / reader.fps) for p, _ in found]
-    return timed, store
+    return [replace(p, times=(p.frames - p.frames[0]) / reader.fps) for p, _ in found]
+
+
+def score_dataset(
+    networks: Sequence[Network], spec: DatasetSpec, steps: Steps, command: str
+) -> TransferRecord:
+    """Score networks on the coded frames of another dataset; see `transfer_record`."""
+    started = time.time()
+    store = _open(networks[0], spec.reader(), spec.name, steps.cache, steps)
+    common_aus(networks, store, spec.name)  # said before hours of predicting
+    found = predict_films(networks, store, steps.predicting, coded_only=True)
+    return transfer_record(networks, store, spec.name, found, started=started, command=command)
 
 
 def _open(network: Network, dataset: Dataset, name: str, cache: Path, steps: Steps) -> FrameStore:

@@ -53,48 +53,56 @@ def predict_films(
     networks: Sequence[Network],
     store: FrameStore,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    coded_only: bool = False,
 ) -> dict[str, NDArray[np.float32]]:
     """Return each film's probabilities (frames stored, A), the mean over the networks.
 
-    `progress` takes the frames done so far and the frames there are, over all networks.
+    `coded_only` leaves frames without any label out, which are NaN then. `progress` takes the
+    frames done so far and the frames there are, over all networks.
     """
-    table = frame_table(store)
-    frames = sum(len(film.frames) for film in store.sequences)
+    table, films = frame_table(store), {film.name: film for film in store.sequences}
+    wanted = {n: f.coded if coded_only else np.ones(len(f.frames), bool) for n, f in films.items()}
+    total = len(networks) * sum(int(frames.sum()) for frames in wanted.values())
     sums = {
-        film.name: np.zeros((len(film.frames), len(networks[0].aus))) for film in store.sequences
+        name: np.where(frames[:, None], np.zeros(len(networks[0].aus)), np.nan)
+        for name, frames in wanted.items()
     }
     done = 0
-    progress(0, frames * len(networks))
+    progress(0, total)
     for network in networks:
         pixels = Pixels(store.images, network.device)
-        for film in store.sequences:
-            for window in _windows(film):
-                found = _predict_window(network, pixels, table, window)
-                places = np.flatnonzero(window.coded)
-                sums[film.name][places] += found
+        for name, film in films.items():
+            for places in _windows(wanted[name]):
+                sums[name][places] += _predict_frames(network, pixels, table, film, places)
                 done += len(places)
-                progress(done, frames * len(networks))
-    return {name: (total / len(networks)).astype(np.float32) for name, total in sums.items()}
+                progress(done, total)
+    return {name: (each / len(networks)).astype(np.float32) for name, each in sums.items()}
 
 
-def _windows(film: StoredSequence) -> Iterator[StoredSequence]:
-    """Yield a film again and again, each time with other frames to be predicted, `WINDOW` a time.
-
-    Evaluation predicts the frames that carry a label: here a label means that and nothing else.
-    """
-    for start in range(0, len(film.frames), WINDOW):
-        labels = np.full((len(film.frames), 1), UNCODED, np.int8)
-        labels[start : start + WINDOW] = 0
-        yield replace(film, labels=labels)
+def _windows(wanted: NDArray[np.bool_]) -> Iterator[NDArray[np.intp]]:
+    """Yield the places of a film's wanted frames, `WINDOW` at a time."""
+    places = np.flatnonzero(wanted)
+    for start in range(0, len(places), WINDOW):
+        yield places[start : start + WINDOW]
 
 
-def _predict_window(
-    network: Network, pixels: Pixels, table: FrameTable, window: StoredSequence
+def _predict_frames(
+    network: Network,
+    pixels: Pixels,
+    table: FrameTable,
+    film: StoredSequence,
+    places: NDArray[np.intp],
 ) -> NDArray[np.float32]:
+    """Predict some frames of a film, whose clips may reach beyond them -> (frames, A)."""
     known = network.description
     landmarks = table.landmarks if known.landmarks else None
     if landmarks is not None and landmarks.shape[1] != known.landmarks:
         landmarks = None
+    # evaluation predicts the frames that carry a label: here a label means that and nothing else
+    labels = np.full((len(film.frames), 1), UNCODED, np.int8)
+    labels[places] = 0
+    window = replace(film, labels=labels)
     amp = known.precision == "bfloat16" and has_bfloat16(network.device)
     seen = replace(table, landmarks=landmarks)
     return predict(network.method, pixels, seen, [window], known.stride, amp=amp).probabilities

@@ -65,6 +65,9 @@ class NetworkDescription:
     labelled_frames: int
     unlabelled_frames: int
     clip_len: int
+    """Frames of a clip in training."""
+    test_clip_len: int
+    """Frames of a clip in testing, the tested one in the middle."""
     stride: int
     """Frames between the neighbours of a clip in testing."""
     landmarks: int
@@ -144,6 +147,7 @@ def _described(cell: Cell, experiment: Experiment, final_weights: str) -> Networ
         labelled_frames=task.labelled_frames,
         unlabelled_frames=task.unlabelled_frames,
         clip_len=task.clip_len,
+        test_clip_len=experiment.method.test_clip_len,
         stride=experiment.trainer.loader.sampler.test_stride,
         landmarks=table.landmarks.shape[1] if sees and table.landmarks is not None else 0,
         precision="bfloat16" if experiment.trainer.amp else "float32",
@@ -162,20 +166,25 @@ def _without_paths(knobs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def probe(method: Method, description: NetworkDescription) -> NDArray[np.float32]:
-    """Return what the network makes (frames, A) of a short made-up film: waves of grey that move.
+    """Return what the network makes (frames, A) of a short made-up film.
 
     It takes the way of every test frame: normalised, encoded, put into clips, classified.
     """
-    side = description.size
-    time = np.arange(PROBE_FRAMES)[:, None, None, None]
-    row, column = np.mgrid[:side, :side] / side
-    phase = 7 * row[..., None] + (3, 5, 9) * column[..., None] + 0.4 * time
-    images = (127.5 + 127.5 * np.sin(phase)).astype(np.uint8)
+    images = made_up_film(PROBE_FRAMES, description.size)
     table = whole_film_table(len(images), len(description.aus), _probe_landmarks(description))
     film = StoredSequence("probe", "probe", "probe", 0, np.arange(len(images)), table.labels, None)
     device = next(method.parameters()).device
     pixels = Pixels(images, device)
     return predict(method, pixels, table, [film], description.stride).probabilities
+
+
+def made_up_film(frames: int, side: int) -> NDArray[np.uint8]:
+    """Draw frames (T, S, S, 3) of waves of colour that move: nobody's face, and never the same."""
+    time = np.arange(frames)[:, None, None, None]
+    row, column = np.mgrid[:side, :side] / side
+    phase = 7 * row[..., None] + (3, 5, 9) * column[..., None] + 0.4 * time
+    film: NDArray[np.uint8] = (127.5 + 127.5 * np.sin(phase)).astype(np.uint8)
+    return film
 
 
 def _probe_landmarks(description: NetworkDescription) -> NDArray[np.float32] | None:

@@ -1,0 +1,195 @@
+"""Transfer table: networks by where they were trained and where they were tested; for `table`.
+
+Never beside in-domain tables: it stands on records of its own kind, and only the column of the
+cells' own test folds is taken from their records, on the same AUs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bench.config.names import GridPoint
+from bench.results.records import Record
+from bench.results.transfer import TransferRecord
+
+from .fold_counts import FoldCounts
+from .grouping import percent
+from .model import Entry, NothingToShow, Row, Table
+from .notes import INTERVAL
+from .statistics import estimate_mean
+
+Tested = tuple[str, str]
+"""A tested dataset's name, and the hash of its frames and labels."""
+
+Trained = tuple[str, ...]
+"""What the runs of one row share: dataset, method, ratio, rule, config, code, networks averaged."""
+
+
+def transfer_tables(
+    transfers: Iterable[TransferRecord], records: Iterable[Record], *, intervals: bool = False
+) -> list[Table]:
+    """Build a table for each preset; raises NothingToShow if there is no transfer record."""
+    by_preset: dict[str, list[TransferRecord]] = defaultdict(list)
+    for each in transfers:
+        by_preset[str(each.cell["preset"])].append(each)
+    if not by_preset:
+        raise NothingToShow(
+            "there are no transfer records: `predict CELL --dataset NAME --root DIR --score` makes "
+            "them"
+        )
+    own = {record.id: record for record in records if record.status == "done"}
+    return [_table(preset, found, own, intervals) for preset, found in sorted(by_preset.items())]
+
+
+def _table(
+    preset: str,
+    transfers: Sequence[TransferRecord],
+    own: Mapping[str, Record],
+    intervals: bool,  # noqa: FBT001  as asked
+) -> Table:
+    tested = sorted({_tested(each) for each in transfers})
+    rows: dict[Trained, list[TransferRecord]] = defaultdict(list)
+    for each in transfers:
+        rows[_trained(each)].append(each)
+    return Table(
+        title=f"Mean F1 (%) on datasets that were not trained on: preset {preset}",
+        corner="trained on",
+        columns=tuple(c for name in _headings(tested) for c in (name, "own test folds, same AUs")),
+        rows=(
+            *(
+                Row(label=label, entries=_entries(rows[key], tested, own, intervals))
+                for label, key in _labels(rows)
+            ),
+            *_baselines(rows, tested),
+        ),
+        notes=_notes(intervals=intervals),
+        context={"table": "transfer", "preset": preset},
+    )
+
+
+def _notes(*, intervals: bool) -> tuple[str, ...]:
+    return (
+        "mean over runs (folds and seeds of the training) ± standard deviation (number of runs); "
+        "every run is tested on all people of the other dataset",
+        "own test folds: the same runs on the people whom their own dataset held out, over the "
+        "AUs that both datasets code",
+        "baseline: a predictor that sees every AU on every frame, on those AUs",
+        *([INTERVAL] if intervals else []),
+    )
+
+
+def _tested(record: TransferRecord) -> Tested:
+    return record.dataset, record.hashes["data"]
+
+
+def _trained(record: TransferRecord) -> Trained:
+    place, versions = record.cell, record.versions
+    about = [str(place[name]) for name in ("dataset", "method")]
+    about += [f"{float(place['ratio']):.6f}", str(place["rule"])]
+    return (*about, versions["config"], versions["code"], str(record.ensemble))
+
+
+def _headings(tested: Sequence[Tested]) -> list[str]:
+    """Name the tested datasets; those of one name by the beginning of their hash too."""
+    names = [name for name, _ in tested]
+    return [f"{n} ({h[:6]})" if names.count(n) > 1 else n for n, h in tested]
+
+
+def _labels(rows: Mapping[Trained, object]) -> list[tuple[str, Trained]]:
+    """Name each row; rows that would look alike by the beginning of their config and code."""
+    named = [(_label(key), key) for key in sorted(rows)]
+    labels = [label for label, _ in named]
+    return [
+        (f"{label}, config {key[4][:6]}, code {key[5][:6]}", key)
+        if labels.count(label) > 1
+        else (label, key)
+        for label, key in named
+    ]
+
+
+def _label(key: Trained) -> str:
+    dataset, method, ratio, rule, _, _, networks = key
+    label = f"{dataset}: {method}, {percent(float(ratio))}"
+    label += "" if rule == "sparse" else f", {rule}"
+    return label if networks == "1" else f"{label}, mean of {networks} networks"
+
+
+def _entries(
+    runs: Sequence[TransferRecord],
+    tested: Sequence[Tested],
+    own: Mapping[str, Record],
+    intervals: bool,  # noqa: FBT001
+) -> tuple[Entry, ...]:
+    entries: list[Entry] = []
+    for place in tested:
+        here = [run for run in runs if _tested(run) == place]
+        entries += [_entry(here, intervals), _own_entry(here, own)]
+    return tuple(entries)
+
+
+def _entry(runs: Sequence[TransferRecord], intervals: bool) -> Entry:  # noqa: FBT001
+    """Make the entry of all runs of a row on one dataset: other trainings, the same people."""
+    if not runs:
+        return Entry(state="missing")
+    over = f"{len(runs[0].aus)} of {len(runs[0].trained_aus)}"
+    entry = _mean([run.scores.mean_f1 for run in runs], over)
+    if not intervals:
+        return entry
+    ratio = float(runs[0].cell["ratio"])
+    known = estimate_mean(
+        {
+            GridPoint(ratio=ratio, fold=0, seed=seed): FoldCounts.read(run.scores.counts)
+            for seed, run in enumerate(runs)
+        }
+    )
+    if known.interval is None:
+        return replace(entry, remark=known.reason)
+    low, high = known.interval
+    return replace(entry, interval=(100 * low, 100 * high), trainings=known.trainings)
+
+
+def _own_entry(runs: Sequence[TransferRecord], own: Mapping[str, Record]) -> Entry:
+    """Make the entry of the same runs on their own test folds; missing where a mean was tested."""
+    found = [_own_f1(run, own[next(iter(run.cells))]) for run in runs if _has_own(run, own)]
+    return _mean(found, "") if runs and len(found) == len(runs) else Entry(state="missing")
+
+
+def _has_own(run: TransferRecord, own: Mapping[str, Record]) -> bool:
+    return run.ensemble == 1 and next(iter(run.cells)) in own
+
+
+def _own_f1(run: TransferRecord, record: Record) -> float:
+    scores = record.scores["last"].f1
+    found = [scores[record.aus.index(au)] for au in run.aus]
+    return float(np.mean([value for value in found if value is not None]))
+
+
+def _mean(shares: Sequence[float], over: str) -> Entry:
+    values = 100 * np.array(shares)
+    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    return Entry(value=float(values.mean()), spread=spread, n=len(values), aus=over)
+
+
+def _baselines(
+    rows: Mapping[Trained, Sequence[TransferRecord]], tested: Sequence[Tested]
+) -> list[Row]:
+    """Give what always seeing every AU scores, for each trained dataset's AUs."""
+    found: dict[str, dict[Tested, Entry]] = defaultdict(dict)
+    for runs in rows.values():
+        for run in runs:
+            shares = [share for share in run.always_positive if share is not None]
+            value = 100 * float(np.mean(shares))
+            found[str(run.cell["dataset"])][_tested(run)] = Entry(value=value)
+    missing = Entry(state="missing")
+    return [
+        Row(
+            label=f"{dataset}: always positive",
+            source="baseline",
+            entries=tuple(e for place in tested for e in (entries.get(place, missing), missing)),
+        )
+        for dataset, entries in sorted(found.items())
+    ]
