@@ -76,7 +76,8 @@ class FrameSender:
 
     def __init__(self, images: NDArray[np.uint8], device: torch.device):
         self.images, self.device = images, device
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        gpu = device.type == "cuda"
+        self.stream = torch.cuda.Stream(device) if gpu else None  # type: ignore[no-untyped-call]
         self._ring = [_Buffer(torch.empty(0, dtype=torch.uint8)) for _ in range(self.buffers)]
         self._turn = 0
         self._ahead: tuple[bytes, Tensor, Any] | None = None
