@@ -21,8 +21,8 @@ def command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="ssl, supervised, per-au, complexity, ablation, ranks, headroom, pseudo-labels "
-            "or transfer."
+            help="ssl, supervised, per-au, ablation, ranks, budget, pooling, sex, subjects, "
+            "headroom, pseudo-labels, complexity or transfer."
         ),
     ] = "ssl",
     style: Annotated[

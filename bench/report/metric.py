@@ -53,6 +53,8 @@ class Metric:
     """Makes a run's score; raises NotStored."""
     bounds: tuple[float, float] = (0.0, 1.0)
     lower_is_better: bool = False
+    of_outcomes: Callable[[Floats], Floats] | None = None
+    """Makes it from counts (4, A) of TP, FP, FN, TN, where it is made of these alone."""
     by_chance: Callable[[Floats], Floats] | None = None
     """What predictions blind to the frame reach on AUs of these test rates (A,)."""
 
@@ -68,13 +70,20 @@ class Metric:
 
 
 _METRICS = (
-    Metric(name="f1", heading="F1 (%)", meaning="", score=lambda run: RecordedF1(run.scores)),
+    Metric(
+        name="f1",
+        heading="F1 (%)",
+        meaning="",
+        score=lambda run: RecordedF1(run.scores),
+        of_outcomes=f1_of_counts,
+    ),
     Metric(
         name="f1-prior",
         heading="F1 at the training rate (%)",
         meaning="an AU is predicted where its probability is at least its positive rate among the "
         "labelled training frames",
         score=f1_at_rates,
+        of_outcomes=f1_of_counts,
     ),
     Metric(
         name="f1-val",
@@ -82,6 +91,7 @@ _METRICS = (
         meaning="each AU's threshold is the one of highest F1 on the labelled frames of the "
         "validation subjects, who are no test subjects",
         score=f1_validated,
+        of_outcomes=f1_of_counts,
     ),
     Metric(
         name="f1-event",
@@ -89,6 +99,7 @@ _METRICS = (
         meaning="an event is an unbroken run of frames with the AU; a predicted one is right if it "
         "shares more than half of the frames of both with a true one",
         score=event_f1,
+        of_outcomes=f1_of_counts,
     ),
     Metric(
         name="auc",
@@ -112,6 +123,7 @@ _METRICS = (
         meaning="balanced accuracy: mean of the shares right among present and among absent "
         "frames; 50 is chance",
         score=lambda run: counted(run.scores, balanced_accuracy),
+        of_outcomes=balanced_accuracy,
         by_chance=lambda rates: np.full_like(rates, 0.5),
     ),
     Metric(
@@ -119,6 +131,7 @@ _METRICS = (
         heading="kappa (x 100)",
         meaning="Cohen's kappa: agreement beyond chance; 0 is chance, 100 is no error",
         score=lambda run: counted(run.scores, kappa),
+        of_outcomes=kappa,
         bounds=(-1.0, 1.0),
         by_chance=np.zeros_like,
     ),

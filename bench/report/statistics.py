@@ -86,12 +86,17 @@ def paired_difference(
     )
 
 
-def estimate_mean(runs: Runs, bounds: tuple[float, float] = (0.0, 1.0)) -> Estimate:
+def estimate_mean(
+    runs: Runs,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    ratios: Mapping[float, float] | None = None,
+) -> Estimate:
     """Estimate the mean score of runs on many people, of whom the test subjects are a sample.
 
-    `bounds` are those of the metric. F1 of few subjects is off on average (it is a ratio of sums).
-    The interval is around the corrected mean and has that mean's own jackknife error (each subject
-    left out of it in turn). A mean that is not known without pairs of subjects is not corrected.
+    `bounds` are those of the metric, `ratios` the weights of label ratios (all alike, if none).
+    F1 of few subjects is off on average (it is a ratio of sums). The interval is around the
+    corrected mean and has that mean's own jackknife error (each subject left out of it in turn). A
+    mean that is not known without pairs of subjects is not corrected.
     """
     parts = {
         point: Replicates(
@@ -104,10 +109,12 @@ def estimate_mean(runs: Runs, bounds: tuple[float, float] = (0.0, 1.0)) -> Estim
         )
         for point, fold in runs.items()
     }
-    return _estimate(parts, bounds)
+    return estimate(parts, bounds, ratios)
 
 
-def estimate_difference(a: Runs, b: Runs, span: float = 1.0) -> Estimate:
+def estimate_difference(
+    a: Runs, b: Runs, span: float = 1.0, ratios: Mapping[float, float] | None = None
+) -> Estimate:
     """Estimate the mean of a - b, which is at most `span`, over the points that both have.
 
     What few subjects do to a score, they do to both: the difference needs no correction.
@@ -116,7 +123,7 @@ def estimate_difference(a: Runs, b: Runs, span: float = 1.0) -> Estimate:
     points = [point for point in a if point in b]
     if not points:
         raise ReportError("the two methods share no finished ratio, fold and seed to compare")
-    return _estimate({point: _gap(point, a, b) for point in points}, (-span, span))
+    return estimate({point: _gap(point, a, b) for point in points}, (-span, span), ratios)
 
 
 def _gap(point: GridPoint, a: Runs, b: Runs) -> Replicates:
@@ -146,7 +153,7 @@ def estimate_share(method: Runs, control: Runs, ceiling: Runs) -> Estimate | Non
         return None
 
     def left(share: float) -> Estimate:
-        return _estimate({p: _minus(won[p], whole[p], share) for p in points}, _ANY)
+        return estimate({p: _minus(won[p], whole[p], share) for p in points}, _ANY)
 
     share, none = parts[0] / parts[1], left(0.0)
     ends = [] if none.p is None else [_end(left, share, side) for side in (-1, 1)]
@@ -253,8 +260,16 @@ def tied(difference: Estimate, p: float | None = None, resolution: float = RESOL
     return low <= 0 <= high or abs(difference.mean) < resolution or chance >= ALPHA
 
 
-def _estimate(parts: Mapping[GridPoint, Replicates], bounds: tuple[float, float]) -> Estimate:
-    weights = run_weights(list(parts))
+def estimate(
+    parts: Mapping[GridPoint, Replicates],
+    bounds: tuple[float, float] = (-1.0, 1.0),
+    ratios: Mapping[float, float] | None = None,
+) -> Estimate:
+    """Estimate a mean over runs of which each tells its value with and without its subjects.
+
+    `bounds` are the least and the most that it may be, `ratios` the weights of label ratios.
+    """
+    weights = run_weights(list(parts), ratios)
     mean = sum(weights[point] * part.value for point, part in parts.items())
     try:
         subjects = subject_components(parts, weights)

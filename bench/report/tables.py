@@ -16,11 +16,14 @@ from bench.results.records import Record
 
 from .ablation import ablation_table, ablations
 from .aggregate import RunMatrix
+from .budget_table import budget_table
 from .complexity import complexity_table
 from .grouping import by_condition, cell_field, percent, ratio_of
 from .headroom_table import headroom_tables
 from .metric import Scoring
 from .model import NothingToShow, ReportError, Table
+from .people_tables import sex_table, subject_table
+from .pooling_table import pooling_table
 from .pseudo_labels import pseudo_label_tables
 from .published_tables import published_tables
 from .rank_tables import ranks_table
@@ -124,6 +127,11 @@ def _per_au(records: list[Record], options: TableOptions) -> list[Table]:
     return [per_au_table(matrix, ratio=ratio, **options.shared) for ratio in matrix.ratios]
 
 
+def _subjects(records: list[Record], options: TableOptions) -> list[Table]:
+    matrix = RunMatrix.of(records, options.select)
+    return [subject_table(matrix, ratio=ratio) for ratio in matrix.ratios]
+
+
 def _ablation(records: list[Record], options: TableOptions) -> list[Table]:
     matrix = RunMatrix.of(records, options.select)
     places: list[dict[str, Any]] = [{"base": b, "ratio": r} for b, r in ablations(records)]
@@ -177,10 +185,14 @@ _BUILDERS: Mapping[str, Callable[[list[Record], TableOptions], list[Table]]] = {
         records, select=Scoring.of(options.select).select
     ),
     "pseudo-labels": _pseudo_labels,
+    "budget": lambda records, options: [budget_table(records, select=options.select)],
+    "pooling": lambda records, options: [pooling_table(records, select=options.select)],
+    "sex": lambda records, options: [sex_table(records, select=options.select)],
+    "subjects": _subjects,
 }
 """Builders of the tables of one condition."""
 
-_OF_NO_METRIC = ("complexity", "headroom", "pseudo-labels")
+_OF_NO_METRIC = ("complexity", "headroom", "pseudo-labels", "subjects")
 """Tables that another metric than F1 does not change."""
 
 KINDS = tuple(_BUILDERS)

@@ -57,11 +57,18 @@ class NothingToCompare(Exception):
     """No variance can be estimated: a few words that say why."""
 
 
-def run_weights(points: Sequence[GridPoint]) -> dict[GridPoint, float]:
-    """Average over the folds of each (ratio, seed), over seeds, over ratios."""
+def run_weights(
+    points: Sequence[GridPoint], ratios: Mapping[float, float] | None = None
+) -> dict[GridPoint, float]:
+    """Average over the folds of each (ratio, seed), over seeds, over ratios (weighted, if given).
+
+    The weights of ratios are scaled to those that there are.
+    """
     folds = Counter((point.ratio, point.seed) for point in points)
     seeds = Counter(ratio for ratio, _ in folds)
-    return {p: 1 / (len(seeds) * seeds[p.ratio] * folds[p.ratio, p.seed]) for p in points}
+    of = {ratio: 1.0 if ratios is None else ratios[ratio] for ratio in seeds}
+    whole = sum(of.values())
+    return {p: of[p.ratio] / (whole * seeds[p.ratio] * folds[p.ratio, p.seed]) for p in points}
 
 
 def subject_components(

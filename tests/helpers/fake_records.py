@@ -25,7 +25,7 @@ def counted(f1s: list[float], fold: int = 0) -> Scores:
         f1=[hit / 100 for hit in hits],
         auc=[None for _ in hits],
         accuracy=[0.5 for _ in hits],
-        counts={f"F{fold}{person:02d}": table for person in range(SUBJECTS)},
+        counts={f"{'FM'[person % 2]}{fold}{person:02d}": table for person in range(SUBJECTS)},
     )
 
 
