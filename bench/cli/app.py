@@ -23,6 +23,7 @@ COMMANDS = (
     "explain",
     "diff",
     "predict",
+    "export",
     "prune",
     "data",
     "doctor",

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import _options as opt
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from bench.report.plot_timeline import Faces
+    from bench.results.records import Record
+    from bench.study.study import Study
 
 
 def command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="curves, heat-map, subjects, cost, calibration, co-occurrence, training, "
-            "pseudo-labels or sampling."
+            help="curves, heat-map, subjects, cost, calibration, co-occurrence, timeline, "
+            "training, pseudo-labels or sampling."
         ),
     ] = "curves",
     dataset: Annotated[str, typer.Option(help="Of `sampling`: whose labels.")] = "synthetic",
@@ -38,6 +48,15 @@ def command(
         str, typer.Option(help="Of `curves`, `heat-map`, `cost`: as in `table`, e.g. auc.")
     ] = "f1",
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",
+    au: Annotated[int | None, typer.Option(help="Of `timeline`: which action unit.")] = None,
+    sequence: Annotated[str, typer.Option(help="Of `timeline`: SUBJECT/TASK, a tested one.")] = "",
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=1.0, help="Of `timeline`: from which on it is sure.")
+    ] = 0.95,
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Of `timeline`: a strip of the sequence's faces.")
+    ] = False,
+    cache: opt.Cache = opt.CACHE,
     style: Annotated[str, typer.Option("--format", help="png, pdf or svg.")] = "png",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the figures; default: RESULTS/plots.")
@@ -52,15 +71,15 @@ def command(
 
     `curves`: F1 by share of labels. `heat-map`: F1 by action unit. `subjects`: F1 by test subject.
     `cost`: F1 by labels and by seconds. `calibration`: probabilities told and true.
-    `co-occurrence`: correlations of action units, true and learnt. `training`: losses.
+    `co-occurrence`: correlations of action units, true and learnt. `timeline`: what the networks
+    are sure of, beside the labels, for one sequence and action unit. `training`: losses.
     `pseudo-labels`: how many were used and right. `sampling`: the AU combinations and the F1 that
     key-frame rules keep, from a dataset's labels and the records.
     """
-    from bench.data.label_budget import label_budgets
     from bench.errors import pick
     from bench.report.metric import Scoring, find_metric
-    from bench.report.plot_sampling import sampling_figures
     from bench.report.plot_style import SUFFIXES, save
+    from bench.report.plot_timeline import TimelineOptions
     from bench.report.plots import KINDS, FigureOptions, figures
     from bench.results.records import read_records
     from bench.results.selection import latest as latest_of
@@ -73,18 +92,19 @@ def command(
         typer.echo(f"note: {problem}", err=True)
     notes: list[str] = []
     if kind == "sampling":
-        shares = opt.label_ratios(ratios or opt.RATIOS)
-        draws = opt.whole_numbers("--seeds", seeds) or [0]
         study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
-        _, recordings = study.context.dataset.read_labels()
-        kept = label_budgets(dataset, recordings, shares, seeds=draws)
-        found = sampling_figures(dataset, kept, records)
+        found = _sampling(study, ratios, seeds, records)
     else:
         chosen = select_records(records, {}, opt.split_commas(methods), opt.label_ratios(ratios))
         chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
         chosen = chosen if variants or methods else without_variants(chosen)
-        scoring = Scoring(select, find_metric(metric), results)
-        options = FigureOptions(scoring=scoring, published=published, results=results)
+        crops = _faces(chosen, root, cache, plugins) if faces else None
+        options = FigureOptions(
+            scoring=Scoring(select, find_metric(metric), results),
+            published=published,
+            results=results,
+            timeline=TimelineOptions(au=au, sequence=sequence, confidence=confidence, faces=crops),
+        )
         notes, found = options.notes, figures(kind, chosen, options)
     for name, made in found:
         path = (out or results / "plots") / f"{name}.{style}"
@@ -92,3 +112,47 @@ def command(
         typer.echo(str(path))
     for note in dict.fromkeys(notes):
         typer.echo(f"note: {note}", err=True)
+
+
+def _sampling(
+    study: Study, ratios: str, seeds: str, records: Sequence[Record]
+) -> Iterator[tuple[str, Figure]]:
+    from bench.data.label_budget import label_budgets
+    from bench.report.plot_sampling import sampling_figures
+
+    shares = opt.label_ratios(ratios or opt.RATIOS)
+    draws = opt.whole_numbers("--seeds", seeds) or [0]
+    dataset = study.context.dataset
+    _, recordings = dataset.read_labels()
+    kept = label_budgets(dataset.name, recordings, shares, seeds=draws)
+    return sampling_figures(dataset.name, kept, records)
+
+
+def _faces(
+    records: Sequence[Record], root: Path | None, cache: Path, plugins: list[Path] | None
+) -> Faces:
+    """Open the frame store that the records were made from, and hand out its crops."""
+    from bench.config.registry import Registry
+    from bench.config.settings import DataConfig
+    from bench.data.dataset import DatasetSpec
+    from bench.errors import UsageError
+
+    done = next((record for record in records if record.status == "done"), None)
+    if done is None:
+        raise UsageError("no record is done: there is no sequence to show faces of")
+    knobs = {key: str(value) for key, value in done.config.get("dataset", {}).items()}
+    spec = DatasetSpec(
+        done.cell["dataset"], root, tuple(sorted(knobs.items())), Registry(tuple(plugins or []))
+    )
+    data = done.config["data"]
+    store = spec.open(DataConfig(size=data["size"], crop=data["crop"]), cache).store
+    found = {(s.subject, s.task): s for s in store.sequences}
+
+    def crops(subject: str, task: str, frames: NDArray[np.int64]) -> Sequence[NDArray[np.uint8]]:
+        recording = found.get((subject, task))
+        if recording is None:
+            return []
+        places = {int(frame): at for at, frame in enumerate(recording.frames)}
+        return [store.images[recording.start + places[int(f)]] for f in frames if int(f) in places]
+
+    return crops

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from .aggregate import RunMatrix
@@ -63,6 +64,9 @@ def calibration_figure(matrix: RunMatrix, ratio: float) -> Figure:
         above.set_ylabel("share present")
         below.set_ylabel("frames (%)")
         below.set_yscale("log")
+        below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        below.yaxis.set_minor_locator(NullLocator())
+        below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         below.set_xlabel("probability told")
         made.legend(
             *above.get_legend_handles_labels(),

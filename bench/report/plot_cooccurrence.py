@@ -48,8 +48,9 @@ def cooccurrence_figure(matrix: RunMatrix, ratio: float) -> Figure:
     panels = {"labels": true} | {
         name: correlations(each.probabilities, each.labels != -1) for name, each in frames.items()
     }
-    rows = math.ceil(len(panels) / _COLUMNS)
-    with grid_figure(rows, _COLUMNS, 2.3) as (made, axes):
+    columns = min(_COLUMNS, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    with grid_figure(rows, columns, 2.3) as (made, axes):
         images = [
             _panel(each, values, matrix.aus, name, panels)
             for each, (name, values) in zip(axes, panels.items(), strict=False)

@@ -24,6 +24,7 @@ from .plot_cost import cost_figure
 from .plot_curves import curves, pseudo_labels
 from .plot_heat_map import heat_map
 from .plot_subjects import subject_dots
+from .plot_timeline import TimelineOptions, timeline_plot
 from .plot_training import training_figure
 
 
@@ -35,6 +36,7 @@ class FigureOptions:
     published: bool = False
     results: Path = Path("results")
     """Whose `runs/` hold the histories and predictions of the records."""
+    timeline: TimelineOptions = field(default_factory=TimelineOptions)
     notes: list[str] = field(default_factory=list)
     """Takes sentences on what a figure leaves out."""
 
@@ -93,6 +95,7 @@ _BUILDERS: Mapping[str, _Builder] = {
     "cost": _whole(lambda matrix, _: cost_figure(matrix)),
     "calibration": _each_ratio(lambda matrix, ratio, _: calibration_figure(matrix, ratio)),
     "co-occurrence": _each_ratio(lambda matrix, ratio, _: cooccurrence_figure(matrix, ratio)),
+    "timeline": _each_ratio(lambda m, ratio, options: timeline_plot(m, ratio, options.timeline)),
     "training": _each_ratio(lambda m, ratio, options: training_figure(m, ratio, options.results)),
 }
 

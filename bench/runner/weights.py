@@ -226,9 +226,18 @@ def read_description(path: Path) -> NetworkDescription:
             f"{path} holds weights of format {metadata.get('format', 'unknown')}, and this version "
             f"reads format {FORMAT}: train the cell again with --keep-weights"
         )
-    values = json.loads(metadata["network"])
+    try:
+        return _from_json(metadata["network"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path} was written by another version ({error}): train the cell again with "
+            "--keep-weights"
+        ) from error
+
+
+def _from_json(text: str) -> NetworkDescription:
     known = {item.name for item in fields(NetworkDescription)}
-    values = {name: value for name, value in values.items() if name in known}
+    values = {name: value for name, value in json.loads(text).items() if name in known}
     for name in ("aus", "positive_rates"):
         values[name] = tuple(values[name])
     return NetworkDescription(**values)

@@ -145,6 +145,9 @@ class TestRefusals:
         header = content[8 : 8 + length].replace(b'"format":"1"', b'"format":"9"')
         path.write_bytes(content[:8] + header + content[8 + length :])
         assert "weights of format 9, and this version reads format 1" in self.refused(tmp_path)
+        header = content[8 : 8 + length].replace(b"stored_as", b"stored_at")
+        path.write_bytes(content[:8] + header + content[8 + length :])
+        assert "was written by another version" in self.refused(tmp_path)
 
     def test_code_that_computes_something_else(self, tmp_path, monkeypatch):
         (cell,) = trained(tmp_path)
