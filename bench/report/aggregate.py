@@ -156,11 +156,9 @@ class RunMatrix:
 
     def auc(self, line: MethodRuns, ratio: float) -> float | None:
         """Return a row's mean AUC (%) at a ratio, if every run with a score there has one."""
-        runs = line.at(ratio).values()
-        known = [self._auc.mean(record) for record in runs if self.scoring.score(record)]
-        if not known or None in known:
-            return None
-        return self.entry(line, ratio, lambda record: percent_of(self._auc.mean(record))).value
+        found = self.entry(line, ratio, lambda record: percent_of(self._auc.mean(record)))
+        scored = sum(self.scoring.score(r) is not None for r in line.at(ratio).values())
+        return found.value if found.n == scored else None
 
     @cached_property
     def _auc(self) -> Scoring:

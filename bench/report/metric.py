@@ -168,6 +168,7 @@ class Scoring:
     """Folder whose `runs/<id>/predictions.npz` belong to the records."""
     _known: dict[str, RunScore | NotStored] = field(default_factory=dict, repr=False)
     _folds: dict[str, FoldScore] = field(default_factory=dict, repr=False)
+    _outcomes: dict[str, Floats | None] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, select: str | Scoring) -> Scoring:
@@ -199,12 +200,15 @@ class Scoring:
 
     def outcomes(self, record: Record) -> Floats | None:
         """Return the counts (4, A) of TP, FP, FN, TN behind a metric that has a threshold."""
-        score = self.score(record)
-        if isinstance(score, RecordedF1):
-            score = counted(score.scores, f1_of_counts)
-        if isinstance(score, SummedScore) and len(score.parts) == 4:
-            return np.asarray(score.parts.sum(axis=-1))
-        return None
+        if record.id not in self._outcomes:
+            score = self.score(record)
+            if isinstance(score, RecordedF1):
+                score = counted(score.scores, f1_of_counts)
+            known = (
+                score.parts if isinstance(score, SummedScore) and len(score.parts) == 4 else None
+            )
+            self._outcomes[record.id] = None if known is None else known.sum(axis=-1)
+        return self._outcomes[record.id]
 
     def fold(self, record: Record) -> FoldScore | None:
         """Return a run's mean, and what it is without some subjects; ReportError without counts."""
