@@ -244,6 +244,15 @@ class Presses(Method):
 """
 
 
+@pytest.fixture
+def hangup_heard():
+    """Under nohup, processes ignore SIGHUP, and those that they start inherit it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup_heard")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_request_to_stop_saves_the_cell_and_the_same_command_goes_on(person, tmp_path, name):
     plugin = tmp_path / "presses.py"
@@ -259,6 +268,7 @@ def test_a_request_to_stop_saves_the_cell_and_the_same_command_goes_on(person, t
     assert person.asks("status").out == "1 done\n"
 
 
+@pytest.mark.usefixtures("hangup_heard")
 def test_a_closed_terminal_saves_the_cells_of_all_its_processes(
     person: Person, tmp_path: Path
 ) -> None:
