@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "studies").glob("*.toml"))
 TINY = (
     "--set synthetic.subjects=6 --set synthetic.tasks=T1 --set synthetic.frames=12 "
-    "--set synthetic.size=48 --set data.size=32"
+    "--set synthetic.size=48 --set data.size=32 --set trunk.weights=none --set eac.weights=none"
 )
+"""Small, and without published weights: a plan fetches them, and a test has no network."""
 
 
 @pytest.fixture(scope="module")
