@@ -80,8 +80,8 @@ def compile_trunks(method: nn.Module, backend: str = "inductor") -> int:
     """Compile the trunks that are trained, in place; returns how many.
 
     The trunk is where the time goes. What stands around it (heads, losses, the slot of a key frame)
-    stays eager, so that nothing is compiled anew from step to step; a second number of frames makes
-    the compiled code general in that number.
+    stays eager, so that nothing is compiled anew from step to step. Shapes are static: each number
+    of frames that a method encodes at once is compiled once.
     """
     trunks = [
         module
@@ -89,5 +89,5 @@ def compile_trunks(method: nn.Module, backend: str = "inductor") -> int:
         if isinstance(module, ImageTrunk) and any(p.requires_grad for p in module.parameters())
     ]
     for trunk in trunks:
-        trunk.compile(backend=backend)
+        trunk.compile(backend=backend, dynamic=False)
     return len(trunks)
