@@ -5,37 +5,32 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+
+from bench.cli.app import COMMANDS
 
 PAGE = Path(__file__).with_name("command-line.md")
 ROOT = PAGE.parent.parent
-COMMANDS = (
-    "",
-    "run",
-    "tune",
-    "status",
-    "table",
-    "plot",
-    "report",
-    "speed",
-    "list",
-    "check",
-    "explain",
-    "diff",
-    "predict",
-    "export",
-    "prune",
-    "doctor",
-    "data prepare",
-    "data audit",
-    "data stats",
-)
+
+
+def commands() -> Iterator[str]:
+    """Yield every command as it is typed, those of a group one by one; first the program itself."""
+    yield ""
+    for name in COMMANDS:
+        module = import_module(f"bench.cli.{name}")
+        if hasattr(module, "app"):
+            for command in module.app.registered_commands:
+                yield f"{name} {command.name or command.callback.__name__}"
+        else:
+            yield name
 
 
 def page() -> str:
     """Return the page's text."""
     parts = ["# Command line", "Made by `make docs` from the commands' own `--help`.", ""]
-    for command in COMMANDS:
+    for command in commands():
         title = f"python -m bench {command}".rstrip()
         parts += [f"## `{title}`", "", "```text", _help(command.split()), "```", ""]
     return "\n".join(parts)
