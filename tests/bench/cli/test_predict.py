@@ -17,7 +17,7 @@ from bench.inference.network import load_network
 from bench.inference.recordings import Recordings, find_recordings
 from bench.results.kept_weights import WEIGHTS
 from tests.helpers import cells
-from tests.helpers.cli_driver import Person
+from tests.helpers.cli_driver import Person, quoted
 from tests.helpers.films import faces, landmark_file, write_pictures, write_video
 
 KNOBS = ("train.keep_weights=true",)
@@ -70,7 +70,7 @@ def test_a_film_gets_a_table_in_openfaces_form(person, trained, method, monkeypa
     (name,) = [i for i in ids if f"-{method}-" in i and "-s0-" in i]
     monkeypatch.setattr(prediction, "WINDOW", 5)  # three windows, whose clips reach beyond them
     film = folder / "smile.mp4"
-    told = asks(person, f"{name} {film} --landmarks {folder / 'openface.csv'}")
+    told = asks(person, f"{name} {quoted(film)} --landmarks {quoted(folder / 'openface.csv')}")
     assert told.code == 0, told.err
     table = pd.read_csv("predictions/smile/smile.csv")
     network = load_network(folder, name)
@@ -99,7 +99,7 @@ def test_a_face_that_is_not_known_is_a_gap(person, trained, tmp_path):
     holes[[0, 5, 6]] = np.nan
     told = asks(
         person,
-        f"{ids[0]} {folder / 'smile.mp4'} --format csv,parquet,jsonl",
+        f"{ids[0]} {quoted(folder / 'smile.mp4')} --format csv,parquet,jsonl",
         *("--landmarks", landmark_file(tmp_path / "holes.csv", holes)),
     )
     assert told.code == 0, told.err
@@ -126,7 +126,7 @@ def test_several_cells_are_averaged(person, trained):
     found = {}
     pattern = both[0].split("-s0-")[0] + "-s*"
     for name in (*both, ",".join(both), pattern):
-        told = asks(person, f"'{name}' {film} --overwrite")
+        told = asks(person, f"'{name}' {quoted(film)} --overwrite")
         assert told.code == 0, told.err
         table = pd.read_csv("predictions/smile/smile.csv")
         found[name] = table[[c for c in table if c.endswith("_p")]].to_numpy()
@@ -140,7 +140,7 @@ def test_the_film_is_drawn_on(person, trained, tmp_path):
     folder, frames, _, ids = trained
     told = asks(
         person,
-        f"{ids[0]} {folder / 'smile.mp4'} --video drawn.mp4",
+        f"{ids[0]} {quoted(folder / 'smile.mp4')} --video drawn.mp4",
         *("--landmarks", folder / "openface.csv"),
     )
     assert told.code == 0, told.err
@@ -161,7 +161,7 @@ def test_the_film_is_drawn_on(person, trained, tmp_path):
 def test_pictures_and_datasets_are_predicted_too(person, trained, tmp_path):
     folder, frames, _, ids = trained
     write_pictures(tmp_path / "film", frames, first=7)
-    assert asks(person, f"{ids[0]} {tmp_path / 'film'} --out pictures").code == 0
+    assert asks(person, f"{ids[0]} {quoted(tmp_path / 'film')} --out pictures").code == 0
     table = pd.read_csv("pictures/film.csv")
     assert table["frame"].tolist() == list(range(7, 19))
     assert table["confidence"].isna().all()  # nobody has looked for a face
@@ -188,22 +188,22 @@ class TestRefusals:
         folder, _, _, ids = trained
         film, name = folder / "smile.mp4", ids[0]
         assert "SOURCE (a video, picture or folder)" in self.said(person, name)
-        assert "unknown format 'xml'" in self.said(person, f"{name} {film} --format xml")
+        assert "unknown format 'xml'" in self.said(person, f"{name} {quoted(film)} --format xml")
         assert "leave out --landmarks" in self.said(
-            person, f"{name} {film} --detect --landmarks x.csv"
+            person, f"{name} {quoted(film)} --detect --landmarks x.csv"
         )
-        assert "name ends in .mp4" in self.said(person, f"{name} {film} --video out.avi")
+        assert "name ends in .mp4" in self.said(person, f"{name} {quoted(film)} --video out.avi")
         assert "no such video" in self.said(person, f"{name} nothing.mp4")
-        assert "no cell's id begins with 'bp4d'" in self.said(person, f"bp4d {film}")
-        assert "with weights is like" in self.said(person, f"'bp4d*' {film}")
-        mixed = f"{ids[0]},{ids[-1]} {film} --video drawn.mp4"
+        assert "no cell's id begins with 'bp4d'" in self.said(person, f"bp4d {quoted(film)}")
+        assert "with weights is like" in self.said(person, f"'bp4d*' {quoted(film)}")
+        mixed = f"{ids[0]},{ids[-1]} {quoted(film)} --video drawn.mp4"
         write_pictures(tmp_path / "a", faces(2)[0])
         write_pictures(tmp_path / "b", faces(2)[0])
         assert "holds 2" in self.said(person, mixed.replace(str(film), str(tmp_path)))
 
     def test_of_a_video_that_cannot_be_read(self, person, trained, tmp_path):
         (tmp_path / "text.mp4").write_text("no video at all")
-        said = self.said(person, f"{trained[3][0]} {tmp_path / 'text.mp4'}")
+        said = self.said(person, f"{trained[3][0]} {quoted(tmp_path / 'text.mp4')}")
         assert "text.mp4: this video cannot be opened" in said
         assert not (tmp_path / "predictions").exists()
 
@@ -211,7 +211,7 @@ class TestRefusals:
         pytest.importorskip("dlib")
         noise = np.random.default_rng(0).integers(0, 255, (4, 120, 160, 3), np.uint8)
         write_video(tmp_path / "noise.mp4", noise)
-        said = self.said(person, f"{trained[3][0]} {tmp_path / 'noise.mp4'} --detect")
+        said = self.said(person, f"{trained[3][0]} {quoted(tmp_path / 'noise.mp4')} --detect")
         assert "no face was found in" in said
         assert not (tmp_path / "predictions").exists()
 
@@ -219,10 +219,10 @@ class TestRefusals:
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "mine.txt").write_text("kept")
         film = trained[0] / "smile.mp4"
-        said = self.said(person, f"{trained[3][0]} {film} --out out")
+        said = self.said(person, f"{trained[3][0]} {quoted(film)} --out out")
         assert said == "out is there already: give another --out, or --overwrite"
         (tmp_path / "drawn.mp4").write_text("kept")
-        said = self.said(person, f"{trained[3][0]} {film} --video drawn.mp4")
+        said = self.said(person, f"{trained[3][0]} {quoted(film)} --video drawn.mp4")
         assert "give another --video" in said
         assert (tmp_path / "drawn.mp4").read_text() == "kept"
 
@@ -230,7 +230,7 @@ class TestRefusals:
         weights = trained[0] / "runs" / trained[3][-1] / WEIGHTS
         weights.rename(tmp_path / "aside")
         try:
-            said = self.said(person, f"{trained[3][-1]} {trained[0] / 'smile.mp4'}")
+            said = self.said(person, f"{trained[3][-1]} {quoted(trained[0] / 'smile.mp4')}")
         finally:
             (tmp_path / "aside").rename(weights)
         assert "has no weights (its weights were not kept): `run --keep-weights`" in said

@@ -274,7 +274,8 @@ def test_a_closed_terminal_saves_the_cells_of_all_its_processes(
 ) -> None:
     plugin = tmp_path / "presses.py"
     plugin.write_text(PRESSES.format(signal="SIGCONT"))  # a signal that does nothing
-    where = f"--root {person.root} --results {person.results} --cache {person.cache}"
+    folders = {"root": person.root, "results": person.results, "cache": person.cache}
+    where = " ".join(f"--{name} {quoted(path)}" for name, path in folders.items())
     line = f"run --dataset bp4d {SMALL} --methods presses --ratios 0.2,0.5 {where} --workers 2"
     terminal, theirs = os.openpty()
     command = [sys.executable, "-m", "bench", *shlex.split(line), "--plugin", str(plugin)]

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from tests.helpers.cli_driver import SMALL, Person
+from tests.helpers.cli_driver import SMALL, Person, quoted
 from tests.helpers.dataset_trees import make_bp4d_tree
 
 SUBJECTS = ("F001", "F002", "F003", "F004", "M001", "M002")
@@ -53,7 +53,7 @@ def test_a_search_leads_to_a_study_file_whose_cells_are_tuned(person):
     assert "4 of 4 begun" in again.err
     assert again.out == answer.out
     file = folder / "tuned-f0.toml"
-    ran = person.types(f"run --workers 1 --cache {person.cache}", "--config", file)
+    ran = person.types(f"run --workers 1 --cache {quoted(person.cache)}", "--config", file)
     assert ran.code == 0, ran.err
     records = [json.loads(text) for text in person.records().values()]
     assert {r["recipe"] for r in records} == {"tuned"}
@@ -70,7 +70,9 @@ def test_a_search_leads_to_a_study_file_whose_cells_are_tuned(person):
         ("--preset paper", "it was searched on preset smoke, not on paper"),
         ("--methods pseudo_label", "it is of supervised, fixmatch, and none is here"),
     ):
-        wrong = person.types(f"run --dry-run --cache {person.cache} {more}", "--config", file)
+        wrong = person.types(
+            f"run --dry-run --cache {quoted(person.cache)} {more}", "--config", file
+        )
         assert sentence in wrong.error
     trials = person.types("table --results", person.results / "searches" / "trials")
     assert trials.error.startswith("these are trials of a search")

@@ -172,7 +172,7 @@ def test_a_person_draws_each_kind(person: Person, kind) -> None:
     write_records(person.results, small_study(**told))
     answer = person.asks(f"plot {kind} --ratios 0.1 --format svg")
     assert answer.code == 0, answer.err
-    (path,) = answer.out.split()
+    (path,) = answer.out.splitlines()
     drawn = (person.results / "plots" / path.rpartition("/")[2]).read_text()
     assert "<svg" in drawn
     whole = person.asks(f"plot {kind} --ratios 0.1 --variants")
