@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
 from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -85,7 +91,7 @@ def command(
             for name in study.methods:
                 cls, config = registry.method(name.base), study.config_of(name)
                 row = size_of(str(name), cls, config, study.settings_of(name), aus)
-                rows.append(_named(row, preset))
+                rows.append(replace(row, preset=preset))
             continue
         for row in _measured(study, pick_device(device), repeats, host=host):
             save_row(results, row)
@@ -95,8 +101,6 @@ def command(
 
 def _with_random_weights(study: Study) -> Study:
     """Let networks that a method brings along begin from random weights too."""
-    from dataclasses import replace
-
     own = {section: dict(knobs) for section, knobs in study.knobs.items()}
     for name in study.methods:
         if getattr(study.config_of(name), "weights", "none") != "none":
@@ -104,20 +108,10 @@ def _with_random_weights(study: Study) -> Study:
     return replace(study, knobs=own)
 
 
-def _named(row: SpeedRow, preset: str) -> SpeedRow:
-    from dataclasses import replace
-
-    return replace(row, preset=preset)
-
-
 def _measured(
     study: Study, device: torch.device, repeats: int, *, host: bool
 ) -> Iterator[SpeedRow]:
     """Yield the row of every method of a study; one that the trunk cannot carry is told apart."""
-    import shlex
-    import sys
-    from tempfile import TemporaryDirectory
-
     from bench.runner.speed import CannotMeasure, measure
     from bench.study.cell import plan_cells
 
@@ -136,16 +130,10 @@ def _measured(
 
 def _in(study: Study, folder: str) -> Study:
     """Let the study's label masks lie in a folder that goes with the measurement."""
-    from dataclasses import replace
-    from pathlib import Path
-
     return replace(study, context=replace(study.context, results=Path(folder)))
 
 
 def _show(rows: list[SpeedRow], style: str, *, published: bool) -> None:
-    import json
-    from dataclasses import asdict
-
     from bench.errors import UsageError
     from bench.report.render import render_all
     from bench.report.speed import speed_table
