@@ -61,13 +61,24 @@ def ids(answer):
     return sorted(line.split()[2] for line in answer.out.splitlines())
 
 
-FIELD = ["mean_teacher", "fixmatch", "uda", "flexmatch", "freematch", "softmatch", "noisy_student"]
+FIELD = [
+    "mean_teacher",
+    "fixmatch",
+    "uda",
+    "flexmatch",
+    "freematch",
+    "softmatch",
+    "noisy_student",
+    "mlcr",
+    "bgcs",
+    "daur",
+]
 WORDS = {12: "twelve"}
 GRIDS = {
     # study: cells, methods, folds
     "ablation": (30, None, {"0", "1", "2"}),
     "demo": (12, {"supervised", "pseudo_label", "fixmatch", "tcl", "ks", "eac"}, {"0"}),
-    "field-methods": (54, {"supervised", "ceiling-sees-hidden-labels", *FIELD}, {"0"}),
+    "field-methods": (72, {"supervised", "ceiling-sees-hidden-labels", *FIELD}, {"0"}),
     "sampling": (72, {"supervised", "ks"}, {"0", "1", "2"}),
     "table1": (180, {"supervised", "pseudo_label", "fixmatch", "tcl", "ks"}, {"0", "1", "2"}),
     "table2": (54, {"supervised", "eac", "ks"}, {"0", "1", "2"}),
