@@ -17,7 +17,6 @@ from .files import FrameStoreError, SequenceEntry, build_lock, store_errors
 from .layout import (
     CachedRows,
     StoreLayout,
-    StoreManifest,
     cached_sequences,
     read_manifest,
     row_files,
@@ -30,8 +29,8 @@ OnProgress = Callable[[int, int], None]
 
 def build(
     layout: StoreLayout, workers: int, progress: OnProgress, *, retry: bool = False
-) -> StoreManifest:
-    """Decode what is missing, write the manifest, return what became of every sequence, in order.
+) -> StoreLayout:
+    """Decode what is missing, write the manifest, return the layout with its entries.
 
     `retry` gives images that could not be read another chance. Waits while another process builds
     the same store. A store without one readable frame is not kept. Raises FrameStoreError.
@@ -39,13 +38,13 @@ def build(
     with build_lock(
         layout.path, lambda: progress(_frames_done(layout, layout.journal.read()), layout.rows)
     ):
-        manifest, _ = read_manifest(layout)
-        if manifest is None:
+        built, _ = read_manifest(layout)
+        if built is None:
             with store_errors(layout.path):
                 layout.manifest_file.unlink(missing_ok=True)
                 _remove_old_rows(layout)
             return _fill(layout, _cached_elsewhere(layout), workers, progress)
-        return _retry(manifest, workers, progress) if retry else manifest
+        return _retry(built, workers, progress) if retry else built
 
 
 def _cached_elsewhere(layout: StoreLayout) -> dict[str, CachedRows]:
@@ -61,7 +60,7 @@ def _cached_elsewhere(layout: StoreLayout) -> dict[str, CachedRows]:
 
 def _fill(
     layout: StoreLayout, cached: Mapping[str, CachedRows], workers: int, progress: OnProgress
-) -> StoreManifest:
+) -> StoreLayout:
     journal = layout.journal
     with store_errors(layout.path):
         done = _prepare(layout)
@@ -75,14 +74,13 @@ def _fill(
     missing = [job for job in _jobs(layout, cached) if job.sequence.name not in done]
     run_jobs(missing, workers, lambda count: progress(before + count, layout.rows), keep)
     decoded = sum(len(job.sequence.frames) for job in missing if job.cached is None)
-    manifest = StoreManifest(
-        layout, [done[sequence.name] for sequence in layout.sequences], decoded
-    )
+    entries = tuple(done[sequence.name] for sequence in layout.sequences)
+    built = replace(layout, entries=entries, decoded=decoded)
     with store_errors(layout.path):
-        if sum(len(entry.left_out) for entry in manifest.sequences) < layout.rows:
-            write_manifest(manifest)
+        if sum(len(entry.left_out) for entry in entries) < layout.rows:
+            write_manifest(built)
         journal.clear()
-    return manifest
+    return built
 
 
 def _prepare(layout: StoreLayout) -> dict[str, SequenceEntry]:
@@ -115,50 +113,49 @@ def _frames_done(layout: StoreLayout, done: Mapping[str, SequenceEntry]) -> int:
     return sum(len(s.frames) for s in layout.sequences if s.name in done)
 
 
-def _retry(manifest: StoreManifest, workers: int, progress: OnProgress) -> StoreManifest:
+def _retry(old: StoreLayout, workers: int, progress: OnProgress) -> StoreLayout:
     """Read the sequences anew that lack frames, aside; only if one is gained the store changes."""
-    old = manifest.layout
-    lacking = [index for index, entry in enumerate(manifest.sequences) if entry.left_out]
+    lacking = [index for index, entry in enumerate(old.entries) if entry.left_out]
     if not lacking:
-        return manifest
+        return old
     aside = replace(
         old,
         path=old.path / "retry",
         sequences=tuple(old.sequences[index] for index in lacking),
         keys=tuple(old.keys[index] for index in lacking),
         generation=0,
+        entries=(),
     )
     with store_errors(aside.path):
         shutil.rmtree(aside.path, ignore_errors=True)
         aside.path.mkdir()
-    tried = _fill(aside, {}, workers, progress)
-    before = [manifest.sequences[index].left_out for index in lacking]
-    if [entry.left_out for entry in tried.sequences] != before:
-        cached = _rows_of(manifest) | _rows_of(tried)
-        manifest = _next_generation(old, cached, workers, progress)
+    tried, newest = _fill(aside, {}, workers, progress), old
+    before = [old.entries[index].left_out for index in lacking]
+    if [entry.left_out for entry in tried.entries] != before:
+        cached = _rows_of(old) | _rows_of(tried)
+        newest = _next_generation(old, cached, workers, progress)
     with store_errors(aside.path):
         shutil.rmtree(aside.path)
-    return replace(manifest, decoded=tried.decoded)
+    return replace(newest, decoded=tried.decoded)
 
 
-def _rows_of(manifest: StoreManifest) -> dict[str, CachedRows]:
-    layout = manifest.layout
+def _rows_of(built: StoreLayout) -> dict[str, CachedRows]:
     return {
-        key: (entry, layout.frames, layout.crops)
-        for key, entry in zip(layout.keys, manifest.sequences, strict=True)
+        key: (entry, built.frames, built.crops)
+        for key, entry in zip(built.keys, built.entries, strict=True)
     }
 
 
 def _next_generation(
     old: StoreLayout, cached: Mapping[str, CachedRows], workers: int, progress: OnProgress
-) -> StoreManifest:
-    new = replace(old, generation=old.generation + 1)
+) -> StoreLayout:
+    new = replace(old, generation=old.generation + 1, entries=())
     with store_errors(new.path):
         new.journal.clear()
-    manifest = _fill(new, cached, workers, progress)
+    built = _fill(new, cached, workers, progress)
     with store_errors(new.path):
         _remove_old_rows(new)
-    return manifest
+    return built
 
 
 def _remove_old_rows(layout: StoreLayout) -> None:

@@ -22,7 +22,7 @@ from datasets._landmarks.markup import _LEFT_68, _RIGHT_68, Floats, to_49
 Crop = Literal["auto", "align", "box", "centre"]
 CROPS: tuple[str, ...] = get_args(Crop)
 
-RECIPE = 2
+RECIPE = 3
 """Version of the code that turns a source frame into a stored one; raise it when pixels change."""
 
 GREY = (128, 128, 128)

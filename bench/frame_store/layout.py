@@ -37,6 +37,15 @@ class StoreLayout:
     crop: str
     generation: int = 0
     """How often images that had been unreadable were read after all; names the row files."""
+    entries: tuple[SequenceEntry, ...] = ()
+    """What became of every sequence, in order; none before it is built."""
+    decoded: int = 0
+    """Frames that were decoded just now."""
+
+    @property
+    def lacks_frames(self) -> bool:
+        """Tell whether any image could not be read."""
+        return any(entry.left_out for entry in self.entries)
 
     @property
     def rows(self) -> int:
@@ -67,21 +76,6 @@ class StoreLayout:
         return Journal(self.path / f"journal{suffix}.jsonl")
 
 
-@dataclass(frozen=True)
-class StoreManifest:
-    """A layout (of the generation that counts) and what became of its sequences, in order."""
-
-    layout: StoreLayout
-    sequences: list[SequenceEntry]
-    decoded: int = 0
-    """Frames that were decoded just now."""
-
-    @property
-    def lacks_frames(self) -> bool:
-        """Tell whether any image could not be read."""
-        return any(entry.left_out for entry in self.sequences)
-
-
 def store_layout(
     cache: Path, name: str, sequences: list[Sequence], size: int, crop: str
 ) -> StoreLayout:
@@ -107,37 +101,36 @@ def _hash(array: NDArray[Any] | None) -> str:
     return hashlib.sha256(repr(array.shape).encode() + array.tobytes()).hexdigest()
 
 
-def read_manifest(layout: StoreLayout) -> tuple[StoreManifest | None, list[str]]:
-    """Return what was built, or None and, if something unusable is in the way, a sentence."""
+def read_manifest(layout: StoreLayout) -> tuple[StoreLayout | None, list[str]]:
+    """Return the layout as built, or None and, if something unusable is in the way, a sentence."""
     if not layout.manifest_file.exists():
         return None, []
     try:
-        manifest = _parse(layout)
+        built = _parse(layout)
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = f"{type(error).__name__}: {error}"
         return None, [f"{layout.manifest_file} was not usable ({why}): the store was built again"]
-    for file in (manifest.layout.frames, manifest.layout.crops):
+    for file in (built.frames, built.crops):
         if not file.is_whole():
             return None, [f"{file.path} was missing or cut short: the store was built again"]
-    return manifest, []
+    return built, []
 
 
-def _parse(layout: StoreLayout) -> StoreManifest:
+def _parse(layout: StoreLayout) -> StoreLayout:
     generation, entries = read_store(layout.path)
     key = json.loads(layout.manifest_file.read_text(encoding="utf-8"))["key"]
-    sequences = list(entries)
-    if key != layout.key or len(sequences) != len(layout.sequences):
+    built = replace(layout, generation=generation, entries=tuple(entries))
+    if key != layout.key or len(built.entries) != len(layout.sequences):
         raise ValueError("it describes other frames")
-    return StoreManifest(replace(layout, generation=generation), sequences)
+    return built
 
 
-def write_manifest(manifest: StoreManifest) -> None:
-    """Declare a store finished, whole or not at all; raises RecordError."""
-    layout = manifest.layout
+def write_manifest(layout: StoreLayout) -> None:
+    """Declare a built store finished, whole or not at all; raises RecordError."""
     content = {
         "key": layout.key,
         "generation": layout.generation,
-        "sequences": [asdict(entry) for entry in manifest.sequences],
+        "sequences": [asdict(entry) for entry in layout.entries],
     }
     with atomic_file(layout.manifest_file) as stream:
         json.dump(content, stream, indent=1)

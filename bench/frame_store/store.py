@@ -25,7 +25,7 @@ from datasets._base import UNCODED, Dataset, DatasetMissing, Sequence
 from .build import OnProgress, build
 from .crop import CROPS, transform_points
 from .files import FrameStoreError, SequenceEntry
-from .layout import StoreManifest, read_manifest, store_layout
+from .layout import StoreLayout, read_manifest, store_layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,12 +112,12 @@ def open_store(
         raise DatasetMissing(dataset.root or name, "no recording was found in it")
     _check(name, sequences, size, crop)
     layout = store_layout(cache, name, sequences, size, crop)
-    manifest, complaint = read_manifest(layout)
-    if manifest is None or (retry and manifest.lacks_frames):
-        manifest = build(layout, workers, progress or _no_progress, retry=retry)
-    store = _open_store(manifest, dataset.aus, complaint)
+    built, complaint = read_manifest(layout)
+    if built is None or (retry and built.lacks_frames):
+        built = build(layout, workers, progress or _no_progress, retry=retry)
+    store = _open_store(built, dataset.aus, complaint)
     if not store.sequences:
-        why = manifest.sequences[0].left_out[0][1]
+        why = built.entries[0].left_out[0][1]
         advice = f"none of its {layout.rows} frames can be read ({why})"
         raise DatasetMissing(dataset.root or name, advice)
     return store
@@ -143,12 +143,12 @@ def _check(name: str, sequences: list[Sequence], size: int, crop: str) -> None:
         raise FrameStoreError(f"crop {crop}: {name} comes without {what}; use auto or centre")
 
 
-def _open_store(manifest: StoreManifest, aus: tuple[int, ...], complaint: list[str]) -> FrameStore:
-    layout, warnings = manifest.layout, tuple(_warnings(manifest))
+def _open_store(layout: StoreLayout, aus: tuple[int, ...], complaint: list[str]) -> FrameStore:
+    warnings = tuple(_warnings(layout))
     crops = layout.crops.open()
     sequences = []
     digest = hashlib.sha256(f"{layout.size}\n{aus}\n".encode())
-    for sequence, entry in zip(layout.sequences, manifest.sequences, strict=True):
+    for sequence, entry in zip(layout.sequences, layout.entries, strict=True):
         stored = _stored_sequence(sequence, entry, crops, layout.size)
         if len(stored.frames) == 0:
             continue
@@ -162,10 +162,10 @@ def _open_store(manifest: StoreManifest, aus: tuple[int, ...], complaint: list[s
         sequences=tuple(sequences),
         aus=aus,
         content_hash=digest.hexdigest(),
-        problems=(*warnings, *complaint, *_problems(manifest)),
+        problems=(*warnings, *complaint, *_problems(layout)),
         crop=layout.crop,
         size=layout.size,
-        decoded=manifest.decoded,
+        decoded=layout.decoded,
         warnings=warnings,
     )
 
@@ -192,9 +192,9 @@ def _stored_sequence(
     )
 
 
-def _problems(manifest: StoreManifest) -> Iterator[str]:
+def _problems(layout: StoreLayout) -> Iterator[str]:
     """Say in sentences what was left out, and which crops to doubt."""
-    for sequence, entry in zip(manifest.layout.sequences, manifest.sequences, strict=True):
+    for sequence, entry in zip(layout.sequences, layout.entries, strict=True):
         total = len(sequence.frames)
         if len(entry.left_out) == total:
             why = entry.left_out[0][1]
@@ -211,12 +211,12 @@ def _problems(manifest: StoreManifest) -> Iterator[str]:
             )
 
 
-def _warnings(manifest: StoreManifest) -> Iterator[str]:
+def _warnings(layout: StoreLayout) -> Iterator[str]:
     """Say whose faces were not looked for, though a crop by the face was wanted."""
-    centred = [entry.name for entry in manifest.sequences if entry.centred]
+    centred = [entry.name for entry in layout.entries if entry.centred]
     if centred:
         some = ", ".join(centred[:5]) + (", ..." if len(centred) > 5 else "")
         yield (
             f"no face boxes or landmarks: centre crop for {len(centred)} of "
-            f"{len(manifest.sequences)} sequences ({some})"
+            f"{len(layout.entries)} sequences ({some})"
         )

@@ -75,24 +75,29 @@ class VideoFrames:
         picture.
         """
         del min_side
-        wanted, seen = list(reversed(self.positions)), 0
+        wanted, seen, film = list(reversed(self.positions)), 0, ""
         try:
             for seen, frame in enumerate(_frames(self.root / self.name), start=1):
                 if not wanted:
                     return
+                film = film or _measures(frame)
                 if wanted[-1] == seen - 1:
                     wanted.pop()
-                    yield self._picture(frame, seen)
+                    yield self._picture(frame, seen, film)
             why = f"the video ends after {seen} frames"
         except DatasetCorrupt as error:
             why = error.what
         for _ in wanted:
             yield BrokenFrame(self.name, why)
 
-    def _picture(self, frame: VideoFrame | str, number: int) -> NDArray[np.uint8] | BrokenFrame:
+    def _picture(
+        self, frame: VideoFrame | str, number: int, film: str
+    ) -> NDArray[np.uint8] | BrokenFrame:
         if isinstance(frame, str):  # of dropped ones there may be thousands: told in one sentence
             where = "" if frame == DROPPED else f", frame {number}"
             return BrokenFrame(f"{self.name}{where}", frame)
+        if (here := _measures(frame)) != film:  # where its faces lie cannot be told
+            return BrokenFrame(self.name, f"a picture of {here} pixels in a video of {film}")
         return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
 
     def remarks(self) -> list[str]:
@@ -108,6 +113,11 @@ class VideoFrames:
             f"{self.name} asks to be shown turned by {angle} degrees: it is read as it is stored, "
             "and face positions must be measured so"
         ]
+
+
+def _measures(frame: VideoFrame | str) -> str:
+    """Return a picture's width and height as `WxH`; nothing for one that there is none of."""
+    return "" if isinstance(frame, str) else f"{frame.width}x{frame.height}"
 
 
 def frame_count(file: Path) -> int | None:

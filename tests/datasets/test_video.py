@@ -15,6 +15,7 @@ from datasets._base import BrokenFrame, DatasetCorrupt
 from datasets._files import video as _video
 from datasets._files.video import VideoFrames, frame_count
 from tests.helpers.disfa_trees import avi_chunk, drop_pictures, make_video, position_of
+from tests.helpers.films import write_video
 
 COUNT = 30
 
@@ -187,6 +188,19 @@ def test_a_video_that_asks_to_be_turned_is_read_as_stored_and_told(tmp_path: Pat
     assert read(frames(file)) == list(range(COUNT))
     file.unlink()
     assert frames(file).remarks() == []
+
+
+def test_pictures_of_another_size_than_the_first_are_left_out_and_told(tmp_path: Path) -> None:
+    file = tmp_path / "changes.ts"
+    parts = [tmp_path / f"{side}.ts" for side in (64, 32)]
+    for part, side in zip(parts, (64, 32), strict=True):
+        shades = np.broadcast_to(np.uint8([90]), (5, side, side, 3))
+        write_video(part, np.ascontiguousarray(shades))
+    file.write_bytes(b"".join(part.read_bytes() for part in parts))
+    found = list(VideoFrames(tmp_path, file.name, tuple(range(10))).read())
+    assert [getattr(frame, "shape", None) for frame in found[:5]] == [(64, 64, 3)] * 5
+    told = BrokenFrame("changes.ts", "a picture of 32x32 pixels in a video of 64x64")
+    assert found[5:] == [told] * 5
 
 
 def test_sound_between_the_pictures_does_no_harm(tmp_path: Path) -> None:
