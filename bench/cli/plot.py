@@ -70,10 +70,9 @@ def command(
     """Draw a figure for each dataset, rule and preset among the records; prints the files' names.
 
     `curves`: F1 by share of labels. `ranks`: mean ranks, and which methods they tell apart.
-    `heat-map`: F1 by action unit. `subjects`: F1 by test subject.
-    `cost`: F1 by labels and by seconds. `calibration`: probabilities told and true.
-    `co-occurrence`: correlations of action units, true and learnt. `timeline`: what the networks
-    are sure of, beside the labels, for one sequence and action unit. `training`: losses.
+    `heat-map`: F1 by action unit. `subjects`: F1 by test subject. `cost`: F1 by labels and seconds.
+    `calibration`: probabilities told and true. `co-occurrence`: correlations of action units, true
+    and learnt. `timeline`: what the networks are sure of in one sequence. `training`: losses.
     `pseudo-labels`: how many were used and right. `sampling`: the AU combinations and the F1 that
     key-frame rules keep, from a dataset's labels and the records.
     """
