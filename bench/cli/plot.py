@@ -24,7 +24,7 @@ def command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="curves, heat-map, subjects, cost, calibration, co-occurrence, timeline, "
+            help="curves, ranks, heat-map, subjects, cost, calibration, co-occurrence, timeline, "
             "training, pseudo-labels or sampling."
         ),
     ] = "curves",
@@ -45,7 +45,7 @@ def command(
     ] = False,
     seeds: Annotated[str, typer.Option(help="Of `sampling`: seeds, averaged.")] = "0,1,2",
     metric: Annotated[
-        str, typer.Option(help="Of `curves`, `heat-map`, `cost`: as in `table`, e.g. auc.")
+        str, typer.Option(help="Of `curves`, `ranks`, `heat-map`, `cost`: as in `table`, e.g. auc.")
     ] = "f1",
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",
     au: Annotated[int | None, typer.Option(help="Of `timeline`: which action unit.")] = None,
@@ -69,10 +69,10 @@ def command(
 ) -> None:
     """Draw a figure for each dataset, rule and preset among the records; prints the files' names.
 
-    `curves`: F1 by share of labels. `heat-map`: F1 by action unit. `subjects`: F1 by test subject.
-    `cost`: F1 by labels and by seconds. `calibration`: probabilities told and true.
-    `co-occurrence`: correlations of action units, true and learnt. `timeline`: what the networks
-    are sure of, beside the labels, for one sequence and action unit. `training`: losses.
+    `curves`: F1 by share of labels. `ranks`: mean ranks, and which methods they tell apart.
+    `heat-map`: F1 by action unit. `subjects`: F1 by test subject. `cost`: F1 by labels and seconds.
+    `calibration`: probabilities told and true. `co-occurrence`: correlations of action units, true
+    and learnt. `timeline`: what the networks are sure of in one sequence. `training`: losses.
     `pseudo-labels`: how many were used and right. `sampling`: the AU combinations and the F1 that
     key-frame rules keep, from a dataset's labels and the records.
     """

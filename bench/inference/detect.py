@@ -9,6 +9,7 @@ Shapes: T frames of a recording, n faces on a frame.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -27,6 +28,10 @@ from .recordings import Face, Recording
 LONGER_SIDE = 640
 """Frames are looked at in this size, pixels; larger ones are reduced to it."""
 
+KNOWN_FACE = 120
+"""A face that is followed is looked for in this size, pixels (the detector needs 80): a large one
+costs a fraction of a look at everything."""
+
 LOOKS_A_SECOND = 10.0
 """How often a film is looked at; between two looks a face moves in a straight line."""
 
@@ -35,6 +40,9 @@ SAME_FACE = 0.3
 
 SMOOTHED_OVER = 2
 """Looks on each side over which a face's box is averaged: the detector's boxes come in steps."""
+
+WHOLE_LOOK_EVERY = 1.0
+"""Seconds after which all sizes are looked for again: somebody may have come."""
 
 LOST_AFTER = 1.0
 """Seconds without the face after which one at the same place is another."""
@@ -70,17 +78,23 @@ class Detector:
 
     def __call__(self, frame: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return boxes (n, 4) in the frame's pixels and scores (n,) above 0, the largest first."""
-        height, width = frame.shape[:2]
-        scale = min(1.0, LONGER_SIDE / max(height, width))
-        small = frame
-        if scale < 1:
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            small = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
+        small = reduced(frame, LONGER_SIDE)
         found, scores, _ = self._detector.run(small, 0, 0.0)
         corners = [(r.left(), r.top(), r.right() + 1, r.bottom() + 1) for r in found]
-        boxes = np.array(corners, np.float32).reshape(-1, 4) / np.float32(scale)
+        boxes = np.array(corners, np.float32).reshape(-1, 4)
+        boxes *= np.float32(max(frame.shape) / max(small.shape))
         order = np.argsort(-_area(boxes), kind="stable")
         return boxes[order], np.asarray(scores, np.float32)[order]
+
+
+def reduced(frame: NDArray[np.uint8], longer_side: int) -> NDArray[np.uint8]:
+    """Return a frame (h, w, 3) no larger than `longer_side`."""
+    height, width = frame.shape[:2]
+    scale = longer_side / max(height, width)
+    if scale >= 1:
+        return frame
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
 
 
 def _area(boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -109,21 +123,43 @@ def detect_faces(
     One face, whichever is the largest on each frame that is looked at; or `all_of_them`, followed
     by the overlap of their boxes. `progress` takes the frames done so far.
     """
-    looks = _looks(recording.times)
+    looks, times = _looks(recording.times), recording.times
     tracks: list[Track] = []
     wanted = set(looks)
     sizes = frame_sizes(recording.source)
+    side, whole = LONGER_SIDE, -np.inf
     for place, frame in enumerate(padded_frames(recording.source, LONGER_SIDE)):
         progress(place)
         if place not in wanted or isinstance(frame, BrokenFrame):
             continue
-        boxes, scores = detector(frame)
-        reduced = sizes[place] / frame.shape[:2]  # a JPEG may come smaller
-        boxes *= np.tile(reduced[::-1], 2).astype(np.float32)
+        if times[place] - whole >= WHOLE_LOOK_EVERY:
+            side, whole = LONGER_SIDE, times[place]
+        boxes, scores = _look(detector, frame, side, sizes[place])
         if not all_of_them:
             boxes, scores = boxes[:1], scores[:1]
-        _follow(tracks, place, boxes, scores, recording.times, one=not all_of_them)
+        side = _sufficient_side(boxes, sizes[place])
+        _follow(tracks, place, boxes, scores, times, one=not all_of_them)
     return [_face(track, number, looks) for number, track in enumerate(tracks)]
+
+
+def _look(
+    detector: Detector, frame: NDArray[np.uint8], side: int, size: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return boxes in pixels of the source and scores; of the whole frame if less shows nobody."""
+    small = reduced(frame, side)
+    boxes, scores = detector(small)
+    if not len(boxes) and small is not frame:
+        return _look(detector, frame, LONGER_SIDE, size)
+    scale = size / small.shape[:2]  # a JPEG may come smaller, too
+    return boxes * np.tile(scale[::-1], 2).astype(np.float32), scores
+
+
+def _sufficient_side(boxes: NDArray[np.float32], size: NDArray[np.int64]) -> int:
+    """Return the longer side in which the smallest of these faces is still seen well."""
+    if not len(boxes):
+        return LONGER_SIDE
+    smallest = float(np.sqrt(_area(boxes).min()))
+    return min(LONGER_SIDE, math.ceil(KNOWN_FACE / smallest * int(size.max())))
 
 
 def _looks(times: NDArray[np.float64]) -> list[int]:

@@ -38,8 +38,8 @@ FACES_SHOWN = 3
 
 COLOURS = ("#56B4E9", "#E69F00", "#009E73")
 TIME_BASE = Fraction(1, 90_000)
-CODECS = ("libx264", "mpeg4")
-"""The first of these that FFmpeg has here."""
+CODECS = {"libx264": {"preset": "veryfast"}, "mpeg4": {}}
+"""The first of these that FFmpeg has here, and its options: to draw must not take the longest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ def _video_stream(container: Any, canvas: _Canvas, recording: Recording) -> Any:
     paces = np.diff(recording.times)
     pace = float(np.median(paces)) if len(paces) else 0.0
     rate = Fraction(1 / pace).limit_denominator(1001) if pace > 0 else Fraction(1)
-    video = container.add_stream(codec, rate=rate)
+    video = container.add_stream(codec, rate=rate, options=CODECS[codec])
     video.width, video.height, video.pix_fmt = canvas.width, canvas.height, "yuv420p"
     video.codec_context.time_base = TIME_BASE
     return video

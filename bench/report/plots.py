@@ -23,6 +23,7 @@ from .plot_cooccurrence import cooccurrence_figure
 from .plot_cost import cost_figure
 from .plot_curves import curves, pseudo_labels
 from .plot_heat_map import heat_map
+from .plot_ranks import rank_figure
 from .plot_subjects import subject_dots
 from .plot_timeline import TimelineOptions, timeline_plot
 from .plot_training import training_figure
@@ -90,6 +91,7 @@ _BUILDERS: Mapping[str, _Builder] = {
         )
     ),
     "pseudo-labels": _whole(lambda matrix, _: pseudo_labels(matrix)),
+    "ranks": _whole(lambda matrix, _: rank_figure(matrix)),
     "heat-map": _each_ratio(lambda matrix, ratio, _: heat_map(matrix, ratio)),
     "subjects": _each_ratio(lambda matrix, ratio, _: subject_dots(matrix, ratio)),
     "cost": _whole(lambda matrix, _: cost_figure(matrix)),

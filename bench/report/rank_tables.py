@@ -55,11 +55,8 @@ def ranks_table(
     """
     matrix = RunMatrix.of((r for r in records if ratio is None or ratio_of(r) == ratio), select)
     ranked = [line for line in matrix.lines if not line.is_ceiling]
-    means = {line.label: _means(matrix, line) for line in ranked}
-    scores = {label: found for label, found in means.items() if found}
+    scores = ranked_scores(matrix)
     lines = [line for line in ranked if line.label in scores]
-    if len(lines) < 2:
-        raise NothingToShow("ranks need finished runs of at least two methods")
     columns = range(len(lines)) if against is None else [named_line(lines, against)]
     runs = sum(map(len, matrix.expected.values()))
     pairs = _pairs(lines, columns, matrix.scoring)
@@ -90,6 +87,18 @@ def _title(matrix: RunMatrix, *, signs: bool) -> str:
         return f"Mean rank, and who is better by mean {metric}{at}"
     points = metric.replace("(%)", "(points)")
     return f"Mean rank, and differences of mean {points}{at}, row minus column"
+
+
+def ranked_scores(matrix: RunMatrix) -> dict[str, dict[GridPoint, float]]:
+    """Return the mean score of every run of each method that has any, higher being better.
+
+    The ceiling is no method. Raises NothingToShow for fewer than two methods.
+    """
+    means = {line.label: _means(matrix, line) for line in matrix.lines if not line.is_ceiling}
+    scores = {label: found for label, found in means.items() if found}
+    if len(scores) < 2:
+        raise NothingToShow("ranks need finished runs of at least two methods")
+    return scores
 
 
 def _means(matrix: RunMatrix, line: MethodRuns) -> dict[GridPoint, float]:

@@ -79,6 +79,7 @@ GRIDS = {
     "ablation": (30, None, {"0", "1", "2"}),
     "demo": (12, {"supervised", "pseudo_label", "fixmatch", "tcl", "ks", "eac"}, {"0"}),
     "field-methods": (72, {"supervised", "ceiling-sees-hidden-labels", *FIELD}, {"0"}),
+    "label-budget": (96, {"supervised", "pseudo_label", "fixmatch", "ks"}, {"0", "1", "2"}),
     "sampling": (72, {"supervised", "ks"}, {"0", "1", "2"}),
     "table1": (180, {"supervised", "pseudo_label", "fixmatch", "tcl", "ks"}, {"0", "1", "2"}),
     "table2": (54, {"supervised", "eac", "ks"}, {"0", "1", "2"}),

@@ -71,6 +71,23 @@ def test_looks_are_ten_a_second_and_the_last_frame():
     assert seen == [*range(0, 32, 3), 31]
 
 
+def test_a_large_face_is_followed_in_small_pictures_and_sought_in_whole_ones():
+    widths = []
+
+    def look(frame):
+        widths.append(frame.shape[1])
+        unseen = int(frame[0, 0, 0]) == 9 and frame.shape[1] < 600
+        box = np.float32([[0.2, 0.2, 0.6, 0.8]]) * np.tile(frame.shape[1::-1], 2)
+        return (box[:0], np.ones(0, np.float32)) if unseen else (box, np.ones(1, np.float32))
+
+    shown = Recording("film", Shown(60, (400, 600)), np.arange(1, 61), np.arange(60) / 30)
+    (face,) = detect_faces(shown, look)
+    np.testing.assert_allclose(face.boxes, np.tile([120, 80, 360, 320], (60, 1)), atol=1e-3)
+    # one a second, one where the small one showed nobody
+    assert [k for k, width in enumerate(widths) if width == 600] == [0, 4, 11]
+    assert set(widths) == {600, 300}
+
+
 def test_where_no_look_finds_it_there_is_a_gap():
     (face,) = detect_faces(film(61), told(lambda k: [] if 20 <= k <= 40 else [square(30)]))
     known = np.isfinite(face.boxes).all(axis=1)
