@@ -166,8 +166,8 @@ class Trunk:
     width: Annotated[float, Ge(0.01)] = 1.0
     """Factor on the channel counts (ResNets only); 1 = the published network."""
     weights: str = "none"
-    """`faces` (comes with the suite, for narrow ResNet-18s), `imagenet`, `none` (random), or the
-    path of a state dict."""
+    """`faces` (comes with the suite, for narrow ResNet-18s), `imagenet`, `package` (ImageNet, from
+    an installed package, for tf_efficientnet_lite0), `none` (random), or a state dict's path."""
 
 
 @dataclass(frozen=True, kw_only=True)

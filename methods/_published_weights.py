@@ -21,17 +21,17 @@ from ._base import MethodError
 
 _FILE = "model.safetensors"
 
-_NOTED: ContextVar[list[str] | None] = ContextVar("names are noted", default=None)
+_NOTED: ContextVar[dict[str, str] | None] = ContextVar("names are noted", default=None)
 _AT_HAND: ContextVar[Mapping[str, Path] | None] = ContextVar("files at hand", default=None)
 
 
 @contextmanager
-def published_weights_noted() -> Iterator[list[str]]:
-    """Note, in the list that it gives, the timm names of the weights that networks ask for.
+def published_weights_noted() -> Iterator[dict[str, str]]:
+    """Note the weights that networks ask for: timm name -> where those weights are published.
 
     The networks begin at random then; files that a person named are read all the same.
     """
-    noted: list[str] = []
+    noted: dict[str, str] = {}
     token = _NOTED.set(noted)
     try:
         yield noted
@@ -49,20 +49,23 @@ def published_weights_at_hand(files: Mapping[str, Path]) -> Iterator[None]:
         _AT_HAND.reset(token)
 
 
-def only_noted(name: str) -> bool:
-    """Note that a network asks for the weights of a timm name, and tell whether that is all."""
+def only_noted(name: str, source: str | None = None) -> bool:
+    """Note that a network asks for the weights of a timm name, and tell whether that is all.
+
+    Without a `source` they are those that timm's list names; a name it has none for is not noted.
+    """
     noted = _NOTED.get()
-    if noted is not None and name not in noted:
-        noted.append(name)
+    if noted is not None and (source := source or _published_as(name)):
+        noted[name] = source
     return noted is not None
 
 
 def file_at_hand(name: str) -> Path | None:
-    """Return the file that was fetched for a timm name, if one was."""
+    """Return the file that was found for a timm name when the study was planned, if one was."""
     return (_AT_HAND.get() or {}).get(name)
 
 
-def published_as(name: str) -> str | None:
+def _published_as(name: str) -> str | None:
     """Return where the weights of a timm name are published, e.g. `timm/resnet18.tv_in1k`."""
     config = timm.get_pretrained_cfg(name)
     source: str | None = config.hf_hub_id if config is not None else None

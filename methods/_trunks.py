@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ._base import MethodError, Trunk
+from ._packaged_weights import PACKAGE, check_packaged_trunk, packaged_weights
 from ._published_weights import file_at_hand, only_noted
 
 FACES = Path(__file__).parent / "weights"
@@ -127,9 +128,13 @@ def build_trunk(trunk: Trunk, image_size: int = 224) -> ImageTrunk:
     weights that cannot be had or do not fit.
     """
     _check_name(trunk.name)
+    if trunk.weights == "package":
+        check_packaged_trunk(trunk)
     body = create_body(trunk, image_size) if trunk.width == 1 else _narrow_resnet(trunk)
     if loads_first_weights() and (path := weights_path(trunk)) is not None:
         load_weights(body, path)
+    if loads_first_weights() and trunk.weights == "package":
+        _load_packaged(body)
     return ImageTrunk(body, renormalise=trunk.weights != "none")
 
 
@@ -138,7 +143,7 @@ def weights_path(trunk: Trunk) -> Path | None:
 
     `faces` stands for the file that comes with the suite for this trunk.
     """
-    if trunk.weights in {"none", "imagenet"}:
+    if trunk.weights in {"none", "imagenet", "package"}:
         return None
     if trunk.weights != "faces":
         return Path(trunk.weights)
@@ -184,6 +189,8 @@ def create_body(trunk: Trunk, image_size: int) -> nn.Module:
     published = timm.get_pretrained_cfg(trunk.name)
     sized = published is not None and published.fixed_input_size
     options: dict[str, Any] = {"img_size": image_size} if sized else {}
+    if trunk.weights == "package":
+        options["pretrained_cfg_overlay"] = {"mean": PACKAGE.mean, "std": PACKAGE.std}
     pretrained = trunk.weights == "imagenet" and loads_first_weights()
     if pretrained and only_noted(trunk.name):
         pretrained = False
@@ -270,6 +277,19 @@ def load_weights(body: Any, path: Path, classifier: str | None = None) -> None:
     except RuntimeError as error:
         detail = str(error).split("\n\t")[1] if "\n\t" in str(error) else str(error)
         raise MethodError(f"{path} holds weights of another network: {detail[:200]}") from error
+
+
+def _load_packaged(body: nn.Module) -> None:
+    """Load the weights of `trunk.weights=package`, whose tensors stand in timm's order.
+
+    Only noted while a study is planned; raises MethodError if the package does not serve.
+    """
+    if only_noted(PACKAGE.trunk, PACKAGE.source):
+        return
+    state = read_state(file_at_hand(PACKAGE.trunk) or packaged_weights())
+    names = [*body.state_dict(), "classifier.weight", "classifier.bias"]
+    renamed = dict(zip(names, state.values(), strict=True))
+    body.load_state_dict({name: renamed[name] for name in body.state_dict()})
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

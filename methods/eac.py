@@ -94,6 +94,11 @@ class EAC(Method):
 
     def _vgg_enet(self, width: float) -> ENet:
         config, weights = self.config, self.config.weights or self.task.trunk.weights
+        if weights in {"faces", "package"}:
+            raise MethodError(
+                f"eac is built on VGG-19, and trunk.weights={weights} are not of that network: "
+                "give --set eac.weights=imagenet|none|PATH, or --set eac.body=trunk"
+            )
         random = weights == "none"
         batch_norm = random if config.norm == "auto" else config.norm == "batch"
         if not random and (width != 1 or batch_norm):

@@ -84,8 +84,9 @@ CONTRACTS = {
     "study": "methods._base methods._trunks datasets._splits",
     "training": "methods._base methods._trunks datasets._base datasets._landmarks",
     "runner": (
-        "methods._base methods._losses methods._nets methods._published_weights "
-        "methods._trunks datasets._base datasets._landmarks datasets._splits"
+        "methods._base methods._losses methods._nets methods._packaged_weights "
+        "methods._published_weights methods._trunks datasets._base datasets._landmarks "
+        "datasets._splits"
     ),
     "inference": "methods._base datasets._base datasets._files datasets._landmarks",
     "tuning": "methods._base",

@@ -18,11 +18,8 @@ from bench.study.study import PublishedWeights, Study
 from bench.system.files import atomic_file, cannot_write
 from bench.system.hashing import file_digest
 from methods._base import MethodError, Task
-from methods._published_weights import (
-    fetch_published_weights,
-    published_as,
-    published_weights_noted,
-)
+from methods._packaged_weights import PACKAGE, packaged_weights
+from methods._published_weights import fetch_published_weights, published_weights_noted
 
 _LABELLED = 64
 """Labelled frames of the task that a network is built for to see whether it can be."""
@@ -51,11 +48,10 @@ def _weights_of(study: Study, name: MethodName) -> tuple[PublishedWeights, ...]:
         raise UsageError(f"{name}: {error}; or leave {name} out of --methods") from error
     except Exception:  # noqa: BLE001  what else is wrong with it is its own cells' matter
         return ()
-    return tuple(
-        _fetched(study.context.cache, wanted, source)
-        for wanted in noted
-        if (source := published_as(wanted))
-    )
+    try:
+        return tuple(_found(study.context.cache, *wanted) for wanted in noted.items())
+    except MethodError as error:
+        raise UsageError(str(error)) from error
 
 
 def _task(study: Study, name: MethodName) -> Task:
@@ -75,14 +71,13 @@ def _task(study: Study, name: MethodName) -> Task:
     )
 
 
-def _fetched(cache: Path, name: str, source: str) -> PublishedWeights:
-    """Return published weights from the cache that all workers share; fetched if not there."""
+def _found(cache: Path, name: str, source: str) -> PublishedWeights:
+    """Return published weights: a package's where it is installed, a hub's in the shared cache."""
+    if source == PACKAGE.source:
+        return PublishedWeights(name, source, packaged_weights(), PACKAGE.sha256)
     file = cache / "weights" / f"{source.replace('/', '--')}.safetensors"
     if not file.is_file():
-        try:
-            found = fetch_published_weights(name, source)
-        except MethodError as error:
-            raise UsageError(str(error)) from error
+        found = fetch_published_weights(name, source)
         file.parent.mkdir(parents=True, exist_ok=True)
         with found.open("rb") as published, atomic_file(file, "wb") as stream:
             shutil.copyfileobj(published, stream)

@@ -85,7 +85,7 @@ class Cell:
 
     @property
     def published_weights(self) -> tuple[PublishedWeights, ...]:
-        """The weights from a hub that its networks begin with."""
+        """The weights from a hub or a package that its networks begin with."""
         return self.context.weights.get(str(self.method), ())
 
     @property
@@ -240,7 +240,7 @@ def _identity_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != "dataset"} | {"train": train}
 
 
-KEYWORDS = frozenset({"none", "imagenet", "auto", "faces"})
+KEYWORDS = frozenset({"none", "imagenet", "auto", "faces", "package"})
 """Words that no knob takes for the name of a file, though one may lie there."""
 
 

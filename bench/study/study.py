@@ -35,12 +35,12 @@ from datasets._splits.masks import RULES
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """Weights from a hub, fetched when a study was planned."""
+    """Weights from a hub or an installed package, found when a study was planned."""
 
     name: str
     """timm's."""
     source: str
-    """Where they are published, e.g. `timm/resnet18.tv_in1k`."""
+    """Where they are published, e.g. `timm/resnet18.tv_in1k`, or a package, `name==version`."""
     file: Path
     sha256: str
 
@@ -62,7 +62,7 @@ class StudyContext:
     whose recipes it gave: method -> the knobs that were searched."""
 
     weights: Mapping[str, tuple[PublishedWeights, ...]] = field(default_factory=dict)
-    """Method -> the published weights that its networks begin with, as `run` fetched them."""
+    """Method -> the published weights that its networks begin with, as `run` found them."""
 
     @property
     def registry(self) -> Registry:

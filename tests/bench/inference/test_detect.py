@@ -71,7 +71,7 @@ def test_looks_are_ten_a_second_and_the_last_frame():
     assert seen == [*range(0, 32, 3), 31]
 
 
-def test_a_large_face_is_followed_in_small_pictures_only():
+def test_a_large_face_is_followed_small_and_sought_in_whole_pictures():
     widths = []
 
     def look(frame):
