@@ -89,6 +89,9 @@ class Sequence:
     int8 are 1, 0 or `UNCODED`; `landmarks` (T, L, 2) float32 and `boxes` (T, 4) float32
     (x0, y0, x1, y1) are in source pixels, origin top left, NaN where unknown. `numbers` (T,) int64
     are those in the images' names where these are not `frames`: what a face file goes by.
+
+    `intensities` (T, A) float32 are 0 to 5, NaN where unknown. They are hidden labels, too: no
+    method is told any, not even of a key frame; scores of the test frames alone are made of them.
     """
 
     subject: str
@@ -99,11 +102,15 @@ class Sequence:
     landmarks: NDArray[np.float32] | None = None
     boxes: NDArray[np.float32] | None = None
     numbers: NDArray[np.int64] | None = None
+    intensities: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         length = len(self.frames)
         assert self.labels.shape[0] == length == len(self.source), f"{self.name}: lengths differ"
         assert np.all(np.diff(self.frames) > 0), f"{self.name}: frame numbers do not increase"
+        if self.intensities is not None:
+            same = self.intensities.shape == self.labels.shape
+            assert same, f"{self.name}: labels and intensities differ in shape"
 
     @property
     def name(self) -> str:

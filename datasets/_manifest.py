@@ -7,8 +7,7 @@ Shapes: R rows, A action units.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,25 +21,21 @@ from datasets._files.tables import Table, Texts, read_table
 from datasets._files.video import VideoFrames
 from datasets._landmarks.face_file import face_columns
 
-from ._base import UNCODED, DatasetCorrupt, DatasetError, FrameSource
+from ._base import DatasetCorrupt, FrameSource
+from ._manifest_labels import (
+    EXPECTED,
+    chosen_columns,
+    label_columns,
+    read_labels,
+    read_levels,
+    side_by_side,
+)
 
 KEY = ("subject", "sequence", "frame")
 PICTURES = ("path", "video")
 PEOPLE = ("sex", "fold")
 
-NOT_CODED = (-1, -9, 9, 999)
-"""What other tables write for it, besides nothing."""
-
-HIGHEST = 5
-"""The highest intensity there is (E)."""
-
-EXPECTED = (
-    "a manifest has columns subject, sequence, frame, path or video, and AU1, AU2, ... "
-    "or AU1_intensity, ..."
-)
-
 SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
-_AU = re.compile(r"au[ _]?0*([1-9][0-9]?)([ _]?int(?:ensity)?)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +51,8 @@ class Rows:
     aus: tuple[int, ...]
     labels: NDArray[np.int8]
     """(R, A)"""
+    intensities: NDArray[np.float32] | None
+    """(R, A) 0 to 5, NaN where unknown; None if no AU has a column of them."""
 
     def recordings(self) -> Iterator[tuple[str, NDArray[np.intp]]]:
         """Yield every recording's name and rows in the order of frames, by subject and sequence."""
@@ -80,12 +77,25 @@ def read_rows(file: Path, aus: tuple[int, ...], threshold: float) -> Rows:
     subjects, sequences = _filled(table, "subject"), _filled(table, "sequence")
     frames = table.whole("frame", "frame number")
     table.refuse(np.isnan(frames), lambda _: "there is no frame number")
-    columns = _chosen(file, list(table.data.columns), aus)
-    labels = [_labels(table, *columns[au], threshold) for au in columns]
+    columns = chosen_columns(file, list(table.data.columns), aus)
+    levels = [read_levels(table, each.intensity) for each in columns.values()]
+    labels = [
+        read_labels(table, each.label, column, threshold)
+        for each, column in zip(columns.values(), levels, strict=True)
+    ]
     names = subjects + "_" + sequences
     whole = frames.astype(np.int64)
     _no_doubles(table, names, subjects, whole)
-    return Rows(table, names, subjects, sequences, whole, tuple(columns), np.stack(labels, axis=1))
+    return Rows(
+        table,
+        names,
+        subjects,
+        sequences,
+        whole,
+        tuple(columns),
+        np.stack(labels, axis=1),
+        side_by_side(levels),
+    )
 
 
 def read_people(file: Path) -> tuple[dict[str, str], dict[str, int] | None]:
@@ -106,7 +116,7 @@ def _columns(file: Path, header: list[str]) -> list[str]:
     pictures = [name for name in PICTURES if name in header]
     if not pictures:
         raise DatasetCorrupt(file, 1, f"there is no column path and no column video; {EXPECTED}")
-    labels = [column for column, _ in _label_columns(file, header).values()]
+    labels = [name for each in label_columns(file, header).values() for name in each.names]
     return [*KEY, *pictures, *labels, *boxes, *points]
 
 
@@ -116,52 +126,10 @@ def _people_columns(file: Path, header: list[str]) -> list[str]:
     return ["subject", *(name for name in PEOPLE if name in header)]
 
 
-def _label_columns(file: Path, header: Collection[str]) -> dict[int, tuple[str, bool]]:
-    """Map each AU to its column and whether that holds intensities; occurrence goes first."""
-    found: dict[tuple[int, bool], str] = {}
-    for column in header:
-        match = _AU.fullmatch(column.strip(" '\""))
-        if match is None:
-            continue
-        key = int(match[1]), match[2] is not None
-        if key in found:
-            what = f"columns {found[key]} and {column} are about the same action unit"
-            raise DatasetCorrupt(file, 1, what)
-        found[key] = column
-    if not found:
-        raise DatasetCorrupt(file, 1, f"there is no column of an action unit; {EXPECTED}")
-    ordered = sorted(found, reverse=True)  # intensities before occurrence, which takes their place
-    columns = {au: (found[au, intensity], intensity) for au, intensity in ordered}
-    return dict(sorted(columns.items()))
-
-
-def _chosen(file: Path, header: list[str], aus: tuple[int, ...]) -> dict[int, tuple[str, bool]]:
-    columns = _label_columns(file, header)
-    for au in aus:
-        if au not in columns:
-            known = ", ".join(map(str, columns))
-            raise DatasetError(f"aus names AU {au}, but {file.name} has labels for {known} only")
-    return {au: columns[au] for au in aus or columns}
-
-
 def _filled(table: Table, column: str) -> Texts:
     texts = table.texts(column)
     table.refuse(texts == "", lambda _: f"there is no {column}")
     return texts
-
-
-def _labels(table: Table, column: str, intensity: bool, threshold: float) -> NDArray[np.int8]:  # noqa: FBT001  one of two kinds of column
-    """Return one AU's labels (R,): 1, 0 or `UNCODED`."""
-    values = table.numbers([column])[:, 0]
-    unknown = np.isnan(values) | (np.isin(values, NOT_CODED))
-    good = (values >= 0) & (values <= HIGHEST) if intensity else np.isin(values, (0, 1))
-    may = f"an intensity is 0 to {HIGHEST}" if intensity else "a label is 1 or 0"
-    table.refuse(
-        ~(unknown | good),
-        lambda row: f"{column} is {values[row]:g}; {may}, and empty (or -1, 9) if not coded",
-    )
-    present = values >= (threshold if intensity else 1)
-    return np.where(unknown, UNCODED, present).astype(np.int8)
 
 
 def _no_doubles(table: Table, names: Texts, subjects: Texts, frames: NDArray[np.int64]) -> None:

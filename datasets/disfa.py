@@ -148,8 +148,10 @@ class Disfa(Dataset):
             self.problems.append(f"{subject}: no labelled frame is in the video, left out")
             return None
         frames, labels = coded.frames[filmed], coded.labels(self._threshold)[filmed]
+        levels = coded.levels[filmed]
         if self._drop:
-            labels[tracker_failed(subject, frames)] = UNCODED
+            failed = tracker_failed(subject, frames)
+            labels[failed], levels[failed] = UNCODED, np.nan
         name = video.relative_to(root).as_posix()
         return Sequence(
             subject=subject,
@@ -160,6 +162,7 @@ class Disfa(Dataset):
             landmarks=official_landmarks(landmarks, frames, count, self.problems)
             if landmarks
             else None,
+            intensities=levels,
         )
 
     def _intensities(self, subject: str, folder: Path) -> Intensities | None:

@@ -92,7 +92,7 @@ class DisfaPlus(Dataset):
             return None
         coded = read_intensities(files, self.aus, LINE, LOOKS)
         self.problems += [f"{name}: {gap}" for gap in coded.gaps]
-        labelled = LabelledImages(coded.frames, coded.labels(self._threshold))
+        labelled = LabelledImages(coded.frames, coded.labels(self._threshold), coded.levels)
         sequence, missing = put_together(root, *key, numbered(images), labelled)
         self.problems += unpictured(name, missing, sequence)
         return sequence

@@ -19,7 +19,8 @@ from datasets._landmarks.face_file import face_positions
 from datasets._splits.folds import draw_folds, fold_list, load_folds
 
 from ._base import Dataset, DatasetError, DatasetMissing, FoldList, Sequence
-from ._manifest import HIGHEST, Pictures, Rows, find_pictures, read_people, read_rows
+from ._manifest import Pictures, Rows, find_pictures, read_people, read_rows
+from ._manifest_labels import HIGHEST
 
 NAMES = ("manifest.csv", "manifest.parquet")
 """Looked for in the root, in this order."""
@@ -63,6 +64,7 @@ class Manifest(Dataset):
                 source=pictures.source(chosen, rows.frames[chosen]),
                 boxes=None if boxes is None else boxes[chosen],
                 landmarks=None if points is None else points[chosen],
+                intensities=None if rows.intensities is None else rows.intensities[chosen],
             )
             for chosen in self._recordings(rows, pictures)
         ]

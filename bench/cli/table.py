@@ -34,7 +34,7 @@ def command(
     metric: Annotated[
         str,
         typer.Option(
-            help="f1, f1-prior, f1-val, f1-event, auc, ap, balanced-accuracy, kappa or brier."
+            help="f1, f1-prior, f1-val, f1-event, auc, ap, balanced-accuracy, kappa, icc or brier."
         ),
     ] = "f1",
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",

@@ -103,6 +103,8 @@ class OpenedDataset:
     def with_hidden_scrambled(self, mask: LabelMask) -> OpenedDataset:
         """Return the data with hidden labels turned round at random; what is uncoded stays so.
 
+        Intensities are hidden all, so that all of them are drawn anew, or made up.
+
         Nothing but scores and audits may differ in a run on it: the test of every firewall.
         """
         rng = generator("scramble", self.name)
@@ -111,7 +113,8 @@ class OpenedDataset:
             paid = np.isin(s.frames, mask.key_frames.get(s.name, np.empty(0, np.int64)))
             turned = (rng.random(s.labels.shape) < 0.7) & (s.labels != UNCODED) & ~paid[:, None]
             labels = np.where(turned, 1 - s.labels, s.labels).astype(np.int8)
-            sequences.append(replace(s, labels=labels))
+            levels = rng.uniform(0, 5, labels.shape).astype(np.float32)
+            sequences.append(replace(s, labels=labels, intensities=levels))
         return replace(self, store=replace(self.store, sequences=tuple(sequences)))
 
     def labelled_split(self, point: GridPoint, val_subjects: int = 0) -> LabelledSplit:

@@ -42,6 +42,11 @@ class StoredSequence:
     """(T, A)"""
     landmarks: NDArray[np.float32] | None
     """(T, L, 2) in pixels of the stored crop, NaN where unknown."""
+    intensities: NDArray[np.float32] | None = None
+    """(T, A) 0 to 5, NaN where unknown; for scores of test frames, and out of every method's reach.
+
+    No hash holds them: they change no result but the scores made of them.
+    """
 
     @property
     def coded(self) -> NDArray[np.bool_]:
@@ -189,6 +194,7 @@ def _stored_sequence(
         sequence.frames[readable],
         sequence.labels[readable],
         landmarks,
+        None if sequence.intensities is None else sequence.intensities[readable],
     )
 
 

@@ -19,6 +19,12 @@ Owners = NDArray[np.int64]
 """(N,) whose frame each one is, as a place in the list of subjects."""
 
 DEFAULT_THRESHOLD = 0.5
+HIGHEST = 5.0
+"""The highest intensity there is (E): a probability times this is held against intensities."""
+
+ROUNDING = 1e-9
+"""Share of a sum of squares below which a variance is rounding."""
+
 SAME_EVENT = 0.5
 """Two events are one if their frames in common are more than this share of the frames of both."""
 
@@ -38,6 +44,35 @@ def brier_parts(labels: Labels, probabilities: Floats, owners: Owners) -> Floats
     coded = labels != -1
     errors = np.where(coded, (probabilities - labels) ** 2, 0.0)
     return np.stack([_sums(errors, owners), _sums(coded, owners)], axis=1)
+
+
+def agreement_parts(
+    labels: Labels, probabilities: Floats, intensities: NDArray[np.float32], owners: Owners
+) -> Floats:
+    """Sum what `icc` is made of over the frames of each subject and AU, (S, 6, A).
+
+    With x = 5 p and y the intensity these are the frames with an intensity, x, y, xx, yy and xy.
+    """
+    known = np.isfinite(intensities) & (labels != -1)
+    x = np.where(known, HIGHEST * probabilities, 0.0)
+    y = np.where(known, intensities, 0.0).astype(np.float64)
+    return np.stack([_sums(each, owners) for each in (known, x, y, x * x, y * y, x * y)], axis=1)
+
+
+def icc(parts: Floats) -> Floats:
+    """Return ICC(3,1) of sums (6, ...) as `agreement_parts` makes them, (...).
+
+    Shrout and Fleiss (Psychological Bulletin 1979): (BMS - EMS) / (BMS + EMS) of a two-way analysis
+    of variance of n frames and two raters. (n - 1) BMS is half the sum of squares of x + y about
+    its mean, (n - 1) EMS that of x - y, so that it is 2 Sxy / (Sxx + Syy). NaN where neither rater
+    ever differs from itself.
+    """
+    count, x, y, xx, yy, xy = parts
+    both = xx + yy - _divide(x * x + y * y, count)
+    between = 2 * (xy - _divide(x * y, count))
+    # Sums of squares leave rounding behind where all values are equal.
+    varied = both > ROUNDING * (xx + yy)
+    return _divide(np.where(varied, between, np.nan), np.where(varied, both, 1.0))
 
 
 def _sums(values: NDArray, owners: Owners) -> Floats:

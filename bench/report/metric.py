@@ -37,6 +37,7 @@ from .run_scores import (
     event_f1,
     f1_at_rates,
     f1_validated,
+    intensity_agreement,
 )
 
 
@@ -132,6 +133,15 @@ _METRICS = (
         meaning="Cohen's kappa: agreement beyond chance; 0 is chance, 100 is no error",
         score=lambda run: counted(run.scores, kappa),
         of_outcomes=kappa,
+        bounds=(-1.0, 1.0),
+        by_chance=np.zeros_like,
+    ),
+    Metric(
+        name="icc",
+        heading="ICC(3,1) (x 100)",
+        meaning="ICC(3,1): agreement of five times the probability with the intensity (0 to 5), "
+        "over the frames and AUs that have one; 0 is chance, 100 is no error",
+        score=intensity_agreement,
         bounds=(-1.0, 1.0),
         by_chance=np.zeros_like,
     ),

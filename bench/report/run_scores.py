@@ -23,6 +23,7 @@ from .fold_counts import Floats, FoldCounts, FoldRanking, FoldScore, Measure
 from .frame_metrics import (
     Labels,
     Owners,
+    agreement_parts,
     average_precisions,
     best_thresholds,
     brier,
@@ -30,6 +31,7 @@ from .frame_metrics import (
     counts_by_subject,
     event_counts,
     f1_of_counts,
+    icc,
 )
 from .model import ReportError
 
@@ -203,6 +205,21 @@ def brier_score(run: Run) -> SummedScore:
     subjects, owners = owners_of(found)
     parts = brier_parts(labels, found.probabilities.astype(np.float64), owners).transpose(1, 2, 0)
     return SummedScore(subjects, parts, parts[1], brier)
+
+
+def intensity_agreement(run: Run) -> SummedScore:
+    """ICC(3,1) of five times the probability with the intensity."""
+    found, labels = run.labelled()
+    if found.intensities is None:
+        raise NotStored(
+            "predictions.npz holds no intensities, for the dataset gave none (DISFA, DISFA+, a "
+            "manifest with such columns and BP4D with intensity=read do), or an earlier version "
+            "wrote it"
+        )
+    subjects, owners = owners_of(found)
+    shares = found.probabilities.astype(np.float64)
+    parts = agreement_parts(labels, shares, found.intensities, owners).transpose(1, 2, 0)
+    return SummedScore(subjects, parts, parts[0], icc)
 
 
 def average_precision(run: Run) -> RankedScore:

@@ -1,8 +1,9 @@
 """Stored predictions (`predictions.npz`): written by the runner, read by tables and figures.
 
 A file holds a probability per test frame and AU of the last step, which frames they are, and what a
-score needs beside: the labels, the positive rates of the labelled training frames, and the
-validation subjects' labelled frames where there are any. Earlier versions wrote no labels.
+score needs beside: the labels, the intensities where the dataset gives any, the positive rates of
+the labelled training frames, and the validation subjects' labelled frames where there are any.
+Earlier versions wrote no labels.
 
 Shapes: N coded test frames, V labelled validation frames, A action units in the record's order.
 """
@@ -40,6 +41,8 @@ class StoredPredictions:
     validation_probabilities: NDArray[np.float32] | None = None
     """(V, A), where validation subjects were held out."""
     validation_labels: NDArray[np.int8] | None = None
+    intensities: NDArray[np.float32] | None = None
+    """(N, A) 0 to 5, NaN where unknown; None where the dataset has none."""
 
     def save(self, stream: IO[Any]) -> None:
         """Write them, compressed; what is None is left out."""
@@ -69,5 +72,7 @@ def _check(found: StoredPredictions) -> None:
     whole = (len(found.frame), len(found.aus))
     if shape != whole or (found.labels is not None and found.labels.shape != shape):
         raise ValueError(f"probabilities of shape {shape} for {whole[0]} frames and {whole[1]} AUs")
+    if found.intensities is not None and found.intensities.shape != shape:
+        raise ValueError(f"intensities of shape {found.intensities.shape}, labels of {shape}")
     if len(found.subject) != whole[0] or len(found.task) != whole[0]:
         raise ValueError("not every frame has a subject and a task")

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from bench.frame_store.store import StoredSequence
 from bench.metrics import always_positive_f1, training_prior_f1, with_gaps
 from bench.results.predictions import NAME, StoredPredictions
 from bench.results.records import Record, Scores, Status
@@ -64,6 +66,7 @@ def write_predictions(cell: Cell, experiment: Experiment, predictions: Predictio
         aus=np.array(task.aus),
         labels=labels[predictions.rows],
         rates=np.array(task.positive_rates, dtype=np.float64),
+        intensities=_intensities(experiment.test, predictions.rows),
     )
     if experiment.validation:
         held_out = experiment.predict(experiment.validation)
@@ -75,6 +78,20 @@ def write_predictions(cell: Cell, experiment: Experiment, predictions: Predictio
         )
     with atomic_file(cell.folder / NAME, "wb") as stream:
         stored.save(stream)
+
+
+def _intensities(
+    test: Sequence[StoredSequence], rows: NDArray[np.int64]
+) -> NDArray[np.float32] | None:
+    """Return the intensities (N, A) of test frames, NaN where unknown; None if there are none."""
+    if all(s.intensities is None for s in test):
+        return None
+    found = np.full((len(rows), test[0].labels.shape[1]), np.nan, np.float32)
+    for s in test:
+        if s.intensities is not None:
+            here = (rows >= s.start) & (rows < s.start + len(s.frames))
+            found[here] = s.intensities[rows[here] - s.start]
+    return found
 
 
 def success_record(

@@ -207,30 +207,34 @@ def find_level_files(root: Path, places: Iterable[str]) -> dict[Key, dict[int, P
     return found
 
 
-def labels_by_level(
-    files: Mapping[int, Path],
-    coded: NDArray[np.int64],
-    labels: NDArray[np.int8],
-    aus: tuple[int, ...],
-    level: int,
-) -> tuple[NDArray[np.int8], str]:
-    """Replace labels (T, A) of AUs that have a file: present from intensity `level` on.
+def read_levels(
+    files: Mapping[int, Path], coded: NDArray[np.int64], aus: tuple[int, ...]
+) -> tuple[NDArray[np.float32], str]:
+    """Return the intensities (T, A) of the frames `coded` (T,): 0 to 5, NaN where unknown.
 
-    `coded` (T,) are the frames. Where a file says nothing the label is `UNCODED`; the sentence
-    returned says where, and is empty if nowhere. Raises DatasetCorrupt.
+    The sentence returned says where the files of these AUs are silent, and is empty if nowhere.
+    Raises DatasetCorrupt.
     """
+    levels = np.full((len(coded), len(aus)), np.nan, np.float32)
     ours = tuple(au for au in aus if au in files)
     if not ours:
-        return labels, ""
+        return levels, "no intensity file"
     table = read_intensities(files, ours, LINE, LOOKS)
     table.values[table.values == UNKNOWN] = UNCODED
-    present = table.labels(level)
-    labels = labels.copy()
     _, here, there = np.intersect1d(coded, table.frames, return_indices=True)
     for column, au in enumerate(ours):
-        fresh = np.full(len(coded), UNCODED, np.int8)
-        fresh[here] = present[there, column]
-        labels[:, aus.index(au)] = fresh
+        levels[here, aus.index(au)] = table.levels[there, column]
     silent = np.setdiff1d(coded, table.frames).tolist()
     parts = [f"coded frames {format_ranges(silent)} have no intensity"] if silent else []
-    return labels, "; ".join([*parts, *table.gaps])
+    return levels, "; ".join([*parts, *table.gaps])
+
+
+def labels_by_level(
+    labels: NDArray[np.int8], levels: NDArray[np.float32], told: NDArray[np.bool_], least: int
+) -> NDArray[np.int8]:
+    """Replace the labels (T, A) of the AUs `told` (A,): present from intensity `least` on.
+
+    A frame without an intensity becomes `UNCODED`.
+    """
+    present = np.where(np.isnan(levels), UNCODED, levels >= least).astype(np.int8)
+    return np.where(told, present, labels)

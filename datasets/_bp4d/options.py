@@ -20,7 +20,7 @@ OPTION_HELP = {
     "tasks": "tasks, comma-separated, e.g. T1,T8 (default: all that are coded)",
     "aus": f"action units, comma-separated (default {','.join(map(str, AUS))})",
     "intensity": "least intensity that counts as present, 1 to 5, for AUs with intensity files; "
-    "off (default): the occurrence files alone",
+    "read: occurrence counts, intensities are kept for `table --metric icc`; off (default)",
     "features": "folder of landmark tracks F001_T1.mat (default 2DFeatures, if any), or none",
     "images": "folder of images, if it is none of the usual ones, or one of several",
     "labels": "folder of occurrence files, likewise",
@@ -40,6 +40,8 @@ class Bp4dOptions:
     aus: tuple[int, ...]
     level: int | None
     """Least intensity that counts as present; None: go by occurrence."""
+    reads_levels: bool
+    """Whether the intensity files are read."""
     keep_suspect: bool
     folders: Mapping[str, str]
     """`images`, `labels`, `features`: the folder to look in instead of the usual ones."""
@@ -57,13 +59,14 @@ def read_options(options: Mapping[str, object], offset: str) -> Bp4dOptions:
     context = given.get("context", str(CONTEXT))
     if context != "all" and not re.fullmatch("[0-9]{1,6}", context):
         raise DatasetError(f"context is {context!r}: give a number of frames, or all")
-    levels = {"off": None, **{str(level): level for level in range(1, 6)}}
+    levels = {"off": None, "read": None, **{str(level): level for level in range(1, 6)}}
     return Bp4dOptions(
         offset=_one_of(given, "frame_offset", offset, numbers, "auto, 0 or -1"),
         context=None if context == "all" else int(context),
         tasks=_tasks(given),
         aus=_aus(given),
-        level=_one_of(given, "intensity", "off", levels, "1 to 5, or off"),
+        level=_one_of(given, "intensity", "off", levels, "1 to 5, read or off"),
+        reads_levels=given.get("intensity", "off") != "off",
         keep_suspect=bool(
             _one_of(given, "suspect", "drop", {"drop": 0, "keep": 1}, "drop or keep")
         ),

@@ -20,7 +20,15 @@ from datasets._files.labels import read_occurrence
 from datasets._landmarks.landmark_files import read_track
 from datasets._splits.folds import load_folds
 
-from .layout import FoundImages, Key, find_files, find_images, find_level_files, labels_by_level
+from .layout import (
+    FoundImages,
+    Key,
+    find_files,
+    find_images,
+    find_level_files,
+    labels_by_level,
+    read_levels,
+)
 from .options import OPTION_HELP, read_options
 
 Frames = NDArray[np.int64]
@@ -112,8 +120,8 @@ class Bp4dFamily(Dataset):
             images, name = tree.images(*key), "_".join(key)
             if images and key in files:
                 coded, labels = read_occurrence(files[key], self.aus)
-                labels = self._by_level(name, levels.get(key, {}), coded, labels)
-                yield Bp4dSequence(*key, images, coded, labels)
+                found = Bp4dSequence(*key, images, coded, labels)
+                yield self._with_levels(found, levels.get(key, {}))
             elif images:
                 self.problems.append(f"{name}: images without a label file, left out")
             elif key in files:
@@ -137,28 +145,32 @@ class Bp4dFamily(Dataset):
 
     def _level_files(self, root: Path) -> dict[Key, dict[int, Path]]:
         """Find the intensity files, if they are asked for."""
-        if self.choices.level is None:
+        if not self.choices.reads_levels:
             return {}
         found = find_level_files(*self._where(root, "levels", LEVELS))
         if not found:
             advice = "expected are AUCoding/AU_INT/AU06/F001_T1_AU06.csv and so on"
             raise DatasetMissing(root, f"no intensity file is there (option intensity); {advice}")
-        self.notes.append(
-            f"occurrence is intensity {self.choices.level} or more for AUs with intensity files"
-        )
+        if self.choices.level is not None:
+            self.notes.append(
+                f"occurrence is intensity {self.choices.level} or more for AUs with intensity files"
+            )
         return found
 
-    def _by_level(
-        self, name: str, files: Mapping[int, Path], coded: Frames, labels: NDArray[np.int8]
-    ) -> NDArray[np.int8]:
-        if self.choices.level is None:
-            return labels
-        labels, gap = labels_by_level(files, coded, labels, self.aus, self.choices.level)
-        if not files:
-            gap = "no intensity file, so occurrence counts"
-        if gap:
-            self.problems.append(f"{name}: {gap}")
-        return labels
+    def _with_levels(self, recording: Bp4dSequence, files: Mapping[int, Path]) -> Bp4dSequence:
+        """Add the intensities, and make labels of them, as far as that is asked for."""
+        if not self.choices.reads_levels:
+            return recording
+        levels, gap = read_levels(files, recording.coded, self.aus)
+        labels = recording.labels
+        if self.choices.level is not None:
+            told = np.isin(self.aus, list(files))
+            labels = labels_by_level(labels, levels, told, self.choices.level)
+        if gap and not files:
+            gap = f"{gap}, so occurrence counts"
+        if gap and (files or self.choices.level is not None):
+            self.problems.append(f"{recording.name}: {gap}")
+        return replace(recording, labels=labels, levels=levels)
 
     def _offset(self, recordings: list[Bp4dSequence]) -> int:
         """Choose the offset, by the option or by windows that reach an end of their images."""
@@ -239,6 +251,8 @@ class Bp4dSequence:
     """Frame numbers of the label file."""
     labels: NDArray[np.int8]
     """(coded frames, A)"""
+    levels: NDArray[np.float32] | None = None
+    """(coded frames, A) intensities, where they are asked for."""
 
     @property
     def name(self) -> str:
@@ -263,6 +277,10 @@ class Bp4dSequence:
         pictured = self.pictured(offset)
         rows = np.searchsorted(numbers, self.coded[pictured] + offset)
         labels[rows] = self.labels[pictured]
+        levels = None
+        if self.levels is not None:
+            levels = np.full(labels.shape, np.nan, np.float32)
+            levels[rows] = self.levels[pictured]
         return Sequence(
             subject=self.subject,
             task=self.task,
@@ -271,4 +289,5 @@ class Bp4dSequence:
             source=self.images.source,
             landmarks=landmarks,
             numbers=numbers,
+            intensities=levels,
         )

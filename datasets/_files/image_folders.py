@@ -41,10 +41,11 @@ def numbered(folder: Path, pattern: str = NUMBER) -> dict[int, Path]:
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """A recording's labels: `frames` (L,) increasing, `labels` (L, A)."""
+    """A recording's labels: `frames` (L,) increasing, `labels` and `intensities` (L, A)."""
 
     frames: NDArray[np.int64]
     labels: NDArray[np.int8]
+    intensities: NDArray[np.float32] | None = None
 
 
 def put_together(
@@ -59,11 +60,21 @@ def put_together(
     missing = labelled.frames[~here].tolist()
     if not here.any():
         return None, missing
+    rows = np.searchsorted(numbers, labelled.frames[here])
     labels = np.full((len(numbers), labelled.labels.shape[1]), UNCODED, np.int8)
-    labels[np.searchsorted(numbers, labelled.frames[here])] = labelled.labels[here]
+    labels[rows] = labelled.labels[here]
+    levels = None
+    if labelled.intensities is not None:
+        levels = np.full(labels.shape, np.nan, np.float32)
+        levels[rows] = labelled.intensities[here]
     names = tuple(file.relative_to(root).as_posix() for file in images.values())
     sequence = Sequence(
-        subject=subject, task=task, frames=numbers, labels=labels, source=ImageFiles(root, names)
+        subject=subject,
+        task=task,
+        frames=numbers,
+        labels=labels,
+        source=ImageFiles(root, names),
+        intensities=levels,
     )
     return sequence, missing
 

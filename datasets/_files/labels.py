@@ -38,6 +38,11 @@ class Intensities:
         present = (self.values >= threshold).astype(np.int8)
         return np.where(self.values == UNCODED, np.int8(UNCODED), present)
 
+    @property
+    def levels(self) -> NDArray[np.float32]:
+        """Return (T, A): 0 to 5, NaN where unknown."""
+        return np.where(self.values == UNCODED, np.nan, self.values).astype(np.float32)
+
 
 def read_intensities(
     files: Mapping[int, Path], aus: Iterable[int], line: re.Pattern[str], looks: str

@@ -319,6 +319,27 @@ def test_intensities_are_matched_by_frame_and_gaps_are_named(tmp_path: Path) -> 
     ]
 
 
+def test_intensities_may_be_read_beside_occurrence(tmp_path: Path) -> None:
+    make_bp4d_tree(tmp_path, subjects=["F001"], tasks=["T1", "T2"])
+    plain = read(Bp4d(tmp_path))
+    assert plain["F001_T1"].intensities is None
+    file = tmp_path / "AUCoding/AU_INT/AU12/F001_T1_AU12.csv"
+    write_levels(file, [(10, 0), (11, 5), (12, 9), (13, 2)])
+    dataset = Bp4d(tmp_path, intensity="read")
+    found = read(dataset)
+    for name, sequence in found.items():
+        np.testing.assert_array_equal(sequence.labels, plain[name].labels)
+    levels = found["F001_T1"].intensities
+    assert levels.dtype == np.float32
+    np.testing.assert_array_equal(levels[2:7, 6], [0, 5, np.nan, 2, np.nan])
+    assert np.isfinite(levels).sum() == 3
+    assert np.isnan(found["F001_T2"].intensities).all()
+    assert dataset.problems == ["F001_T1: coded frames 14-23 have no intensity"]
+    two = read(Bp4d(tmp_path, intensity="2"))["F001_T1"]
+    np.testing.assert_array_equal(two.intensities, levels)
+    assert two.labels[2:7, 6].tolist() == [0, 1, UNCODED, 1, UNCODED]
+
+
 @pytest.mark.parametrize(
     ("text", "where"),
     [
@@ -345,7 +366,7 @@ def test_intensity_that_is_not_there_or_means_nothing_is_said(tmp_path: Path) ->
     make_bp4d_tree(tmp_path)
     with pytest.raises(DatasetMissing, match=r"no intensity file is there .*F001_T1_AU06\.csv"):
         Bp4d(tmp_path, intensity=3).sequences()
-    with pytest.raises(DatasetError, match="intensity is '7': it may be 1 to 5, or off"):
+    with pytest.raises(DatasetError, match="intensity is '7': it may be 1 to 5, read or off"):
         Bp4d(tmp_path, intensity=7)
 
 

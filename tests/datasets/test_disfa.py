@@ -71,6 +71,7 @@ def test_a_recording_a_person_with_the_labels_of_the_benchmark(tmp_path: Path) -
     for person, sequence in sequences.items():
         assert sequence.frames.tolist() == list(range(1, 13))
         np.testing.assert_array_equal(sequence.labels, truth[person][:, columns] >= 2)
+        np.testing.assert_array_equal(sequence.intensities, truth[person][:, columns])
         assert (sequence.landmarks, sequence.boxes) == (None, None)
     assert positions(sequences["SN006"]) == list(range(12))
     assert sequences["SN006"].source.size() == (24, 32)
@@ -262,6 +263,8 @@ def test_labels_of_failed_frames_can_be_dropped(tmp_path: Path) -> None:
     failed = np.arange(398, 421) - 1
     assert (kept["SN001"].labels != UNCODED).all()
     assert (dropped["SN001"].labels[failed] == UNCODED).all()
+    assert np.isnan(dropped["SN001"].intensities[failed]).all()
+    assert np.isfinite(kept["SN001"].intensities).all()
     rest = np.delete(np.arange(425), failed)
     np.testing.assert_array_equal(dropped["SN001"].labels[rest], kept["SN001"].labels[rest])
     assert dropped["SN001"].source.fingerprint() == kept["SN001"].source.fingerprint()

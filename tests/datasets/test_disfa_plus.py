@@ -42,6 +42,7 @@ def test_a_trial_is_a_sequence_with_labels_from_the_threshold_on(
     for sequence, values in zip(sequences, truth.values(), strict=True):
         assert sequence.frames.tolist() == list(range(5))
         np.testing.assert_array_equal(sequence.labels, values >= threshold)
+        np.testing.assert_array_equal(sequence.intensities, values)
     reds = [
         float(p[..., 0].mean()) for p in sequences[1].source.read() if isinstance(p, np.ndarray)
     ]

@@ -110,6 +110,26 @@ def test_an_intensity_counts_from_the_threshold_on_without_a_label(tmp_path):
     assert "threshold is '0'" in complaint(tmp_path, threshold="0")
 
 
+def test_intensities_stand_beside_the_labels(tmp_path):
+    rows = make(tmp_path)
+    write(tmp_path, rows)
+    assert read(tmp_path)["P0_smile"].intensities is None
+    levels = ["0", "1.5", "9", "5", ""]
+    for row in rows:
+        row["AU1_intensity"] = row["AU6_intensity"] = levels[int(row["frame"]) - 1]
+    write(tmp_path, rows)
+    found = read(tmp_path)["P0_smile"]
+    assert found.intensities.dtype == np.float32
+    known = [0, 1.5, np.nan, 5, np.nan]
+    unknown = [np.nan] * 5
+    np.testing.assert_array_equal(found.intensities.T, [known, unknown, known, unknown])
+    assert found.labels[:, 0].tolist() == [CODES[row["AU1"]] for row in rows[:5]]
+    assert found.labels[:, 2].tolist() == [0, 0, UNCODED, 1, UNCODED]
+    rows[3]["AU1_intensity"] = "50"
+    write(tmp_path, rows)
+    assert "line 5: AU1_intensity is 50; an intensity is 0 to 5" in complaint(tmp_path)
+
+
 def test_boxes_and_landmarks_may_stand_in_the_table(tmp_path):
     rows = make(tmp_path, subjects=2)
     for at, row in enumerate(rows):

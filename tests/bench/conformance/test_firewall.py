@@ -6,6 +6,7 @@ anything of a cell exists, so it holds the suite to its promise as well as the m
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ import torch
 from bench.config.registry import Registry
 from bench.conformance import firewall
 from bench.conformance.harness import ContractViolation, Harness
+from bench.data.frame_table import frame_table
 from bench.metrics import positive_rates
 from bench.runner import setup
+from bench.study.cell import plan_cells
 from bench.system.environment import one_thread
 from bench.training import loader as loading
 from bench.training import trainer as training
+from bench.training.pixels import Pixels
 from bench.training.sampler import Sampler
 from bench.training.trainer import Trainer
 
@@ -137,8 +141,28 @@ def a_door_open_for_everybody(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(loading.Loader, "__init__", init)
 
 
+def class_weights_from_intensities(patch: pytest.MonkeyPatch) -> None:
+    """Tell methods how strong every AU is on average, over all frames of the store."""
+
+    def rates(_: Any) -> Any:
+        found = every["levels"]
+        return np.full(every["aus"], 0.5) if found[0] is None else np.nanmean(found[0], axis=0) / 5
+
+    every: dict[str, Any] = {}
+    original = setup._task
+
+    def task(cell: Any, data: Any, sampler: Sampler, validation_frames: int) -> Any:
+        every["levels"] = [s.intensities for s in data.store.sequences]
+        every["aus"] = len(data.store.aus)
+        return original(cell, data, sampler, validation_frames)
+
+    patch.setattr(setup, "_task", task)
+    patch.setattr(setup, "positive_rates", rates)
+
+
 MUTATIONS = {
     class_weights_from_all_labels: "Task",
+    class_weights_from_intensities: "Task",
     clips_that_turn_by_a_label: "Batch.unlabelled",
     positives_first: "Batch.key",
     normalised_by_label: "Batch.key",
@@ -167,6 +191,44 @@ def test_calibration_on_hidden_labels_is_caught(
     assert leak(frames, "bgcs") == ""
     validation_frames_that_nobody_paid_for(monkeypatch)
     assert "the checkpoint's method.threshold" in leak(frames, "bgcs")
+
+
+MARK = np.float32(4.4375)
+"""An intensity that no pixel, label or weight equals."""
+
+
+def arrays_in(value: Any) -> Iterator[np.ndarray]:
+    """Every tensor and array in a dataclass, in containers and further dataclasses within it."""
+    if isinstance(value, torch.Tensor):
+        yield value.detach().numpy()
+    elif isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, dict):
+        yield from (found for each in value.values() for found in arrays_in(each))
+    elif isinstance(value, list | tuple):
+        yield from (found for each in value for found in arrays_in(each))
+    elif dataclasses.is_dataclass(value):
+        for item in dataclasses.fields(value):
+            yield from arrays_in(getattr(value, item.name))
+
+
+@pytest.mark.parametrize("method", ["ks", "mlcr", "ceiling"])
+def test_no_batch_and_no_task_holds_an_intensity(frames: Path, method: str) -> None:
+    harness = Harness(Registry(), method, frames)
+    study, data = harness._planned("0.1", ())
+    sequences = tuple(
+        dataclasses.replace(s, intensities=np.full(s.labels.shape, MARK))
+        for s in data.store.sequences
+    )
+    data = dataclasses.replace(data, store=dataclasses.replace(data.store, sequences=sequences))
+    (cell,) = plan_cells(study, data)
+    table = frame_table(data.store)
+    made = setup.assemble(cell, data, table, Pixels(data.store.images, torch.device("cpu")))
+    assert any((found == MARK).any() for found in arrays_in(made.test)), "the marks are there"
+    told = [table, made.method.task, *(made.trainer.loader.batch(step) for step in range(3))]
+    seen = list(arrays_in(told))
+    assert len(seen) > 10
+    assert not any((found == MARK).any() for found in seen)
 
 
 @pytest.fixture(autouse=True)

@@ -186,6 +186,18 @@ def test_the_same_images_and_labels_hash_the_same_in_any_folder(tmp_path: Path) 
     assert here.content_hash == there.content_hash
 
 
+def test_intensities_go_with_their_frames_and_into_no_hash(tmp_path: Path) -> None:
+    dataset = toy(tmp_path / "data", broken=(1,))
+    plain = store_of(dataset, tmp_path)
+    levels = np.arange(8, dtype=np.float32).reshape(4, 2) / 2
+    told = store_of(changed(dataset, 0, intensities=levels), tmp_path)
+    assert told.content_hash == plain.content_hash
+    assert told.decoded == 0
+    assert plain.sequences[0].intensities is None
+    assert told.sequences[1].intensities is None
+    np.testing.assert_array_equal(told.sequences[0].intensities, levels[[0, 2, 3]])
+
+
 def test_other_pixels_labels_numbers_or_crops_hash_differently(tmp_path: Path) -> None:
     dataset = toy(tmp_path / "data")
     source = dataset.given[1].source

@@ -74,6 +74,57 @@ def test_the_brier_score_is_scikit_learns() -> None:
         assert found[place] == pytest.approx(sklearn.brier_score_loss(*coded(place)))
 
 
+def anova_icc(ratings):
+    """ICC(3,1) of (n targets, k raters) by a two-way analysis of variance, in Shrout's words."""
+    n, k = ratings.shape
+    grand, targets, raters = ratings.mean(), ratings.mean(axis=1), ratings.mean(axis=0)
+    residuals = ratings - targets[:, None] - raters[None] + grand
+    bms = k * np.square(targets - grand).sum() / (n - 1)
+    ems = np.square(residuals).sum() / ((n - 1) * (k - 1))
+    return (bms - ems) / (bms + (k - 1) * ems)
+
+
+def test_icc_is_that_of_a_two_way_analysis_of_variance() -> None:
+    rng = np.random.default_rng(3)
+    levels = rng.integers(0, 6, LABELS.shape).astype(np.float32)
+    levels[:, 1] = np.clip(5 * SHARES[:, 1] + rng.normal(0, 1, len(SHARES)), 0, 5)
+    levels[rng.random(levels.shape) < 0.2] = np.nan
+    parts = ours.agreement_parts(LABELS, SHARES, levels, OWNERS)
+    found = ours.icc(parts.sum(axis=0))
+    alone = ours.icc(parts[2])
+    for place in PLACES:
+        known = np.isfinite(levels[:, place]) & (LABELS[:, place] != -1)
+        ratings = np.stack([5 * SHARES[:, place], levels[:, place]], axis=1).astype(np.float64)
+        assert found[place] == pytest.approx(anova_icc(ratings[known]), rel=1e-9)
+        assert alone[place] == pytest.approx(anova_icc(ratings[known & (OWNERS == 2)]), rel=1e-9)
+    assert found[1] > 0.5 > abs(found[0])
+
+
+def test_icc_of_two_of_shrouts_and_fleisss_judges() -> None:
+    rows = ["9258", "6132", "8468", "7126", "a569", "6247"]  # their table 2; a is 10
+    judges = np.array([[int(digit, 16) for digit in row] for row in rows], np.float64)
+    assert anova_icc(judges) == pytest.approx(0.71, abs=0.005), "the reference is theirs"
+    labels, owners = np.ones((6, 1), np.int8), np.zeros(6, int)
+    levels = (judges[:, 1:2] / 2).astype(np.float32)
+    parts = ours.agreement_parts(labels, judges[:, :1] / 10, levels, owners)
+    assert ours.icc(parts[0]) == pytest.approx(anova_icc(judges[:, :2]))
+    opposed = ours.agreement_parts(labels, 1 - levels / 5.0, levels, owners)
+    assert ours.icc(opposed[0]) == pytest.approx(-1)
+    equal = ours.agreement_parts(labels, levels / 5.0, levels, owners)
+    assert ours.icc(equal[0]) == pytest.approx(1)
+
+
+def test_a_constant_agrees_by_chance_and_two_constants_have_no_icc() -> None:
+    labels, owners = np.ones((4, 1), np.int8), np.zeros(4, int)
+    told = np.array([[0.0], [1], [2], [3]], np.float32)
+    flat = np.full((4, 1), 0.3)
+    assert ours.icc(ours.agreement_parts(labels, flat, told, owners)[0]) == pytest.approx(0)
+    same = np.full((4, 1), 3, np.float32)
+    assert np.isnan(ours.icc(ours.agreement_parts(labels, flat, same, owners)[0]))
+    none = np.full((4, 1), np.nan, np.float32)
+    assert np.isnan(ours.icc(ours.agreement_parts(labels, flat, none, owners)[0]))
+
+
 @pytest.mark.parametrize(
     ("metric", "reference"),
     [

@@ -112,6 +112,48 @@ def test_an_au_without_a_positive_training_frame_is_never_predicted(tmp_path: Pa
     assert values[1] == pytest.approx(reference(drawn(), "f1")[1])
 
 
+def rated(found: StoredPredictions) -> StoredPredictions:
+    """Give every frame an intensity that follows its label, and none for the last AU."""
+    assert found.labels is not None
+    levels = np.maximum(found.labels, 0) * 3 + np.arange(len(found.labels))[:, None] % 3
+    return dataclasses.replace(
+        found, intensities=np.where(np.arange(3) == 2, np.nan, levels).astype(np.float32)
+    )
+
+
+def test_icc_needs_intensities_and_leaves_subjects_out(tmp_path: Path) -> None:
+    found = rated(drawn())
+    made = stored(tmp_path, found)
+    first, second, third = scoring("icc", tmp_path).per_au(made) or ()
+
+    def reference_icc(place: int, keep: np.ndarray | None = None) -> float:
+        use = found.labels[:, place] != -1
+        use = use if keep is None else use & keep
+        x = 5 * found.probabilities[use, place].astype(np.float64)
+        y = found.intensities[use, place].astype(np.float64)
+        return 2 * np.cov(x, y)[0, 1] / (np.var(x, ddof=1) + np.var(y, ddof=1))
+
+    assert [first, second] == pytest.approx([reference_icc(0), reference_icc(1)])
+    assert third is None
+    fold = scoring("icc", tmp_path).fold(made)
+    people = np.unique(found.subject)
+    expected = [
+        np.mean([reference_icc(place, found.subject != who) for place in (0, 1)]) for who in people
+    ]
+    assert fold.without_one == pytest.approx(expected)
+    table = ssl_table([made], select=scoring("icc", tmp_path), intervals=True)
+    assert "ICC(3,1)" in table.title
+    values = {row.label: row.entries[0].value for row in table.rows}
+    assert values["chance"] == 0
+    assert values["ks"] == pytest.approx(100 * (first + second) / 2)
+
+
+def test_without_intensities_a_sentence_says_which_data_give_them(tmp_path: Path) -> None:
+    made = stored(tmp_path, drawn())
+    with pytest.raises(NothingToShow, match="no intensities, for the dataset gave none"):
+        ssl_table([made], select=scoring("icc", tmp_path))
+
+
 def test_events_end_with_their_recording_and_at_gaps(tmp_path: Path) -> None:
     found = drawn(people=2, frames=8, aus=1)
     always = np.ones((16, 1), dtype=np.int8)

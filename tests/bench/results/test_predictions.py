@@ -25,6 +25,7 @@ def test_predictions_come_back_as_they_were_written(tmp_path: Path) -> None:
         drawn(),
         validation_probabilities=held_out.probabilities,
         validation_labels=held_out.labels,
+        intensities=np.full(drawn().probabilities.shape, 2.5, np.float32),
     )
     found = read_predictions(saved(tmp_path / "a.npz", written))
     assert found is not None
@@ -38,6 +39,7 @@ def test_a_file_of_an_earlier_version_has_no_labels(tmp_path: Path) -> None:
     assert found is not None
     assert found.labels is None
     assert found.validation_labels is None
+    assert found.intensities is None
 
 
 def test_no_file_is_none(tmp_path: Path) -> None:
@@ -56,6 +58,9 @@ def test_arrays_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     wrong = dataclasses.replace(drawn(), frame=np.arange(3))
     with pytest.raises(RecordError, match="3 frames and 3 AUs"):
         read_predictions(saved(tmp_path / "a.npz", wrong))
+    short = dataclasses.replace(drawn(), intensities=np.zeros((2, 3), np.float32))
+    with pytest.raises(RecordError, match=r"intensities of shape \(2, 3\)"):
+        read_predictions(saved(tmp_path / "b.npz", short))
     one_task = dataclasses.replace(drawn(), task=np.array(["T1"]))
     with pytest.raises(RecordError, match="not every frame"):
         read_predictions(saved(tmp_path / "b.npz", one_task))
