@@ -1,6 +1,6 @@
-"""Parts of TCL alone: contrasts between two views of clips, and the temporal shift between frames.
+"""Contrasts of TCL: between two views of clips, and between groups of clips.
 
-Shapes: N clips, T frames of a clip, A action units, D features, C channels.
+Shapes: N clips, A action units, D features.
 """
 
 from __future__ import annotations
@@ -113,35 +113,3 @@ def _memberships(fast: Tensor, slow: Tensor, groups: Grouping) -> tuple[Tensor, 
     same = [(bits[0][:, None] == other[None]).all(2) for other in bits]
     first = ~same[0].tril(-1).any(1, keepdim=True)
     return (same[0] & first).to(fast), (same[1] & first).to(slow)
-
-
-def temporal_shift(x: Tensor, frames: int, divisor: int = 8) -> Tensor:
-    """Exchange channels between neighbouring frames of clips x (N T, C, H, W), T = `frames`.
-
-    The first C/divisor channels come from the next frame, the second from the previous one, the
-    rest stay; beyond a clip's ends lie zeros (Lin et al., ICCV 2019). The memory format is kept.
-    """
-    fold = x.shape[1] // divisor
-    shifted: Tensor = _Shift.apply(x, frames, slice(0, fold), slice(fold, 2 * fold))
-    return shifted
-
-
-class _Shift(torch.autograd.Function):
-    """`earlier` channels move one frame towards a clip's start, `later` ones towards its end.
-
-    Its gradient is the same with the two exchanged. Left to autograd, the writes into slices would
-    copy the whole tensor once each and lose channels_last: a third of a small trunk's step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, frames: int, earlier: slice, later: slice) -> Tensor:
-        ctx.shift = (frames, later, earlier)
-        shifted = x.clone()
-        source, target = (y.unflatten(0, (-1, frames)) for y in (x, shifted))  # type: ignore[no-untyped-call]
-        target[:, :-1, earlier], target[:, -1, earlier] = source[:, 1:, earlier], 0
-        target[:, 1:, later], target[:, 0, later] = source[:, :-1, later], 0
-        return shifted
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        return _Shift.apply(gradient, *ctx.shift), None, None, None

@@ -77,14 +77,21 @@ class ImageTrunk(nn.Module):
         return features
 
     def stem(self, frames: Tensor) -> Tensor:
-        """Return the maps (N, C, h, w) that a ResNet's stem makes of images."""
-        body = self.body
-        maps: Tensor = body.maxpool(body.act1(body.bn1(body.conv1(self.prepared(frames)))))
+        """Return the maps (N, C, h, w) that a ResNet's stem makes of images.
+
+        Of another network's images only their normalisation: `after_stem` does all else.
+        """
+        body, maps = self.body, self.prepared(frames)
+        if isinstance(body, ResNet):
+            maps = body.maxpool(body.act1(body.bn1(body.conv1(maps))))
         return maps
 
     def after_stem(self, maps: Tensor) -> Tensor:
-        """Return the pooled features (N, F) of a ResNet's stem maps: `forward` is the two."""
+        """Return the pooled features (N, F) of what `stem` made: `forward` is the two."""
         body = self.body
+        if not isinstance(body, ResNet):
+            whole: Tensor = body(maps)
+            return whole
         for stage in (body.layer1, body.layer2, body.layer3, body.layer4):
             maps = stage(maps)
         features: Tensor = body.global_pool(maps)

@@ -10,11 +10,10 @@ Shapes: B clips, T frames of a clip, A action units.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from annotated_types import Ge
-from timm.models import ResNet
 from torch import Tensor, nn
 
 from ._base import (
@@ -39,9 +38,9 @@ from ._tcl import (
     class_vectors,
     group_contrast,
     nt_xent,
-    temporal_shift,
     without_autocast,
 )
+from ._tcl_shift import insert_shifts
 from ._trunks import build_trunk
 
 _CLIPS_AT_ONCE = 32
@@ -128,7 +127,7 @@ class TCL(Method):
         if task.clip_len < 3:
             raise MethodError(f"tcl takes clips of 3 frames or more, not clip_len={task.clip_len}")
         self.trunk = build_trunk(task.trunk, task.image_size)
-        self.shift = _insert_shifts(self.trunk.body, config.shift_divisor, task.trunk.name)
+        self.shift = insert_shifts(self.trunk.body, config.shift_divisor, task.trunk.name)
         self.dropout = nn.Dropout(config.dropout)
         self.fc = nn.Linear(self.trunk.num_features, len(task.aus))
         self.au_loss = AuLoss(task, config.weighting)
@@ -196,7 +195,7 @@ class TCL(Method):
         return logits.view(*clips.shape[:2], -1)
 
     def _tested(self, clips: Tensor) -> Tensor:
-        """Classify clips of the stem's maps (B, T, C, h, w) -> (B, T, A)."""
+        """Classify clips of what `stem` made (B, T, C, h, w) -> (B, T, A)."""
         self.shift.frames = clips.shape[1]
         logits: Tensor = self.fc(self.dropout(self.trunk.after_stem(clips.flatten(0, 1))))
         return logits.view(*clips.shape[:2], -1)
@@ -205,7 +204,7 @@ class TCL(Method):
         return self._frame_logits(clips).mean(1)
 
     def encode(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Return the stem's maps (N, C, h, w) of frames: shifts mix neighbours from there on."""
+        """Return what `stem` makes of frames (N, C, h, w): shifts mix neighbours from there on."""
         maps: Tensor = self.trunk.stem(frames)
         return maps
 
@@ -216,29 +215,6 @@ class TCL(Method):
         if self.config.readout == "centre":
             return logits[:, logits.shape[1] // 2]
         return logits.mean(1)
-
-
-class TemporalShift(nn.Module):
-    """`temporal_shift` of feature maps (N T, C, H, W), T = `frames`, which the pathway sets."""
-
-    def __init__(self, divisor: int):
-        super().__init__()
-        self.divisor, self.frames = divisor, 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shift x along its clips."""
-        return temporal_shift(x, self.frames, self.divisor)
-
-
-def _insert_shifts(body: Any, divisor: int, name: str) -> TemporalShift:
-    """Put one shared shift before the first convolution of every residual block of a ResNet."""
-    if not isinstance(body, ResNet):
-        raise MethodError(f"tcl shifts inside ResNet blocks: trunk {name} has none, resnet18 has")
-    shift = TemporalShift(divisor)
-    stages: list[Any] = [body.layer1, body.layer2, body.layer3, body.layer4]
-    for block in (block for stage in stages for block in stage):
-        block.conv1 = nn.Sequential(shift, block.conv1)
-    return shift
 
 
 def _equal_pairs(labels: Tensor) -> Tensor:

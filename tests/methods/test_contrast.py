@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from methods._tcl import class_vectors, group_contrast, nt_xent, temporal_shift
+from methods._tcl import class_vectors, group_contrast, nt_xent
+from methods._tcl_shift import temporal_shift
 
 RNG = np.random.default_rng(5)
 

@@ -119,9 +119,9 @@ def test_random_weights_ask_for_nothing(hub, tmp_path) -> None:
 
 
 def test_a_trunk_that_a_method_cannot_carry_is_said_at_planning(tmp_path) -> None:
-    knobs = ("trunk.name=convnext_atto", "trunk.width=1")
+    knobs = ("trunk.name=densenet121", "trunk.width=1")
     with_networks_checked(cells.study(tmp_path, methods=["supervised"], knobs=knobs))
-    with pytest.raises(UsageError, match=r"^tcl: .* trunk convnext_atto has none.* leave tcl out"):
+    with pytest.raises(UsageError, match=r"^tcl: .* none in trunk densenet121: .* leave tcl out"):
         with_networks_checked(cells.study(tmp_path, methods=["supervised", "tcl"], knobs=knobs))
 
 
