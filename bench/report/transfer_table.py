@@ -26,27 +26,28 @@ Tested = tuple[str, str]
 """A tested dataset's name, and the hash of its frames and labels."""
 
 Trained = tuple[str, ...]
-"""What the runs of one row share: dataset, method, ratio, rule, config, code, networks averaged."""
+"""What the runs of one row share: method, ratio, rule, config, code, networks averaged."""
 
 
 def transfer_tables(
     transfers: Iterable[TransferRecord], records: Iterable[Record], *, intervals: bool = False
 ) -> list[Table]:
-    """Build a table for each preset; raises NothingToShow if there is no transfer record."""
-    by_preset: dict[str, list[TransferRecord]] = defaultdict(list)
+    """Build a table for each preset and training dataset; NothingToShow if there is no record."""
+    groups: dict[tuple[str, str], list[TransferRecord]] = defaultdict(list)
     for each in transfers:
-        by_preset[str(each.cell["preset"])].append(each)
-    if not by_preset:
+        groups[str(each.cell["preset"]), str(each.cell["dataset"])].append(each)
+    if not groups:
         raise NothingToShow(
             "there are no transfer records: `predict CELL --dataset NAME --root DIR --score` makes "
             "them"
         )
     own = {record.id: record for record in records if record.status == "done"}
-    return [_table(preset, found, own, intervals) for preset, found in sorted(by_preset.items())]
+    return [_table(*group, found, own, intervals) for group, found in sorted(groups.items())]
 
 
 def _table(
     preset: str,
+    dataset: str,
     transfers: Sequence[TransferRecord],
     own: Mapping[str, Record],
     intervals: bool,  # noqa: FBT001  as asked
@@ -56,18 +57,18 @@ def _table(
     for each in transfers:
         rows[_trained(each)].append(each)
     return Table(
-        title=f"Mean F1 (%) on datasets that were not trained on: preset {preset}",
-        corner="trained on",
+        title=f"Mean F1 (%) on other datasets than the one trained on: {dataset}, preset {preset}",
+        corner=f"trained on {dataset}",
         columns=tuple(c for name in _headings(tested) for c in (name, "own test folds, same AUs")),
         rows=(
             *(
                 Row(label=label, entries=_entries(rows[key], tested, own, intervals))
                 for label, key in _labels(rows)
             ),
-            *_baselines(rows, tested),
+            _baseline(transfers, tested),
         ),
         notes=_notes(intervals=intervals),
-        context={"table": "transfer", "preset": preset},
+        context={"table": "transfer", "preset": preset, "dataset": dataset},
     )
 
 
@@ -88,8 +89,7 @@ def _tested(record: TransferRecord) -> Tested:
 
 def _trained(record: TransferRecord) -> Trained:
     place, versions = record.cell, record.versions
-    about = [str(place[name]) for name in ("dataset", "method")]
-    about += [f"{float(place['ratio']):.6f}", str(place["rule"])]
+    about = (str(place["method"]), f"{float(place['ratio']):.6f}", str(place["rule"]))
     return (*about, versions["config"], versions["code"], str(record.ensemble))
 
 
@@ -104,7 +104,7 @@ def _labels(rows: Mapping[Trained, object]) -> list[tuple[str, Trained]]:
     named = [(_label(key), key) for key in sorted(rows)]
     labels = [label for label, _ in named]
     return [
-        (f"{label}, config {key[4][:6]}, code {key[5][:6]}", key)
+        (f"{label}, config {key[3][:6]}, code {key[4][:6]}", key)
         if labels.count(label) > 1
         else (label, key)
         for label, key in named
@@ -112,8 +112,8 @@ def _labels(rows: Mapping[Trained, object]) -> list[tuple[str, Trained]]:
 
 
 def _label(key: Trained) -> str:
-    dataset, method, ratio, rule, _, _, networks = key
-    label = f"{dataset}: {method}, {percent(float(ratio))}"
+    method, ratio, rule, _, _, networks = key
+    label = f"{method}, {percent(float(ratio))}"
     label += "" if rule == "sparse" else f", {rule}"
     return label if networks == "1" else f"{label}, mean of {networks} networks"
 
@@ -135,7 +135,8 @@ def _entry(runs: Sequence[TransferRecord], intervals: bool) -> Entry:  # noqa: F
     """Make the entry of all runs of a row on one dataset: other trainings, the same people."""
     if not runs:
         return Entry(state="missing")
-    over = f"{len(runs[0].aus)} of {len(runs[0].trained_aus)}"
+    common, trained = len(runs[0].aus), len(runs[0].trained_aus)
+    over = "" if common == trained else f"{common} of {trained}"
     entry = _mean([run.scores.mean_f1 for run in runs], over)
     if not intervals:
         return entry
@@ -174,22 +175,15 @@ def _mean(shares: Sequence[float], over: str) -> Entry:
     return Entry(value=float(values.mean()), spread=spread, n=len(values), aus=over)
 
 
-def _baselines(
-    rows: Mapping[Trained, Sequence[TransferRecord]], tested: Sequence[Tested]
-) -> list[Row]:
-    """Give what always seeing every AU scores, for each trained dataset's AUs."""
-    found: dict[str, dict[Tested, Entry]] = defaultdict(dict)
-    for runs in rows.values():
-        for run in runs:
-            shares = [share for share in run.always_positive if share is not None]
-            value = 100 * float(np.mean(shares))
-            found[str(run.cell["dataset"])][_tested(run)] = Entry(value=value)
+def _baseline(transfers: Iterable[TransferRecord], tested: Sequence[Tested]) -> Row:
+    """Give what always seeing every AU scores on each tested dataset."""
+    found: dict[Tested, Entry] = {}
+    for run in transfers:
+        shares = [share for share in run.always_positive if share is not None]
+        found[_tested(run)] = Entry(value=100 * float(np.mean(shares)))
     missing = Entry(state="missing")
-    return [
-        Row(
-            label=f"{dataset}: always positive",
-            source="baseline",
-            entries=tuple(e for place in tested for e in (entries.get(place, missing), missing)),
-        )
-        for dataset, entries in sorted(found.items())
-    ]
+    return Row(
+        label="always positive",
+        source="baseline",
+        entries=tuple(e for place in tested for e in (found[place], missing)),
+    )
