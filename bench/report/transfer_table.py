@@ -29,6 +29,10 @@ Trained = tuple[str, ...]
 """What the runs of one row share: method, ratio, rule, config, code, networks averaged."""
 
 
+PerAu = Sequence[float | None]
+"""A share for each AU; None where there is none (AUC of an AU that is never present)."""
+
+
 def transfer_tables(
     transfers: Iterable[TransferRecord], records: Iterable[Record], *, intervals: bool = False
 ) -> list[Table]:
@@ -57,7 +61,10 @@ def _table(
     for each in transfers:
         rows[_trained(each)].append(each)
     return Table(
-        title=f"Mean F1 (%) on other datasets than the one trained on: {dataset}, preset {preset}",
+        title=(
+            "Mean F1 (%) / AUC (%) on other datasets than the one trained on: "
+            f"{dataset}, preset {preset}"
+        ),
         corner=f"trained on {dataset}",
         columns=tuple(c for name in _headings(tested) for c in (name, "own test folds, same AUs")),
         rows=(
@@ -78,6 +85,7 @@ def _notes(*, intervals: bool) -> tuple[str, ...]:
         "every run is tested on all people of the other dataset",
         "own test folds: the same runs on the people whom their own dataset held out, over the "
         "AUs that both datasets code",
+        "after the stroke: AUC (%), which knows no threshold; a guess that never looks has 50",
         "baseline: a predictor that sees every AU on every frame, on those AUs",
         *([INTERVAL] if intervals else []),
     )
@@ -137,7 +145,7 @@ def _entry(runs: Sequence[TransferRecord], intervals: bool) -> Entry:  # noqa: F
         return Entry(state="missing")
     common, trained = len(runs[0].aus), len(runs[0].trained_aus)
     over = "" if common == trained else f"{common} of {trained}"
-    entry = _mean([run.scores.mean_f1 for run in runs], over)
+    entry = _mean([(run.scores.f1, run.scores.auc) for run in runs], over)
     if not intervals:
         return entry
     ratio = float(runs[0].cell["ratio"])
@@ -155,7 +163,7 @@ def _entry(runs: Sequence[TransferRecord], intervals: bool) -> Entry:  # noqa: F
 
 def _own_entry(runs: Sequence[TransferRecord], own: Mapping[str, Record]) -> Entry:
     """Make the entry of the same runs on their own test folds; missing where a mean was tested."""
-    found = [_own_f1(run, own[next(iter(run.cells))]) for run in runs if _has_own(run, own)]
+    found = [_own_scores(run, own[next(iter(run.cells))]) for run in runs if _has_own(run, own)]
     return _mean(found, "") if runs and len(found) == len(runs) else Entry(state="missing")
 
 
@@ -163,16 +171,23 @@ def _has_own(run: TransferRecord, own: Mapping[str, Record]) -> bool:
     return run.ensemble == 1 and next(iter(run.cells)) in own
 
 
-def _own_f1(run: TransferRecord, record: Record) -> float:
-    scores = record.scores["last"].f1
-    found = [scores[record.aus.index(au)] for au in run.aus]
-    return float(np.mean([value for value in found if value is not None]))
+def _own_scores(run: TransferRecord, record: Record) -> tuple[PerAu, PerAu]:
+    """Return F1 and AUC of a run's cell on its own test fold, for the AUs of the run."""
+    scores, places = record.scores["last"], [record.aus.index(au) for au in run.aus]
+    return [scores.f1[k] for k in places], [scores.auc[k] for k in places]
 
 
-def _mean(shares: Sequence[float], over: str) -> Entry:
-    values = 100 * np.array(shares)
-    spread = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Entry(value=float(values.mean()), spread=spread, n=len(values), aus=over)
+def _mean(runs: Sequence[tuple[PerAu, PerAu]], over: str) -> Entry:
+    """Make an entry of the F1 and AUC of runs; AUs that have none are left out of a run's mean."""
+    f1, auc = ([_percent(shares) for shares in each] for each in zip(*runs, strict=True))
+    spread = float(np.std(f1, ddof=1)) if len(f1) > 1 else None
+    beside = float(np.mean(auc)) if np.isfinite(auc).all() else None
+    return Entry(value=float(np.mean(f1)), spread=spread, n=len(f1), aus=over, beside=beside)
+
+
+def _percent(shares: PerAu) -> float:
+    known = [share for share in shares if share is not None]
+    return 100 * float(np.mean(known)) if known else float("nan")
 
 
 def _baseline(transfers: Iterable[TransferRecord], tested: Sequence[Tested]) -> Row:

@@ -220,6 +220,13 @@ def test_each_training_dataset_has_a_table_of_its_own():
     ]
     entry = tables[1].rows[0].entries[0]
     assert (entry.value, entry.aus) == (37.5, "")  # over all that it was trained on
+    assert entry.beside is None  # AUC is not known
+
+
+def test_auc_stands_beside_f1():
+    scores = replace(made(0).scores, auc=[0.75])
+    (table,) = transfer_tables([made(0, scores=scores), made(1, scores=scores)], [])
+    assert table.rows[0].entries[0].beside == 75
 
 
 def test_runs_share_their_people_so_more_runs_narrow_no_interval():
