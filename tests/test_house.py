@@ -196,6 +196,11 @@ def test_the_command_line_is_there_before_torch_is():
     assert not modules & {"torch", "timm", "torchvision", "numpy", "pandas", "methods._base"}
 
 
+def test_records_become_tables_and_pages_without_torch():
+    modules = loaded("import bench.report.tables, bench.report.page, bench.report.plots")
+    assert not modules & {"torch", "timm", "torchvision", "methods._base"}
+
+
 def test_datasets_are_read_without_torch():
     modules = loaded("import datasets.bp4d, datasets.synthetic")
     assert not modules & {"torch", "bench", "methods"}

@@ -1,4 +1,4 @@
-"""Names: a point of the grid, a method with its variant; used by all later wings.
+"""Names: a point of the grid, a method with its variant, knobs without effect; for later wings.
 
 Used by every wing from `data` on; imports neither torch nor numpy, for tables start without them.
 """
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from bench.errors import UsageError
+
+NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps", "compile", "keep_weights"}
+"""Knobs of `train` that change how a run is carried out and not what comes out of it."""
 
 CEILING = "ceiling"
 """The runner's own control that learns from hidden labels: no method, and never ranked as one."""

@@ -130,6 +130,3 @@ _ADAMW: SearchSpace = {
 }
 OPTIMISER_SPACE: Mapping[str, SearchSpace] = {"sgd": _SGD, "nesterov": _SGD, "adamw": _ADAMW}
 """What `tune` searches of `train`, by optimiser; every method's search holds it."""
-
-NOT_IDENTITY = {"checkpoint_minutes", "checkpoint_steps", "compile", "keep_weights"}
-"""Knobs of `train` that change how a run is carried out and not what comes out of it."""

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .model import MISSING, Entry
-from .statistics import Estimate, Runs, estimate_difference, holm, smallest_difference, tied
+from .statistics import (
+    Estimate,
+    Runs,
+    estimate_difference,
+    holm,
+    smallest_difference,
+    tied,
+    untested,
+)
 
 
 def difference(one: Runs, two: Runs, span: float) -> Estimate | None:
@@ -39,6 +47,7 @@ def _change(item: Estimate, p: float | None, runs: int) -> Entry:
         remark=item.reason,
         p=p,
         tied=tied(item, p),
+        untested=untested(item),
         signed=True,
     )
 

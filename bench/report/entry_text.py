@@ -9,6 +9,7 @@ from .model import Entry, Table
 
 MARKS: Mapping[str, str] = {"partial": "†", "check": "?"}
 TIE = "≈"
+UNTESTED = "◦"
 EMPTY: Mapping[str, str] = {
     "missing": "–",
     "failed": "failed",
@@ -39,8 +40,15 @@ def format_entry(entry: Entry) -> str:
         parts.append(f"Δ{_number(entry.gap, replace(entry, signed=True))}")
     if entry.aus:
         parts.append(f"over {entry.aus} AUs")
-    marks = MARKS.get(entry.state, "") + (TIE if entry.tied else "")
+    marks = MARKS.get(entry.state, "") + verdict(entry)
     return " ".join(parts) + (f" {marks}" if marks else "")
+
+
+def verdict(entry: Entry) -> str:
+    """Write the sign of a difference that is not told apart, or of which nothing is known."""
+    if entry.untested:
+        return UNTESTED
+    return TIE if entry.tied else ""
 
 
 def _number(value: float, entry: Entry) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.config.settings import NOT_IDENTITY
+from bench.config.names import NOT_IDENTITY
 from bench.results.compare import flatten
 from bench.results.records import Recipe, Record
 
@@ -22,7 +22,7 @@ from .grouping import percent
 from .method_runs import CONTROL, MethodRuns, method_runs
 from .model import ReportError
 from .notes import TRAININGS_ELSEWHERE
-from .statistics import Estimate, estimate_difference, scored_runs, tied
+from .statistics import Estimate, estimate_difference, scored_runs, tied, untested
 
 PART = 0.5
 """A setting tells methods apart if one that wins so much of the headroom differs from the control.
@@ -81,7 +81,7 @@ class Headroom:
     @property
     def there(self) -> bool:
         """Whether the ceiling is told apart from the control, and lies above it."""
-        return self.gap.mean > 0 and not tied(self.gap)
+        return self.gap.mean > 0 and not untested(self.gap) and not tied(self.gap)
 
     @property
     def informative(self) -> bool:

@@ -13,7 +13,7 @@ from .headroom import Headroom, Setting, headroom, settings_of
 from .method_runs import MethodRuns
 from .model import MISSING, Entry, NothingToShow, Row, Table, text_entry
 from .notes import RUNS
-from .statistics import Estimate, estimate_share, scored_runs, tied
+from .statistics import Estimate, estimate_share, scored_runs, tied, untested
 
 SHARE = (
     "% won: (method - control) / (ceiling - control), mean F1 over the runs that all three have; "
@@ -105,6 +105,7 @@ def _entry(of: Estimate, runs: int, digits: int, *, signed: bool = False) -> Ent
         trainings=of.trainings,
         remark=of.reason,
         tied=tied(of),
+        untested=untested(of),
         digits=digits,
         signed=signed,
     )

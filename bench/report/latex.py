@@ -89,6 +89,7 @@ TEX = str.maketrans(
         "|": r"$|$",
         "±": r"$\pm$",
         "≈": r"$\approx$",
+        "◦": r"$\circ$",
         "†": r"$^\dagger$",
         "×": r"$\times$",
         "Δ": r"$\Delta$",

@@ -75,6 +75,8 @@ class Entry:
     """Holm-corrected p-value of a paired difference."""
     tied: bool = False
     """Whether a difference is not told apart from none."""
+    untested: bool = False
+    """Whether the records do not hold what a test of the difference is made of."""
     text: str = ""
     digits: int = 1
     signed: bool = False

@@ -45,6 +45,8 @@ GAP = "Δ: measured minus what the paper prints for the same method at the same 
 
 TIED = "≈ tied: not told apart from no difference"
 
+UNTESTED = "◦ untested: the records do not hold what an interval or a test of it is made of"
+
 STATES: Mapping[State, str] = {
     "partial": "† partial: some of the runs that others have in this column are missing here",
     "missing": "– not run, or not in the paper",
@@ -85,6 +87,7 @@ def _signs(rows: Iterable[Row], entries: Sequence[Entry]) -> Iterator[str]:
     signs = [
         (any(entry.interval for entry in entries), INTERVAL),
         (any(entry.tied for entry in entries), TIED),
+        (any(entry.untested for entry in entries), UNTESTED),
         (any(entry.gap is not None for entry in entries), GAP),
         *((state in states, note) for state, note in STATES.items()),
         *((source in sources, note) for source, note in SOURCES.items()),

@@ -18,7 +18,7 @@ from .method_runs import MethodRuns
 from .metric import Scoring
 from .model import Entry, NothingToShow, Row, Table
 from .notes import RUNS
-from .statistics import estimate, tied
+from .statistics import estimate, tied, untested
 from .subject_scores import subject_f1
 from .variance import Replicates
 
@@ -111,6 +111,7 @@ def _gap(folds: Mapping[GridPoint, FoldCounts], runs: int) -> Entry:
         trainings=known.trainings,
         remark=known.reason,
         tied=tied(known),
+        untested=untested(known),
         signed=True,
     )
 

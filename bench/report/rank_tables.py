@@ -13,7 +13,7 @@ from bench.results.records import Record
 from .aggregate import RunMatrix
 from .differences import difference, difference_entries, power_notes
 from .entries import entry_of_runs, mean_of_runs
-from .entry_text import MARKS, TIE
+from .entry_text import MARKS, verdict
 from .grouping import point_of, ratio_of
 from .method_runs import MethodRuns
 from .metric import Scoring
@@ -34,7 +34,7 @@ PAIRS = (
 
 SIGNS = (
     "+: the row is better than the method of the column's number, told apart; -: it is worse; "
-    "≈: tied; p-values Holm-corrected over all pairs"
+    "≈: tied, ◦: untested; p-values Holm-corrected over all pairs"
 )
 
 
@@ -166,7 +166,7 @@ def _triangle(table: Sequence[Sequence[Entry]], *, lower_is_better: bool) -> lis
     def sign(entry: Entry) -> Entry:
         if entry.value is None:
             return entry
-        mark = TIE if entry.tied else better[(entry.value > 0) != lower_is_better]
+        mark = verdict(entry) or better[(entry.value > 0) != lower_is_better]
         return text_entry(mark + MARKS.get(entry.state, ""))
 
     blank = text_entry("")
@@ -186,9 +186,12 @@ def _best(
     means = {name: mean_of_runs({p: item[p] for p in shared}) for name, item in scores.items()}
     best = max(means, key=lambda name: means[name])
     column = list(scores).index(best)
-    tied = [name for name, row in zip(scores, table, strict=True) if row[column].tied]
-    with_it = f"tied with it: {', '.join(tied)}" if tied else "no other is tied with it"
-    yield f"highest mean: {best}; {with_it}"
+    others = {name: row[column] for name, row in zip(scores, table, strict=True) if name != best}
+    tied = [name for name, entry in others.items() if entry.tied]
+    unknown = [name for name, entry in others.items() if entry.untested]
+    with_it = [f"tied with it: {', '.join(tied)}"] if tied else []
+    with_it += [f"untested against it: {', '.join(unknown)}"] if unknown else []
+    yield f"highest mean: {best}; {'; '.join(with_it) or 'no other is tied with it'}"
 
 
 def _critical(scores: Mapping[str, Mapping[GridPoint, float]]) -> Iterator[str]:

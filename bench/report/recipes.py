@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from bench.config.settings import NOT_IDENTITY
+from bench.config.names import NOT_IDENTITY
 
 from .grouping import percent
 from .method_runs import MethodRuns

@@ -127,7 +127,7 @@ def _csv_line(row: Row, column: str, entry: Entry) -> dict[str, object]:
         "gap": entry.gap,
         "trainings": "in" if entry.trainings else "",
         "aus": entry.aus,
-        "tied": "tied" if entry.tied else "",
+        "tied": "untested" if entry.untested else "tied" if entry.tied else "",
         "text": entry.text,
     }
 

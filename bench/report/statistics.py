@@ -247,15 +247,21 @@ def smallest_difference(known: Estimate, family: int = 1, power: float = 0.8) ->
     return float(nctdtrinc(known.df, 1 - power, critical)) * known.error
 
 
+def untested(difference: Estimate) -> bool:
+    """Tell whether the records do not hold what a test of a difference is made of."""
+    return difference.interval is None or difference.p is None
+
+
 def tied(difference: Estimate, p: float | None = None, resolution: float = RESOLUTION) -> bool:
     """Tell whether a difference cannot be told from none.
 
-    It cannot if it has no interval, if the interval holds 0, if it is smaller than the resolution,
-    or if its p-value (the corrected one, where given) is not below ALPHA.
+    It cannot if its interval holds 0, if it is smaller than the resolution, or if its p-value (the
+    corrected one, where given) is not below ALPHA. One that is untested is not tied: nothing is
+    known of it.
     """
     chance = difference.p if p is None else p
     if difference.interval is None or chance is None:
-        return True
+        return False
     low, high = difference.interval
     return low <= 0 <= high or abs(difference.mean) < resolution or chance >= ALPHA
 

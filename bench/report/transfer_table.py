@@ -26,27 +26,32 @@ Tested = tuple[str, str]
 """A tested dataset's name, and the hash of its frames and labels."""
 
 Trained = tuple[str, ...]
-"""What the runs of one row share: dataset, method, ratio, rule, config, code, networks averaged."""
+"""What the runs of one row share: method, ratio, rule, config, code, networks averaged."""
+
+
+PerAu = Sequence[float | None]
+"""A share for each AU; None where there is none (AUC of an AU that is never present)."""
 
 
 def transfer_tables(
     transfers: Iterable[TransferRecord], records: Iterable[Record], *, intervals: bool = False
 ) -> list[Table]:
-    """Build a table for each preset; raises NothingToShow if there is no transfer record."""
-    by_preset: dict[str, list[TransferRecord]] = defaultdict(list)
+    """Build a table for each preset and training dataset; NothingToShow if there is no record."""
+    groups: dict[tuple[str, str], list[TransferRecord]] = defaultdict(list)
     for each in transfers:
-        by_preset[str(each.cell["preset"])].append(each)
-    if not by_preset:
+        groups[str(each.cell["preset"]), str(each.cell["dataset"])].append(each)
+    if not groups:
         raise NothingToShow(
             "there are no transfer records: `predict CELL --dataset NAME --root DIR --score` makes "
             "them"
         )
     own = {record.id: record for record in records if record.status == "done"}
-    return [_table(preset, found, own, intervals) for preset, found in sorted(by_preset.items())]
+    return [_table(*group, found, own, intervals) for group, found in sorted(groups.items())]
 
 
 def _table(
     preset: str,
+    dataset: str,
     transfers: Sequence[TransferRecord],
     own: Mapping[str, Record],
     intervals: bool,  # noqa: FBT001  as asked
@@ -56,18 +61,21 @@ def _table(
     for each in transfers:
         rows[_trained(each)].append(each)
     return Table(
-        title=f"Mean F1 (%) on datasets that were not trained on: preset {preset}",
-        corner="trained on",
+        title=(
+            "Mean F1 (%) / AUC (%) on other datasets than the one trained on: "
+            f"{dataset}, preset {preset}"
+        ),
+        corner=f"trained on {dataset}",
         columns=tuple(c for name in _headings(tested) for c in (name, "own test folds, same AUs")),
         rows=(
             *(
                 Row(label=label, entries=_entries(rows[key], tested, own, intervals))
                 for label, key in _labels(rows)
             ),
-            *_baselines(rows, tested),
+            _baseline(transfers, tested),
         ),
         notes=_notes(intervals=intervals),
-        context={"table": "transfer", "preset": preset},
+        context={"table": "transfer", "preset": preset, "dataset": dataset},
     )
 
 
@@ -77,6 +85,7 @@ def _notes(*, intervals: bool) -> tuple[str, ...]:
         "every run is tested on all people of the other dataset",
         "own test folds: the same runs on the people whom their own dataset held out, over the "
         "AUs that both datasets code",
+        "after the stroke: AUC (%), which knows no threshold; a guess that never looks has 50",
         "baseline: a predictor that sees every AU on every frame, on those AUs",
         *([INTERVAL] if intervals else []),
     )
@@ -88,8 +97,7 @@ def _tested(record: TransferRecord) -> Tested:
 
 def _trained(record: TransferRecord) -> Trained:
     place, versions = record.cell, record.versions
-    about = [str(place[name]) for name in ("dataset", "method")]
-    about += [f"{float(place['ratio']):.6f}", str(place["rule"])]
+    about = (str(place["method"]), f"{float(place['ratio']):.6f}", str(place["rule"]))
     return (*about, versions["config"], versions["code"], str(record.ensemble))
 
 
@@ -104,7 +112,7 @@ def _labels(rows: Mapping[Trained, object]) -> list[tuple[str, Trained]]:
     named = [(_label(key), key) for key in sorted(rows)]
     labels = [label for label, _ in named]
     return [
-        (f"{label}, config {key[4][:6]}, code {key[5][:6]}", key)
+        (f"{label}, config {key[3][:6]}, code {key[4][:6]}", key)
         if labels.count(label) > 1
         else (label, key)
         for label, key in named
@@ -112,8 +120,8 @@ def _labels(rows: Mapping[Trained, object]) -> list[tuple[str, Trained]]:
 
 
 def _label(key: Trained) -> str:
-    dataset, method, ratio, rule, _, _, networks = key
-    label = f"{dataset}: {method}, {percent(float(ratio))}"
+    method, ratio, rule, _, _, networks = key
+    label = f"{method}, {percent(float(ratio))}"
     label += "" if rule == "sparse" else f", {rule}"
     return label if networks == "1" else f"{label}, mean of {networks} networks"
 
@@ -135,8 +143,9 @@ def _entry(runs: Sequence[TransferRecord], intervals: bool) -> Entry:  # noqa: F
     """Make the entry of all runs of a row on one dataset: other trainings, the same people."""
     if not runs:
         return Entry(state="missing")
-    over = f"{len(runs[0].aus)} of {len(runs[0].trained_aus)}"
-    entry = _mean([run.scores.mean_f1 for run in runs], over)
+    common, trained = len(runs[0].aus), len(runs[0].trained_aus)
+    over = "" if common == trained else f"{common} of {trained}"
+    entry = _mean([(run.scores.f1, run.scores.auc) for run in runs], over)
     if not intervals:
         return entry
     ratio = float(runs[0].cell["ratio"])
@@ -154,7 +163,7 @@ def _entry(runs: Sequence[TransferRecord], intervals: bool) -> Entry:  # noqa: F
 
 def _own_entry(runs: Sequence[TransferRecord], own: Mapping[str, Record]) -> Entry:
     """Make the entry of the same runs on their own test folds; missing where a mean was tested."""
-    found = [_own_f1(run, own[next(iter(run.cells))]) for run in runs if _has_own(run, own)]
+    found = [_own_scores(run, own[next(iter(run.cells))]) for run in runs if _has_own(run, own)]
     return _mean(found, "") if runs and len(found) == len(runs) else Entry(state="missing")
 
 
@@ -162,34 +171,34 @@ def _has_own(run: TransferRecord, own: Mapping[str, Record]) -> bool:
     return run.ensemble == 1 and next(iter(run.cells)) in own
 
 
-def _own_f1(run: TransferRecord, record: Record) -> float:
-    scores = record.scores["last"].f1
-    found = [scores[record.aus.index(au)] for au in run.aus]
-    return float(np.mean([value for value in found if value is not None]))
+def _own_scores(run: TransferRecord, record: Record) -> tuple[PerAu, PerAu]:
+    """Return F1 and AUC of a run's cell on its own test fold, for the AUs of the run."""
+    scores, places = record.scores["last"], [record.aus.index(au) for au in run.aus]
+    return [scores.f1[k] for k in places], [scores.auc[k] for k in places]
 
 
-def _mean(shares: Sequence[float], over: str) -> Entry:
-    values = 100 * np.array(shares)
-    spread = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Entry(value=float(values.mean()), spread=spread, n=len(values), aus=over)
+def _mean(runs: Sequence[tuple[PerAu, PerAu]], over: str) -> Entry:
+    """Make an entry of the F1 and AUC of runs; AUs that have none are left out of a run's mean."""
+    f1, auc = ([_percent(shares) for shares in each] for each in zip(*runs, strict=True))
+    spread = float(np.std(f1, ddof=1)) if len(f1) > 1 else None
+    beside = float(np.mean(auc)) if np.isfinite(auc).all() else None
+    return Entry(value=float(np.mean(f1)), spread=spread, n=len(f1), aus=over, beside=beside)
 
 
-def _baselines(
-    rows: Mapping[Trained, Sequence[TransferRecord]], tested: Sequence[Tested]
-) -> list[Row]:
-    """Give what always seeing every AU scores, for each trained dataset's AUs."""
-    found: dict[str, dict[Tested, Entry]] = defaultdict(dict)
-    for runs in rows.values():
-        for run in runs:
-            shares = [share for share in run.always_positive if share is not None]
-            value = 100 * float(np.mean(shares))
-            found[str(run.cell["dataset"])][_tested(run)] = Entry(value=value)
+def _percent(shares: PerAu) -> float:
+    known = [share for share in shares if share is not None]
+    return 100 * float(np.mean(known)) if known else float("nan")
+
+
+def _baseline(transfers: Iterable[TransferRecord], tested: Sequence[Tested]) -> Row:
+    """Give what always seeing every AU scores on each tested dataset."""
+    found: dict[Tested, Entry] = {}
+    for run in transfers:
+        shares = [share for share in run.always_positive if share is not None]
+        found[_tested(run)] = Entry(value=100 * float(np.mean(shares)))
     missing = Entry(state="missing")
-    return [
-        Row(
-            label=f"{dataset}: always positive",
-            source="baseline",
-            entries=tuple(e for place in tested for e in (entries.get(place, missing), missing)),
-        )
-        for dataset, entries in sorted(found.items())
-    ]
+    return Row(
+        label="always positive",
+        source="baseline",
+        entries=tuple(e for place in tested for e in (found[place], missing)),
+    )

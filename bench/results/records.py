@@ -16,6 +16,8 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pydantic_core import from_json as parse_json
+
 from bench.system.files import RecordError, atomic_file, cannot_read, quarantine
 
 Status = Literal["done", "failed", "skipped"]
@@ -115,9 +117,9 @@ def to_json(record: Record) -> str:
     return json.dumps(asdict(record), indent=1, allow_nan=False) + "\n"
 
 
-def from_json(text: str) -> Record:
+def from_json(text: str | bytes) -> Record:
     """Read a record back; raises ValueError, KeyError or TypeError if it is not one."""
-    values = json.loads(text)
+    values = parse_json(text)
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise ValueError(f"it is not a record of schema {SCHEMA}")
     values = {key: value for key, value in values.items() if key in _KNOWN}
@@ -213,21 +215,21 @@ def read_record(path: Path) -> Record:
     Where the disk does not hand it out, that is a CannotRead.
     """
     try:
-        return from_json(_read_text(path))
+        return from_json(_read_bytes(path))
     except OSError as error:
         raise cannot_read(path, error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{path} is not a readable record ({error})") from error
 
 
-def _read_text(path: Path) -> str:
+def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
     except OSError as error:
         if error.errno != errno.ESTALE:
             raise
         # on a network disk the file was replaced between its opening and its reading
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes()
 
 
 def read_records(results: Path) -> tuple[list[Record], list[str]]:
@@ -237,21 +239,25 @@ def read_records(results: Path) -> tuple[list[Record], list[str]]:
     """
     records, problems = [], []
     with _collector_paused():
-        for path in sorted(results.glob("runs/*/record.json")):
+        for path in results.glob("runs/*/record.json"):
             try:
                 records.append(read_record(path))
             except RecordError as error:
                 problems.append(f"{error}: left out")
-    return sorted(records, key=lambda record: record.id), problems
+    return sorted(records, key=lambda record: record.id), sorted(problems)
 
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Hold the collector off: to look for cycles among new lists takes longer than to read them."""
+    """Hold the collector off: to look for cycles among new lists takes longer than to read them.
+
+    Afterwards it passes over what was read, which holds no cycle and goes when nobody refers to it.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was_on:
             gc.enable()

@@ -15,9 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.config.names import GridPoint, MethodName
+from bench.config.names import NOT_IDENTITY, GridPoint, MethodName
 from bench.config.registry import CONTROLS
-from bench.config.settings import NOT_IDENTITY, Settings
+from bench.config.settings import Settings
 from bench.data.dataset import LabelledSplit, OpenedDataset, mask_path
 from bench.results.records import Recipe
 from bench.results.requests import RequestedCell, write_request

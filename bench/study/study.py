@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench.config.names import GridPoint, MethodName, parse_ratio
+from bench.config.names import NOT_IDENTITY, GridPoint, MethodName, parse_ratio
 from bench.config.parsing import split_settings
 from bench.config.presets import PRESETS
 from bench.config.registry import Registry
@@ -26,7 +26,7 @@ from bench.config.resolve import (
     own_knobs,
     resolve_settings,
 )
-from bench.config.settings import NOT_IDENTITY, Settings
+from bench.config.settings import Settings
 from bench.data.dataset import DatasetSpec
 from bench.errors import ValueT, pick
 from bench.results.records import Record

@@ -97,7 +97,7 @@ def test_the_table_shows_where_trained_and_where_tested(person, trained):
     transfers, _ = read_transfers(folder)
     single = [t.scores.mean_f1 * 100 for t in transfers if t.ensemble == 1]
     mean, spread = np.mean(single), np.std(single, ddof=1)
-    (row,) = [line for line in told.out.splitlines() if "synthetic: supervised, 20 % " in line]
+    (row,) = [line for line in told.out.splitlines() if line.startswith("| supervised, 20 % ")]
     assert f"{mean:.1f} ± {spread:.1f} (2)" in row
     records, _ = read_records(folder)
     aus = transfers[0].aus
@@ -106,8 +106,8 @@ def test_the_table_shows_where_trained_and_where_tested(person, trained):
         f1 = [record.scores["last"].f1[record.aus.index(au)] for au in aus]
         own.append(100 * np.mean([value for value in f1 if value is not None]))
     assert f"{np.mean(own):.1f} ± {np.std(own, ddof=1):.1f} (2)" in row
-    assert "synthetic: supervised, 20 %, mean of 2 networks" in told.out
-    assert "synthetic: always positive (baseline)" in told.out
+    assert "| supervised, 20 %, mean of 2 networks" in told.out
+    assert "| always positive (baseline)" in told.out
     assert "[" in person.asks("table transfer --intervals").out
     # no other table knows of it
     assert "bp4d" not in person.asks("table").out
@@ -199,15 +199,34 @@ def test_runs_of_other_code_or_knobs_are_other_rows():
     runs = [made(0), made(1, versions={"config": "e" * 64, "code": "d" * 64})]
     (table,) = transfer_tables(runs, [])
     assert [row.label for row in table.rows] == [
-        "x: m, 10 %, config cccccc, code dddddd",
-        "x: m, 10 %, config eeeeee, code dddddd",
-        "x: always positive",
+        "m, 10 %, config cccccc, code dddddd",
+        "m, 10 %, config eeeeee, code dddddd",
+        "always positive",
     ]
     assert table.rows[0].entries[0].value == 50
     assert table.rows[0].entries[0].aus == "1 of 2"
     assert table.rows[0].entries[1].state == "missing"
     assert table.rows[-1].entries[0].value == 25
     assert "over 1 of 2 AUs" in render_all([table])
+
+
+def test_each_training_dataset_has_a_table_of_its_own():
+    place = {**made(0).cell, "dataset": "y"}
+    back = made(1, cell=place, dataset="x", aus=[1, 2], f1=(0.25, 0.5))
+    tables = transfer_tables([made(0), back], [])
+    assert [(table.corner, table.columns[0]) for table in tables] == [
+        ("trained on x", "y"),
+        ("trained on y", "x"),
+    ]
+    entry = tables[1].rows[0].entries[0]
+    assert (entry.value, entry.aus) == (37.5, "")  # over all that it was trained on
+    assert entry.beside is None  # AUC is not known
+
+
+def test_auc_stands_beside_f1():
+    scores = replace(made(0).scores, auc=[0.75])
+    (table,) = transfer_tables([made(0, scores=scores), made(1, scores=scores)], [])
+    assert table.rows[0].entries[0].beside == 75
 
 
 def test_runs_share_their_people_so_more_runs_narrow_no_interval():

@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn
 
+from bench.report.entry_text import format_entry
 from bench.report.metric import METRICS, Scoring, find_metric
 from bench.report.model import NothingToShow, ReportError
 from bench.report.rank_tables import ranks_table
@@ -293,3 +294,19 @@ def test_the_lowest_brier_score_ranks_first_and_is_bold(tmp_path: Path) -> None:
     table = per_au_table(runs, select=scoring("brier", tmp_path))
     places = {row.label: {entry.place for entry in row.entries} for row in table.rows[:4]}
     assert (places["tcl"], places["eac"], places["ks"]) == ({1}, {2}, {None})
+
+
+def test_auc_without_predictions_is_untested_and_no_tie(tmp_path: Path) -> None:
+    kept = [stored(tmp_path, drawn(n, fold=n), method="a", fold=n) for n in (0, 1)]
+    lost = [dataclasses.replace(each, id=f"{each.id}-b") for each in kept]
+    lost = [dataclasses.replace(r, cell={**r.cell, "method": "b"}) for r in lost]
+    table = ranks_table([*kept, *lost], select=scoring("auc", tmp_path))
+    entry = table.rows[0].entries[-1]
+    assert (entry.tied, entry.untested, entry.p) == (False, True, None)
+    assert format_entry(entry).endswith("◦")
+    assert any(note.startswith("◦ untested: the records do not hold") for note in table.notes)
+    (best,) = [note for note in table.notes if note.startswith("highest mean: ")]
+    assert "tied" not in best
+    assert "untested against it: " in best
+    signs = ranks_table([*kept, *lost], select=scoring("auc", tmp_path), signs=True)
+    assert signs.rows[1].entries[1].text == "◦"

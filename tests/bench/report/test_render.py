@@ -35,6 +35,7 @@ def sample(**cell: object) -> Table:
         (Entry(value=61.25, n=1), "61.2 (1)"),
         (Entry(value=1.25, n=3, signed=True, interval=(-0.5, 3.0)), "+1.2 (3) [-0.5, +3.0]"),
         (Entry(value=-1.26, signed=True, tied=True), "-1.3 ≈"),
+        (Entry(value=-1.26, signed=True, untested=True), "-1.3 ◦"),
         (Entry(value=59.4, state="check"), "59.4 ?"),
         (Entry(value=59.4, n=2, state="partial", tied=True), "59.4 (2) †≈"),
         (Entry(value=59.4, n=2, terse=True), "59.4"),
@@ -96,11 +97,11 @@ def test_latex_rows_have_the_same_columns_and_braces_balance() -> None:
 
 def test_latex_escapes_what_tex_would_eat() -> None:
     text = render(
-        sample(state="text", text=r"50 % of a_b & {c} #1 $x ~ ^ \d ± ≈ † – [low"), "latex"
+        sample(state="text", text=r"50 % of a_b & {c} #1 $x ~ ^ \d ± ≈ ◦ † – [low"), "latex"
     )
     assert (
         r"50 \% of a\_b \& \{c\} \#1 \$x \textasciitilde{} \textasciicircum{} "
-        r"\textbackslash{}d $\pm$ $\approx$ $^\dagger$ -- {[}low \\"
+        r"\textbackslash{}d $\pm$ $\approx$ $\circ$ $^\dagger$ -- {[}low \\"
     ) in text
     assert r"ks at 100 \%" in render_all(tables("ssl", grid()), "latex")
     assert render_all(tables("ssl", grid()), "latex").isascii()

@@ -19,6 +19,7 @@ from bench.report.statistics import (
     paired_difference,
     smallest_difference,
     tied,
+    untested,
 )
 from bench.results.records import Record, Scores
 from tests.helpers.fake_records import counted, record, sampled, unfinished
@@ -240,7 +241,8 @@ def test_a_single_fold_of_one_subject_leaves_no_interval(others: int) -> None:
     assert found.reason == "fold 0 has one test subject"
     difference = paired_difference(alone(0, 1), alone(1, 1))
     assert (difference.interval, difference.p) == (None, None)
-    assert tied(difference)
+    assert untested(difference)
+    assert not tied(difference)
 
 
 # Trainings -------------------------------------------------------------------------------------

@@ -275,7 +275,7 @@ def test_folds_of_one_subject_have_an_interval_together_and_none_alone() -> None
     assert format_entry(row(table, "ks")["10 %"]) == "40.0 (1)"
     assert note(table, "no interval: fold 0 has one test subject")
     ranks = ranks_table(runs[::2], intervals=True)
-    assert format_entry(row(ranks, "ks")["over tcl"]) == "-2.0 (1) ≈"
+    assert format_entry(row(ranks, "ks")["over tcl"]) == "-2.0 (1) ◦"
     assert note(ranks, "no interval: fold 0 has one test subject")
 
 
