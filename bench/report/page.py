@@ -25,8 +25,9 @@ from .grouping import by_condition
 from .metric import METRICS, Metric
 from .model import SELECTIONS, ReportError
 from .page_cells import Pool, cell_rows
-from .page_conditions import condition_data, fragments
+from .page_conditions import condition_data
 from .page_metrics import AUDIT_METRICS, AuditMetric
+from .page_tables import taken_over
 
 LIMIT = 8_000_000
 """Bytes of a page that still opens at once and may be mailed."""
@@ -44,8 +45,7 @@ def page(status: StatusReport, results: Path, *, command: str = "", live: bool =
     cells = [cell for cell in status.cells if cell.source]
     if not cells:
         raise ReportError(f"there are no records in {results / 'runs'}: run some cells first")
-    data, fixed = _data(cells, results)
-    data |= {"command": command, "problems": status.problems, "live": live}
+    data = _data(cells, results) | {"command": command, "problems": status.problems, "live": live}
     style, script = _asset("page.css"), _script()
     return _template().render(
         title=_title(cells),
@@ -53,7 +53,6 @@ def page(status: StatusReport, results: Path, *, command: str = "", live: bool =
         script=script,
         policy=_policy(script, live=live),
         data=as_json(data),
-        fixed=fixed,
     )
 
 
@@ -76,30 +75,28 @@ def as_json(value: Any) -> str:
     return text.translate(str.maketrans(signs))
 
 
-def _data(
-    cells: Sequence[CellStatus], results: Path
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what the script draws, and the tables that the page holds as they are."""
+def _data(cells: Sequence[CellStatus], results: Path) -> dict[str, Any]:
+    """Return what the script draws."""
     pool = Pool()
     rows = cell_rows(cells, results, pool)
     places = {row["id"]: place for place, row in enumerate(rows)}
     groups = by_condition([cell.record for cell in cells if cell.record])
     conditions = [condition_data(c, members, places, results) for c, members in groups.items()]
     _assign(rows, groups, conditions)
-    fixed = [
-        {"condition": place, "heading": heading, "tables": tables}
+    tables = [
+        {"condition": place, **part}
         for place, members in enumerate(groups.values())
-        for heading, tables in fragments(members)
+        for part in taken_over(members)
     ]
     metrics = [*map(_scored_metric, METRICS.values()), *map(_audit_metric, AUDIT_METRICS)]
-    data = {
+    return {
         "metrics": metrics,
         "selections": dict(SELECTIONS),
         "conditions": conditions,
         "cells": rows,
         "pool": pool.values,
+        "tables": tables,
     }
-    return data, fixed
 
 
 def _scored_metric(metric: Metric) -> dict[str, Any]:

@@ -8,7 +8,7 @@ is `[value, state]`. `cells` are places in the page's list of cells.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,8 @@ from .method_runs import CONTROL, MethodRuns, failures
 from .metric import METRICS, Metric, Scoring
 from .model import SELECTIONS, Entry, NothingToShow, ReportError
 from .page_metrics import AUDIT_METRICS, AuditMetric
-from .render import render
+from .page_tables import paper_data
 from .subject_scores import subject_f1
-from .tables import tables
-
-FRAGMENTS = {
-    "ranks": "Paired comparisons",
-    "ablation": "Ablations",
-    "complexity": "Size and speed",
-}
-"""Tables that the page takes over as they are."""
 
 Places = Mapping[str, int]
 """Cell id -> its place in the page's list of cells."""
@@ -62,18 +54,6 @@ def condition_data(
     return found
 
 
-def fragments(records: Sequence[Record]) -> Iterator[tuple[str, list[str]]]:
-    """Yield a heading and the HTML of its tables; of tables that cannot be made, nothing."""
-    has_control = any(record.cell["method"] == CONTROL for record in records)
-    for kind, heading in FRAGMENTS.items():
-        against = CONTROL if kind == "ranks" and has_control else None
-        try:
-            found = tables(kind, records, against=against)
-            yield heading, [render(table, "html") for table in found]
-        except ReportError:
-            continue
-
-
 def _selections(records: Iterable[Record]) -> list[str]:
     told = Counter(rule for record in records for rule in record.scores)
     return [rule for rule in SELECTIONS if told[rule]] or ["last"]
@@ -89,6 +69,7 @@ def _selection(matrix: RunMatrix, places: Places) -> dict[str, Any]:
         "headings": [matrix.heading(ratio) for ratio in matrix.ratios],
         "lines": [_line(line) for line in matrix.lines],
         "metrics": {key: found for key, found in metrics.items() if found},
+        "paper": paper_data(matrix),
         "subjects": _subjects(matrix),
         "failures": [
             [label, places[record.id]]

@@ -13,17 +13,31 @@ function drawDetail() {
   dialog.scrollTop = 0;
 }
 
+// An entry is "LINE.RATIO" by their places; "LINE+LINE.RATIO" and "LINE." are sets of cells, of several
+// lines or of all ratios, behind a number of a table that was taken over.
 function entryOf(text) {
-  const [line, ratio] = text.split(".").map(Number);
+  const [names, place] = text.split(".");
   const found = selection();
-  const entry = found?.metrics[metricKey()]?.entries[line]?.[ratio];
-  if (!entry) return null;
-  return { entry, title: `${found.lines[line].label} at ${found.headings[ratio]} labels` };
+  const lines = names.split("+").map(Number).filter((line) => found?.lines[line]);
+  const ratios = place ? [Number(place)] : (found?.ratios ?? []).map((_, at) => at);
+  const entries = lines.flatMap((line) => ratios.map((ratio) => found.metrics[metricKey()]?.entries[line]?.[ratio])).filter(Boolean);
+  if (!entries.length) return null;
+  const where = place ? `at ${found.headings[place]} labels` : "at all shares of labels";
+  const title = `${lines.map((line) => found.lines[line].label).join(" and ")} ${where}`;
+  return { entry: entries.length === 1 ? entries[0] : null, cells: entries.flatMap((entry) => entry[6]), title };
 }
 
-function entryBody({ entry }) {
-  const [value, spread, n, low, high, kind, cells] = entry;
+function entryBody({ entry, cells }) {
+  const table = cellsTable(cells, entry ? "The cells behind this number" : "The cells of these methods; the number is of those runs that all have, as its table says");
+  if (!entry) return [table];
+  const [value, spread, n, low, high, kind] = entry;
   const name = METRIC[metricKey()].name;
+  return [facts([[name, isNumber(value) ? fixed(value, 2) : kind], ["standard deviation over runs", fixed(spread, 2)],
+    ["95 % interval", isNumber(low) ? `${fixed(low, 2)} to ${fixed(high, 2)}` : ""], ["runs", n === null ? "" : String(n)],
+    ["state", kind]]), table];
+}
+
+function cellsTable(cells, caption) {
   const columns = ["cell", "fold", "seed", "state", "F1", "AUC"].map((text, at) => ({ name: text, numeric: [1, 2, 4, 5].includes(at) }));
   const rows = cells.map((place) => {
     const cell = page.cells[place];
@@ -33,9 +47,7 @@ function entryBody({ entry }) {
       { text: String(cell.place.fold), value: cell.place.fold }, { text: String(cell.place.seed), value: cell.place.seed }, { text: cell.state },
       { text: fixed(f1, 2), value: f1, numeric: true }, { text: fixed(auc, 2), value: auc, numeric: true }] };
   });
-  return [facts([[name, isNumber(value) ? fixed(value, 2) : kind], ["standard deviation over runs", fixed(spread, 2)],
-    ["95 % interval", isNumber(low) ? `${fixed(low, 2)} to ${fixed(high, 2)}` : ""], ["runs", n === null ? "" : String(n)],
-    ["state", kind]]), dataTable("entry", "The cells behind this number", columns, rows)];
+  return dataTable("entry", caption, columns, rows);
 }
 
 function cellBody(cell) {

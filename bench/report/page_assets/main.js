@@ -18,17 +18,8 @@ function drawChoices() {
   if (focused) choices.querySelector(`[name="${CSS.escape(focused)}"]`)?.focus();
 }
 
-function drawFixed() {
-  let shown = 0;
-  for (const part of document.querySelectorAll("#more .fixed")) {
-    part.hidden = part.dataset.condition !== state.condition;
-    shown += !part.hidden;
-  }
-  document.querySelector("#more .none").hidden = shown > 0;
-}
-
 function drawSections() {
-  for (const drawOne of [drawOverview, drawScores, drawCurves, drawAus, drawSubjects, drawPseudo, drawFixed, drawFailures, drawCells, drawReproduce]) drawOne();
+  for (const drawOne of [drawOverview, drawScores, drawCurves, drawAus, drawSubjects, drawPseudo, drawMore, drawFailures, drawCells, drawReproduce]) drawOne();
 }
 
 function draw() {

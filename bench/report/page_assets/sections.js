@@ -47,7 +47,9 @@ function entryCell(entry, line, ratio, extra) {
     return { text: SIGNS[condition_] ?? "–", href, spoken: `${name}: ${condition_}`, state: condition_, numeric: true };
   }
   const sign = condition_ === "partial" ? " †" : "";
-  const note = [isNumber(spread) ? `± ${fixed(spread)}` : "", n === null ? "" : `(${n})`].filter(Boolean).join(" ");
+  const gap = metricKey() === "f1" && !extra?.audit ? selection().paper.gaps?.[line]?.[ratio] : null;
+  const note = [isNumber(spread) ? `± ${fixed(spread)}` : "", n === null ? "" : `(${n})`,
+    isNumber(gap) ? `Δ${gap > 0 ? "+" : ""}${fixed(gap)}` : ""].filter(Boolean).join(" ");
   const interval = isNumber(low) && state.intervals ? ` [${fixed(low)}, ${fixed(high)}]` : "";
   return { text: fixed(value) + sign, note: note + interval, value, href, state: condition_, numeric: true,
     spoken: `${name}: ${fixed(value)} ${note}${interval}${sign ? ", partial" : ""}`, ...extra };
@@ -60,14 +62,29 @@ function scoresTable(key, id) {
   const columns = [{ name: "method" }, ...found.headings.map((text) => ({ name: text, numeric: true }))];
   const rows = shownLines().map((line) => ({
     cells: [{ text: found.lines[line].label },
-      ...metric.entries[line].map((entry, ratio) => entryCell(entry, line, ratio))],
+      ...metric.entries[line].map((entry, ratio) => entryCell(entry, line, ratio, { audit: METRIC[key].audit }))],
   }));
   for (const [label, entries] of metric.baselines ?? []) {
     rows.push({ kind: "baseline", cells: [{ text: `${label} (baseline)` }, ...entries.map(([value, condition_]) =>
       ({ text: isNumber(value) ? fixed(value) : SIGNS[condition_] ?? "–", value, numeric: true }))] });
   }
+  if (key === "f1") rows.push(...paperRows(found.paper.rows));
   return dataTable(id, `${name} by share of labelled frames`, columns, rows.filter((row) =>
     row.kind || row.cells.slice(1).some((cell) => isNumber(cell.value) || (cell.href && !METRIC[key].audit))));
+}
+
+// The paper's rows; what could not be read in it stays blank, what was hard to read has a question mark.
+function paperRows(printed) {
+  const text = ([value, kind]) => (isNumber(value) ? fixed(value) + (kind === "check" ? " ?" : "") : kind === "unread" ? "" : "–");
+  return Object.entries(printed ?? {}).map(([label, entries]) => ({ kind: "paper", cells: [{ text: `${label} (paper)` },
+    ...entries.map((entry) => ({ text: text(entry), value: entry[0], numeric: true }))] }));
+}
+
+function paperNote(key) {
+  const { paper } = selection();
+  if (key !== "f1") return null;
+  return make("p", { class: "notes" }, paper.note ?? "(paper): as printed by Li et al., ICCV 2023; Δ: measured minus what the "
+    + "paper prints for the same method and share of labels; ?: hard to read there; blank: could not be read.");
 }
 
 const nothing = () => make("p", { class: "none" }, "No run of this choice is done.");
@@ -80,7 +97,7 @@ function drawScores() {
     make("p", {}, `${METRIC[key].meaning}. Each number: mean over folds, then seeds ± standard deviation (runs); `,
       "in brackets the 95 % interval for other test subjects, where it is known; † some runs are missing. ",
       "Choose a number to see the cells behind it; choose a heading to sort."),
-    scoresTable(key, "scores"),
+    scoresTable(key, "scores"), paperNote(key),
     make("ul", { class: "notes" }, found.notes.map((note) => make("li", {}, note))));
 }
 
@@ -146,6 +163,7 @@ function drawAus() {
         spoken: `${found.lines[line].label}, AU${found.aus[au]}: ${fixed(value)}`,
       })), entryCell(metric.entries[line][ratio], line, ratio)],
   }));
+  if (key === "f1") rows.push(...paperRows(found.paper.aus?.[ratio]));
   fill("aus", make("div", { class: "options" }, ratioChooser()),
     dataTable("aus", `${METRIC[key].name} by action unit at ${found.headings[ratio]} labels`, columns, rows),
     make("p", {}, "One action unit by share of labels: ", found.aus.flatMap((au) =>
@@ -200,6 +218,30 @@ function drawPseudo() {
     make("p", {}, "Pseudo labels held against the hidden labels, over the whole training; nothing of it flows back. ",
       "An accuracy says little beside that of a constant. By action unit, or as curves: choose the metric above."),
     keys.flatMap((key) => [scoresTable(key, key), make("p", { class: "notes" }, METRIC[key].meaning)]));
+}
+
+// Tables as `bench table` prints them. A number leads to the cells of its row's method, and of its column's.
+function drawMore() {
+  const parts = page.tables.filter((part) => String(part.condition) === state.condition);
+  if (!parts.length) return fill("more", make("p", { class: "none" }, "The records give no such table here."));
+  fill("more", parts.flatMap((part) => [make("h3", {}, part.heading),
+    ...part.tables.flatMap((table, at) => [takenOver(table, `more-${part.heading}-${at}`),
+      make("ul", { class: "notes" }, table.notes.map((note) => make("li", {}, note)))])]));
+}
+
+function takenOver(table, id) {
+  const lineOf = (label) => (selection()?.lines ?? []).findIndex((line) => line.label === label);
+  const columns = [{ name: table.corner }, ...table.columns.map((name, at) =>
+    ({ name, numeric: table.rows.some((row) => isNumber(row.entries[at][1])) }))];
+  const ratio = (selection()?.ratios ?? []).findIndex((each) => String(each) === table.ratio);
+  const rows = table.rows.map((row) => ({ kind: row.source, cells: [{ text: row.heading },
+    ...row.entries.map(([text, value], at) => {
+      const lines = [lineOf(row.label), lineOf(table.columns[at].replace(/^over /, ""))].filter((line) => line >= 0);
+      const known = isNumber(value) && row.source !== "paper" && lineOf(row.label) >= 0;
+      const href = known ? address({ entry: `${lines.join("+")}.${ratio < 0 ? "" : ratio}`, cell: "" }) : null;
+      return { text, value, href, numeric: columns[at + 1].numeric, spoken: `${row.heading}, ${table.columns[at]}: ${text}` };
+    })] }));
+  return dataTable(id, table.title, columns, rows);
 }
 
 function drawFailures() {

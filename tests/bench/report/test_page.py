@@ -11,9 +11,12 @@ from html.parser import HTMLParser
 import pytest
 
 from bench.report.aggregate import RunMatrix
+from bench.report.entry_text import format_entry
 from bench.report.model import ReportError
 from bench.report.page import as_json, page
 from bench.report.page_cells import CELL_BYTES, HISTORY_POINTS, Pool, cell_rows
+from bench.report.page_tables import TAKEN_OVER
+from bench.report.tables import tables
 from bench.results.requests import RequestedCell, write_request
 from bench.results.status import read_status
 from tests.helpers.cli_driver import Person
@@ -214,3 +217,43 @@ def test_a_person_gets_a_file(person: Person, tmp_path) -> None:
 def test_what_cannot_be_done_is_one_sentence(person: Person, line, error) -> None:
     write_records(person.results, small_study())
     assert error in person.asks(line).error
+
+
+def test_tables_are_taken_over_with_the_numbers_behind_their_texts(tmp_path) -> None:
+    records = small_study()
+    data = data_of(page_of(write_records(tmp_path, records)))
+    ranks, ablation, speed = data["tables"]
+    assert [part["heading"] for part in (ranks, ablation, speed)] == list(TAKEN_OVER.values())
+    (expected,) = tables("ranks", records, against="supervised")
+    (found,) = ranks["tables"]
+    assert (found["title"], found["columns"]) == (expected.title, list(expected.headings))
+    assert found["ratio"] == ""
+    for row, own in zip(found["rows"], expected.rows, strict=True):
+        assert row["label"] == own.label
+        for (text, value), entry in zip(row["entries"], own.entries, strict=True):
+            assert text == format_entry(entry)
+            assert value == (None if entry.value is None else pytest.approx(entry.value, abs=1e-4))
+    assert {table["ratio"] for table in ablation["tables"]} == {f"{ratio:g}" for ratio in RATIOS}
+
+
+def test_published_numbers_and_gaps_are_those_of_the_table(tmp_path) -> None:
+    frames = {"train": 97_000, "validation": 1_000, "test": 48_847}
+    records = small_study(dataset="bp4d", frames=frames)
+    data = data_of(page_of(write_records(tmp_path, records)))
+    paper = data["conditions"][0]["selections"]["last"]["paper"]
+    (expected,) = tables("ssl", records, published=True, variants=True)
+    rows = {(row.label, row.source): row.entries for row in expected.rows}
+    lines = data["conditions"][0]["selections"]["last"]["lines"]
+    for line, gaps in zip(lines, paper["gaps"], strict=True):
+        told = [entry.gap for entry in rows[line["label"], "measured"]]
+        assert gaps == [None if gap is None else pytest.approx(gap, abs=1e-4) for gap in told]
+    assert any(gap is not None for gaps in paper["gaps"] for gap in gaps)
+    for label, printed in paper["rows"].items():
+        assert printed == [[entry.value, entry.state] for entry in rows[label, "paper"]]
+    assert {"ks", "fixmatch", "eac"} <= set(paper["rows"])
+
+
+def test_data_that_are_not_the_papers_say_why_it_is_not_beside(tmp_path) -> None:
+    data = data_of(page_of(write_records(tmp_path, small_study())))
+    paper = data["conditions"][0]["selections"]["last"]["paper"]
+    assert paper == {"note": "no published numbers: the paper has none on synthetic"}

@@ -30,6 +30,15 @@ def address(tmp_path_factory):
     return (folder / "page.html").as_uri()
 
 
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """The address of a page whose records can all be compared."""
+    folder = tmp_path_factory.mktemp("compared")
+    results = write_records(folder, small_study())
+    write_page(folder / "page.html", page(read_status(results), results))
+    return (folder / "page.html").as_uri()
+
+
 @pytest.fixture
 def opened(tab, address):
     """A fresh page; whatever a test does, nothing may be complained of or asked for."""
@@ -93,6 +102,59 @@ def test_a_heading_sorts_its_table(opened) -> None:
     opened.js(press)
     assert opened.js(names) != down
     assert sorted(down) == sorted(before)
+
+
+def test_a_taken_over_table_is_sorted_by_the_keyboard(tab, compared) -> None:
+    tab.open(compared)
+    names = "[...document.querySelectorAll('#more table')][0].querySelectorAll('tbody th')"
+    order = f"[...{names}].map(x => x.textContent)"
+    before = tab.js(order)
+    assert before[0] == "supervised"
+    tab.js("document.querySelectorAll('#more thead button')[1].focus()")
+    tab.press("Enter")
+    assert tab.js("document.querySelectorAll('#more thead th')[1].ariaSort") == "descending"
+    falling = tab.js(order)
+    tab.press("Enter")
+    assert tab.js(order) == falling[::-1]
+    assert sorted(falling) == sorted(before)
+    assert tab.js("document.activeElement.textContent") == "mean rank ▲"
+
+
+def test_numbers_of_taken_over_tables_lead_to_their_cells(tab, compared) -> None:
+    tab.open(compared)
+    links = "[...document.querySelectorAll('#detail tbody a')].map(x => x.textContent)"
+    title = "document.querySelector('#detail-h').textContent"
+    second = "[...document.querySelectorAll('#more tbody tr')][1]"
+    tab.js(f"{second}.querySelectorAll('td a')[1].click()")
+    tab.js("new Promise(done => setTimeout(done, 100))")
+    assert tab.js(title) == "fixmatch and supervised at all shares of labels"
+    found = tab.js(links)
+    assert len(found) == 2 * 3 * 3 * 2
+    assert sum("-fixmatch-" in name for name in found) == 3 * 3 * 2
+    tab.press("Escape")
+    tab.js("[...document.querySelectorAll('#more .scroll')][1].querySelector('td a').click()")
+    tab.js("new Promise(done => setTimeout(done, 100))")
+    assert tab.js(title) == "ks at 1 % labels"
+    assert len(tab.js(links)) == 3 * 2
+
+
+def test_the_papers_numbers_stand_below_with_the_gaps(tab, tmp_path) -> None:
+    frames = {"train": 97_000, "validation": 1_000, "test": 48_847}
+    results = write_records(tmp_path, small_study(dataset="bp4d", frames=frames))
+    write_page(tmp_path / "page.html", page(read_status(results), results))
+    tab.open("about:blank")
+    tab.complaints.clear()
+    tab.open((tmp_path / "page.html").as_uri(), 390)
+    assert tab.js("document.documentElement.scrollWidth") <= 390
+    printed = "[...document.querySelectorAll('#scores tr.paper th')].map(x => x.textContent)"
+    assert {"ks (paper)", "eac (paper)"} <= set(tab.js(printed))
+    assert "Δ" in tab.js("document.querySelector('#scores tbody').textContent")
+    tab.js(
+        "(s => { s.value = 'kappa'; s.dispatchEvent(new Event('change')); })"
+        "(document.querySelector('[name=metric]'))"
+    )
+    assert tab.js(printed) == []
+    assert tab.complaints == []
 
 
 def test_a_number_leads_to_its_cells_and_a_cell_to_all_that_is_known(opened) -> None:
