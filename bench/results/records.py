@@ -251,13 +251,15 @@ def read_records(results: Path) -> tuple[list[Record], list[str]]:
 def _collector_paused() -> Iterator[None]:
     """Hold the collector off: to look for cycles among new lists takes longer than to read them.
 
-    Afterwards it passes over what was read, which holds no cycle and goes when nobody refers to it.
+    Afterwards it passes over what was read, which holds no cycle and goes when nobody refers to it;
+    once in a process, so that one which reads again and again (a live page) frees all else.
     """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if not gc.get_freeze_count():
+            gc.freeze()
         if was_on:
             gc.enable()
