@@ -81,15 +81,16 @@ class ImageTrunk(nn.Module):
 
         Of another network's images only their normalisation: `after_stem` does all else.
         """
-        body, maps = self.body, self.prepared(frames)
-        if isinstance(body, ResNet):
+        body: Any = self.body
+        maps = self.prepared(frames)
+        if isinstance(self.body, ResNet):
             maps = body.maxpool(body.act1(body.bn1(body.conv1(maps))))
         return maps
 
     def after_stem(self, maps: Tensor) -> Tensor:
         """Return the pooled features (N, F) of what `stem` made: `forward` is the two."""
-        body = self.body
-        if not isinstance(body, ResNet):
+        body: Any = self.body
+        if not isinstance(self.body, ResNet):
             whole: Tensor = body(maps)
             return whole
         for stage in (body.layer1, body.layer2, body.layer3, body.layer4):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.results.speed_rows import Rate, SpeedRow, read_rows
+from bench.results.speed_rows import EVALUATED, Rate, SpeedRow, read_rows
 
 from .model import MISSING, Entry, Row, Table, text_entry
 from .published import Published
@@ -20,6 +20,7 @@ TIMES = (
     "bare loop",
     "share of bare",
     "test frames/s",
+    "evaluation (%)",
     "peak memory (MiB)",
     "warm-up (s)",
 )
@@ -28,6 +29,8 @@ NOTES = (
     "samples (clips) a second of training: the whole loop, data included; the step on batches that "
     "lie ready; loading and augmentation alone; a bare loop (the trunk and one linear layer on as "
     "many frames, all with gradients): medians ± half the range over repeats",
+    f"evaluation: what {EVALUATED:,} test frames, predicted once, take of a run of the preset's "
+    "steps; blank where it counts in epochs",
     "on a processor: by this thread's own time, one thread; warm-up (and compilation) apart",
 )
 
@@ -75,7 +78,7 @@ def _label(row: SpeedRow, devices: Sequence[str]) -> str:
 
 def _entries(row: SpeedRow) -> tuple[Entry, ...]:
     share, memory = row.share_of_bare, row.peak_memory_mib
-    timed = bool(row.rates)
+    timed, evaluation = bool(row.rates), row.share_of_evaluation
     return (
         text_entry(row.trunk),
         Entry(value=row.parameters / 1e6, digits=2),
@@ -83,6 +86,7 @@ def _entries(row: SpeedRow) -> tuple[Entry, ...]:
         *(_rate(row.rates.get(part)) for part in ("end to end", "step", "loader", "bare loop")),
         MISSING if share is None else Entry(value=share, digits=2),
         _rate(row.rates.get("inference")),
+        MISSING if evaluation is None else Entry(value=100 * evaluation, digits=1),
         MISSING if memory is None else Entry(value=memory, digits=0),
         Entry(value=row.warm_up_seconds) if timed else MISSING,
     )

@@ -18,6 +18,10 @@ PARTS = ("end to end", "step", "loader", "bare loop", "inference")
 linear layer on as many frames; predictions of test frames."""
 
 
+EVALUATED = 10_000
+"""Test frames of the evaluation whose share of a run is told."""
+
+
 @dataclass(frozen=True)
 class Rate:
     """Samples a second: the median over repeats, and the least and the most of them."""
@@ -45,6 +49,8 @@ class SpeedRow:
     """Multiplications and additions (counted apart) to encode one frame, in 10^9."""
     rates: dict[str, Rate] = field(default_factory=dict)
     """By `PARTS`: clips a second; of `inference`, frames. Empty where only sizes were asked."""
+    budget_steps: int = 0
+    """Steps of a training of the preset; 0 where it counts in epochs."""
     warm_up_seconds: float = 0.0
     """The first steps: allocations, choice of kernels, and compilation where there is any."""
     peak_memory_mib: float | None = None
@@ -60,6 +66,16 @@ class SpeedRow:
         """The training loop's rate, data included, as a share of the bare loop's."""
         whole, bare = self.rates.get("end to end"), self.rates.get("bare loop")
         return whole.median / bare.median if whole and bare else None
+
+    @property
+    def share_of_evaluation(self) -> float | None:
+        """What predicting `EVALUATED` test frames once takes of a run of the preset's steps."""
+        whole, tested = self.rates.get("end to end"), self.rates.get("inference")
+        if not (whole and tested and self.budget_steps):
+            return None
+        training = self.budget_steps * self.batch / whole.median
+        evaluation = EVALUATED / tested.median
+        return evaluation / (training + evaluation)
 
 
 def save_row(results: Path, row: SpeedRow) -> Path:

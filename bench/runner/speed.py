@@ -1,4 +1,4 @@
-"""Speed of a cell's training and inference, part by part; used by `bench speed`.
+"""Speed of a cell's training and inference, part by part; used by `bench speed` and benchmarks.
 
 Each part is timed over whole short trainings, so that every phase of a method has its share. On a
 GPU the clock is the wall's, with the device waited for at both ends; on a processor it is this
@@ -21,12 +21,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.config.presets import PRESETS
 from bench.config.settings import Settings
 from bench.results.speed_rows import Rate, SpeedRow
 from bench.study.cell import Cell
 from bench.system.environment import describe, peak_memory_mib
 from bench.training.loader import HiddenLabels, Loader
 from bench.training.precision import autocast
+from bench.training.trainer import Trainer
 from methods._base import Batch, Method, MethodError, Task
 from methods._trunks import build_trunk
 
@@ -41,7 +43,7 @@ class KeptBatches:
     """A loader whose batches lie ready: those of the first few steps, again and again."""
 
     def __init__(self, loader: Loader):
-        self.sampler, self._loader = loader.sampler, loader
+        self.sampler, self.pixels, self._loader = loader.sampler, loader.pixels, loader
         self._kept: dict[tuple[int, bool], tuple[Batch, HiddenLabels]] = {}
 
     def batch(self, step: int, *, labelled_only: bool = False) -> tuple[Batch, HiddenLabels]:
@@ -127,6 +129,7 @@ def measure(
         preset=cell.context.preset,
         frames_per_sample=trainer.loader.sampler.frames_per_step() / cell.settings.train.batch_size,
         rates=rates,
+        budget_steps=PRESETS[cell.context.preset].settings.train.steps,
         warm_up_seconds=round(max(first - min(times["end to end"]), 0.0), 2),
         peak_memory_mib=peak_memory_mib(device) if device.type == "cuda" else None,
         precision="bfloat16" if trainer.amp else "float32",
@@ -145,7 +148,7 @@ def _rates(
         "end to end": lambda: _training(cell, device, kept=False, host=host),
         "step": lambda: _training(cell, device, kept=True, host=host),
         "loader": lambda: lambda: [trainer.loader.batch(step) for step in range(steps)],
-        "bare loop": lambda: _bare_loop(experiment, steps),
+        "bare loop": lambda: bare_loop(trainer, steps),
         "inference": lambda: lambda: experiment.predict(experiment.test),
     }
     samples = dict.fromkeys(parts, steps * cell.settings.train.batch_size)
@@ -168,13 +171,13 @@ def _training(cell: Cell, device: torch.device, *, kept: bool, host: bool) -> Ca
     return lambda: trainer.run(trainer.total)
 
 
-def _bare_loop(experiment: Experiment, steps: int) -> Callable[[], object]:
+def bare_loop(trainer: Trainer, steps: int) -> Callable[[], object]:
     """Build the trunk with one linear layer, on as many frames a step as the method has there.
 
     All of the frames in one tensor, in the loop's precision: what no method can be faster than,
     unless some of its frames need no gradient.
     """
-    trainer, task = experiment.trainer, experiment.method.task
+    task = trainer.method.task
     device, frames = trainer.device, trainer.loader.sampler.frames_per_step()
     trunk = build_trunk(task.trunk, task.image_size)
     net = nn.Sequential(trunk, nn.Linear(trunk.num_features, len(task.aus)))

@@ -69,6 +69,7 @@ def test_kept_batches_are_those_of_the_loader_and_lie_ready():
     first, again = kept.batch(1)[0], kept.batch(5)[0]
     assert first is again
     torch.testing.assert_close(first.key, toys.loader().batch(1)[0].key)
+    assert kept.pixels is loader.pixels, "what a method fits at a phase's end, it fits on these"
 
 
 def test_rows_are_kept_one_a_method_trunk_input_and_device(tmp_path):
@@ -79,6 +80,14 @@ def test_rows_are_kept_one_a_method_trunk_input_and_device(tmp_path):
     assert [one.parameters for one in rows] == [7, 1_500_000]
     assert rows[0].rates["step"] == Rate(100.0, 90.0, 110.0)
     assert rows[0].share_of_bare == pytest.approx(0.8)
+
+
+def test_evaluations_share_is_of_a_run_of_the_presets_steps():
+    timed = row(rates=RATES | {"inference": Rate(1000.0, 900.0, 1100.0)}, budget_steps=50)
+    # 50 steps of 16 clips at 100 a second take 8 s, and 10,000 frames at 1,000 a second 10 s
+    assert timed.share_of_evaluation == pytest.approx(10 / 18)
+    assert "55.6" in render_all([speed_table([timed])], "markdown")
+    assert row(rates=RATES).share_of_evaluation is None
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"method": 1}'])
