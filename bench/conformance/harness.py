@@ -24,10 +24,8 @@ from bench.config.registry import Registry
 from bench.data.dataset import OpenedDataset
 from bench.data.frame_table import frame_table
 from bench.errors import pick
-from bench.results.kept_weights import WEIGHTS
 from bench.runner.setup import Experiment, assemble, build_experiment
-from bench.runner.weights import read_network, write_weights
-from bench.study.cell import plan_cells
+from bench.study.cell import Cell, plan_cells
 from bench.study.study import Study, make_study
 from bench.training.pixels import Pixels
 from bench.training.trainer import Trainer
@@ -52,7 +50,7 @@ SETTINGS = (
 )
 
 
-_CPU = torch.device("cpu")
+CPU = torch.device("cpu")
 
 
 class Harness:
@@ -71,8 +69,12 @@ class Harness:
 
     def experiment(self, ratio: str = RATIO, knobs: Sequence[str] = ()) -> Experiment:
         """Build the method and its trainer anew, as a run would."""
+        return build_experiment(self.cell(ratio, knobs), CPU)
+
+    def cell(self, ratio: str = RATIO, knobs: Sequence[str] = ()) -> Cell:
+        """Return the cell of a small run; its folder is below this harness's."""
         (cell,) = plan_cells(*self._planned(ratio, knobs))
-        return build_experiment(cell, _CPU)
+        return cell
 
     def scrambled_experiment(self, knobs: Sequence[str] = ()) -> Experiment:
         """Build them from recordings whose hidden labels were scrambled before all else."""
@@ -81,7 +83,7 @@ class Harness:
         mask = data.labelled_split(point, study.context.settings.data.val_subjects).mask
         data = data.with_hidden_scrambled(mask)
         (cell,) = plan_cells(study, data)
-        return assemble(cell, data, frame_table(data.store), Pixels(data.store.images, _CPU))
+        return assemble(cell, data, frame_table(data.store), Pixels(data.store.images, CPU))
 
     def _planned(self, ratio: str, knobs: Sequence[str]) -> tuple[Study, OpenedDataset]:
         study = make_study(
@@ -111,17 +113,6 @@ class Harness:
         experiment = self.experiment(ratio, knobs)
         experiment.trainer.run(until or experiment.trainer.total)
         return experiment
-
-    def reloaded(self) -> Method:
-        """Return the reference run's method, built without labels from its kept weights.
-
-        Raises UsageError where they do not fit it, or it then predicts something else.
-        """
-        (cell,) = plan_cells(*self._planned(RATIO, ["train.keep_weights=true"]))
-        cell.folder.mkdir(parents=True, exist_ok=True)
-        write_weights(cell, self.reference.experiment)
-        method, _ = read_network(cell.folder / WEIGHTS, self.registry, _CPU)
-        return method
 
     @cached_property
     def reference(self) -> ReferenceRun:

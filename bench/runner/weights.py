@@ -98,11 +98,11 @@ class NetworkDescription:
         return str(self.config["data"]["crop"])
 
 
-def write_weights(cell: Cell, experiment: Experiment) -> None:
-    """Write a cell's trained weights beside its record, if they are to be kept."""
+def write_weights(cell: Cell, experiment: Experiment) -> Path | None:
+    """Write a cell's trained weights beside its record, if they are to be kept, and say where."""
     kept = cell.settings.train.keep_weights
     if kept == "false":
-        return
+        return None
     method, dtype = experiment.method, None
     description = _described(cell, experiment, weights_hash(method))
     if kept == "bfloat16":
@@ -116,19 +116,18 @@ def write_weights(cell: Cell, experiment: Experiment) -> None:
     about = {"format": str(FORMAT), "network": _to_json(description)}
     about["extra_state"] = json.dumps(_no_tensors(method))
     content = save(_stored(method, dtype), about)
-    with atomic_file(cell.folder / WEIGHTS, "wb") as stream:
+    path = cell.folder / WEIGHTS
+    with atomic_file(path, "wb") as stream:
         stream.write(content)
+    return path
 
 
 def _stored(method: Method, dtype: torch.dtype | None) -> dict[str, Tensor]:
     """Return the weights in memory of their own each, as the format wants them."""
+    tensors = {n: v.detach() for n, v in method.state_dict().items() if isinstance(v, Tensor)}
     return {
-        name: value.detach()
-        .to("cpu", dtype if value.is_floating_point() else None)
-        .contiguous()
-        .clone()
-        for name, value in method.state_dict().items()
-        if isinstance(value, Tensor)
+        name: value.to("cpu", dtype if value.is_floating_point() else None).contiguous().clone()
+        for name, value in tensors.items()
     }
 
 
