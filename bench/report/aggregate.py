@@ -22,7 +22,6 @@ from .entries import (
     trivial_values,
     uncoded_aus,
 )
-from .frame_metrics import predicted_to_true
 from .grouping import (
     Condition,
     only_condition,
@@ -141,11 +140,8 @@ class RunMatrix:
         """
 
         def value(record: Record) -> float | None:
-            counts = self.scoring.outcomes(record)
-            if counts is None:
-                return None
-            some = counts.sum(axis=1) if column is None else counts[:, column]
-            share = float(predicted_to_true(some))
+            told = self.scoring.predicted_to_true(record)
+            share = np.nan if told is None else float(told[-1 if column is None else column])
             return None if np.isnan(share) else share
 
         if column is not None:

@@ -21,7 +21,7 @@ from bench.results.records import Record
 from bench.system.files import RecordError
 
 from .fold_counts import Floats, FoldScore
-from .frame_metrics import aucs, balanced_accuracy, f1_of_counts, kappa
+from .frame_metrics import aucs, balanced_accuracy, f1_of_counts, kappa, predicted_to_true
 from .grouping import scores_of
 from .model import SELECTIONS, NothingToShow, ReportError
 from .run_scores import (
@@ -179,6 +179,7 @@ class Scoring:
     _known: dict[str, RunScore | NotStored] = field(default_factory=dict, repr=False)
     _folds: dict[str, FoldScore] = field(default_factory=dict, repr=False)
     _outcomes: dict[str, Floats | None] = field(default_factory=dict, repr=False)
+    _told: dict[str, Floats | None] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, select: str | Scoring) -> Scoring:
@@ -219,6 +220,15 @@ class Scoring:
             )
             self._outcomes[record.id] = None if known is None else known.sum(axis=-1)
         return self._outcomes[record.id]
+
+    def predicted_to_true(self, record: Record) -> Floats | None:
+        """Return how often each AU was told, as a multiple of its truth, then all: (A + 1,)."""
+        if record.id not in self._told:
+            counts = self.outcomes(record)
+            if counts is not None:
+                counts = predicted_to_true(np.column_stack([counts, counts.sum(axis=1)]))
+            self._told[record.id] = counts
+        return self._told[record.id]
 
     def fold(self, record: Record) -> FoldScore | None:
         """Return a run's mean, and what it is without some subjects; ReportError without counts."""
