@@ -95,7 +95,8 @@ class Prior(nn.Module):
     def __init__(self, rbm: RBMWeights):
         super().__init__()
         for name, value in rbm._asdict().items():
-            self.register_buffer(name, value.float())
+            # only training asks it, and its labels make it again: no part of a state
+            self.register_buffer(name, value.float(), persistent=False)
 
     def forward(self, probabilities: Tensor) -> Tensor:
         """Return the mean free energy of predicted vectors (N, A); 0 for N = 0."""

@@ -61,8 +61,7 @@ class ClassifierGraph(nn.Module):
 
     def __init__(self, relations: Tensor, width: int):
         super().__init__()
-        # Not persistent: it follows from the task's labels.
-        self.register_buffer("adjacency", normalised_adjacency(relations).float(), persistent=False)
+        self.register_buffer("adjacency", normalised_adjacency(relations).float())
         bound = 1 / math.sqrt(width)
         self.first = nn.Parameter(torch.empty(width, width).uniform_(-bound, bound))
         self.second = nn.Parameter(torch.empty(width, width).uniform_(-bound, bound))

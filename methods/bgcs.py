@@ -91,7 +91,9 @@ class BGCS(Method):
         self.register_buffer("offset", torch.zeros(dimensions, dtype=torch.float64))
         self.register_buffer("threshold", torch.tensor(_NO_EVIDENCE, dtype=torch.float64))
         self.register_buffer("fitted", torch.tensor(data=False))
-        self.register_buffer("groups", self._known_groups(), persistent=False)
+        self.register_buffer("groups", torch.zeros(2 * aus, aus, dtype=torch.bool))
+        known = self._known_groups()
+        self.groups[: len(known)] = known
         if not task.validation_frames:
             self.warnings.append(
                 "bgcs: no validation subjects (--val-subjects): its threshold was chosen on the "
@@ -99,7 +101,7 @@ class BGCS(Method):
             )
 
     def _known_groups(self) -> Tensor:
-        """Return the groups (G, A) of the labelled frames, single AUs where they are too few."""
+        """Return the G <= 2A groups (G, A) of the labelled frames; where too few, single AUs."""
         labels = labelled_vectors(self.task)
         if not are_enough(labels):
             self.warnings.append(
@@ -141,7 +143,8 @@ class BGCS(Method):
     def _code(self) -> GroupSparseCode:
         config, noise = self.config, Noise(self.config.sigma, self.config.chi)
         updates = Updates(config.b_update, most=config.iterations)
-        return GroupSparseCode(self.phi, self.groups, noise, updates, config.solver, config.rounds)
+        groups = self.groups[self.groups.any(dim=1)]
+        return GroupSparseCode(self.phi, groups, noise, updates, config.solver, config.rounds)
 
     def calibrate(self, features: Tensor, labels: Tensor) -> None:
         """Choose the threshold on features (V, F) and labels (V, A) of validation subjects."""

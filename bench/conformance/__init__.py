@@ -1,4 +1,4 @@
-"""`bench check`: eighteen checks of a method's contract, each with a sentence for its author.
+"""`bench check`: nineteen checks of a method's contract, each with a sentence for its author.
 
 May import runner and all wings to its left; not the executors.
 """

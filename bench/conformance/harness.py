@@ -24,7 +24,9 @@ from bench.config.registry import Registry
 from bench.data.dataset import OpenedDataset
 from bench.data.frame_table import frame_table
 from bench.errors import pick
+from bench.results.kept_weights import WEIGHTS
 from bench.runner.setup import Experiment, assemble, build_experiment
+from bench.runner.weights import read_network, write_weights
 from bench.study.cell import plan_cells
 from bench.study.study import Study, make_study
 from bench.training.pixels import Pixels
@@ -109,6 +111,17 @@ class Harness:
         experiment = self.experiment(ratio, knobs)
         experiment.trainer.run(until or experiment.trainer.total)
         return experiment
+
+    def reloaded(self) -> Method:
+        """Return the reference run's method, built without labels from its kept weights.
+
+        Raises UsageError where they do not fit it, or it then predicts something else.
+        """
+        (cell,) = plan_cells(*self._planned(RATIO, ["train.keep_weights=true"]))
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        write_weights(cell, self.reference.experiment)
+        method, _ = read_network(cell.folder / WEIGHTS, self.registry, _CPU)
+        return method
 
     @cached_property
     def reference(self) -> ReferenceRun:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.data.frame_table import clip_rows
+from bench.errors import UsageError
 from bench.training.augment import normalise
 from bench.training.loader import batch_landmarks
 
@@ -60,6 +61,17 @@ def batch_independence(harness: Harness) -> None:
         )
     if not torch.equal(random, torch.get_rng_state()):
         raise ContractViolation("predicting draws random numbers: in eval mode it must be certain")
+
+
+def kept_weights(harness: Harness) -> None:
+    """Check that its kept weights alone, without the labels, give the same predictions."""
+    try:
+        harness.reloaded()
+    except UsageError as error:
+        raise ContractViolation(
+            f"its weights do not make it again for `predict` ({error}): what the labels of the "
+            "task tell and head() needs must be in state_dict(), in a shape that no label decides"
+        ) from error
 
 
 def one_encoding(harness: Harness) -> None:

@@ -91,6 +91,12 @@ CHECKS = (
         after=("batch mates",),
     ),
     Check(
+        "kept weights",
+        prediction.kept_weights,
+        "its weights cannot be kept: state_dict() holds tensors, and plain numbers and texts",
+        after=("batch mates", "stop and go"),
+    ),
+    Check(
         "mixed precision",
         training.mixed_precision,
         "it does not train in mixed precision: autocast gives bfloat16 tensors, so take the dtype "

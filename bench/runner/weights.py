@@ -107,15 +107,15 @@ def write_weights(cell: Cell, experiment: Experiment) -> None:
     description = _described(cell, experiment, weights_hash(method))
     if kept == "bfloat16":
         dtype, method = torch.bfloat16, copy.deepcopy(method)
-        method.load_state_dict(_stored(method, dtype))  # rounded
+        method.load_state_dict(_stored(method, dtype) | _no_tensors(method))  # rounded
     description = replace(
         description,
         stored_weights=weights_hash(method),
         probe=_plain(probe(method, description)),
     )
-    content = save(
-        _stored(method, dtype), {"format": str(FORMAT), "network": _to_json(description)}
-    )
+    about = {"format": str(FORMAT), "network": _to_json(description)}
+    about["extra_state"] = json.dumps(_no_tensors(method))
+    content = save(_stored(method, dtype), about)
     with atomic_file(cell.folder / WEIGHTS, "wb") as stream:
         stream.write(content)
 
@@ -128,7 +128,14 @@ def _stored(method: Method, dtype: torch.dtype | None) -> dict[str, Tensor]:
         .contiguous()
         .clone()
         for name, value in method.state_dict().items()
+        if isinstance(value, Tensor)
     }
+
+
+def _no_tensors(method: Method) -> dict[str, Any]:
+    """Return what a method keeps by `get_extra_state()`: plain numbers and texts."""
+    state = method.state_dict().items()
+    return {name: value for name, value in state if not isinstance(value, Tensor)}
 
 
 def _described(cell: Cell, experiment: Experiment, final_weights: str) -> NetworkDescription:
@@ -254,6 +261,7 @@ def read_network(
     method = _built(description, registry)
     with safe_open(path, framework="pt") as opened:
         state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        state |= json.loads((opened.metadata() or {}).get("extra_state", "{}"))
     try:
         method.load_state_dict(state)
     except RuntimeError as error:

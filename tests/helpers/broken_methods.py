@@ -407,6 +407,19 @@ MISTAKES = {
         ),
         r"predict\(\) differs from head\(encode\(\)\) by up to ",
     ),
+    "labels that head needs": Mistake(
+        "kept weights",
+        (
+            put(
+                "init",
+                "shift = task.labels.clamp(min=0).float().mean(dim=0)",
+                "self.register_buffer('shift', shift, persistent=False)",
+            ),
+            ("self.fc(self.drop(middle))", "self.fc(self.drop(middle)) + self.shift"),
+        ),
+        r"its weights do not make it again for `predict` \(.*the same weights give other "
+        r"probabilities.*\): what the labels of the task tell",
+    ),
     "a mix of dtypes": Mistake(
         "mixed precision",
         (

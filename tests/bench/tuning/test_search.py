@@ -137,8 +137,8 @@ def test_the_sampler_goes_by_what_it_is_told_after_the_first_five(faces, tmp_pat
         for cell in some:
             pretend(cell, best=0.0004)
 
-    high = searched(faces, tmp_path / "a", trials=20)["supervised"]
-    low = searched(faces, tmp_path / "b", trials=20, execute=otherwise)["supervised"]
+    high = searched(faces, tmp_path / "a", trials=12)["supervised"]
+    low = searched(faces, tmp_path / "b", trials=12, execute=otherwise)["supervised"]
     assert [t.knobs for t in high[:STARTUP]] == [t.knobs for t in low[:STARTUP]]
     rates = [
         np.log([t.knobs["supervised.train.lr"] for t in some[STARTUP:]]) for some in (high, low)
