@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from bench.results.speed_rows import SpeedRow
     from bench.study.study import Study
 
-SMALL = ("subjects=6", "tasks=T1,T2", "frames=60")
-"""Options of the embedded dataset under which its frames are drawn in seconds."""
+TASKS, SUBJECTS, FRAMES = 8, 41, 720
+"""Of the embedded dataset: tasks a subject, subjects at most, and frames drawn in seconds."""
 
 
 def command(
@@ -68,24 +70,25 @@ def command(
     one_thread()
     keep_freed_memory()
     knobs = [*(settings or []), f"train.steps={steps}", "trunk.weights=none"]
+    ask = partial(
+        make_study,
+        dataset=dataset,
+        root=root,
+        methods=opt.split_commas(methods),
+        ratios=[str(ratio)],
+        folds=[0],
+        seeds=[0],
+        preset=preset,
+        results=results,
+        cache=cache,
+        plugins=plugins or [],
+    )
     if dataset == "synthetic":
-        knobs = [f"synthetic.{option}" for option in SMALL] + knobs
+        knobs = [*_small(ask(knobs=knobs).context.settings.train.batch_size), *knobs]
     rows: list[SpeedRow] = []
     for trunk in opt.split_commas(trunks) or [""]:
-        study = make_study(
-            dataset=dataset,
-            root=root,
-            methods=opt.split_commas(methods),
-            ratios=[str(ratio)],
-            folds=[0],
-            seeds=[0],
-            preset=preset,
-            knobs=[*knobs, *([f"trunk.name={trunk}"] if trunk else [])],
-            results=results,
-            cache=cache,
-            plugins=plugins or [],
-        )
-        study = _with_random_weights(study)
+        named = [f"trunk.name={trunk}"] if trunk else []
+        study = _with_random_weights(ask(knobs=[*knobs, *named]))
         if params_only:
             registry = study.context.registry
             for name in study.methods:
@@ -97,6 +100,17 @@ def command(
             save_row(results, row)
             rows.append(row)
     _show(rows, style, published=published)
+
+
+def _small(batch: int) -> list[str]:
+    """Cut the embedded dataset down to a few frames, of as many recordings as a batch has clips.
+
+    Some methods take at most one clip of a recording into a batch; half of the recordings or more
+    are trained on.
+    """
+    subjects = max(6, min(SUBJECTS, math.ceil(3 * batch / TASKS)))
+    frames = max(10, FRAMES // (subjects * TASKS))
+    return [f"synthetic.subjects={subjects}", f"synthetic.frames={frames}"]
 
 
 def _with_random_weights(study: Study) -> Study:
@@ -111,7 +125,8 @@ def _with_random_weights(study: Study) -> Study:
 def _measured(
     study: Study, device: torch.device, repeats: int, *, host: bool
 ) -> Iterator[SpeedRow]:
-    """Yield the row of every method of a study; one that the trunk cannot carry is told apart."""
+    """Yield the row of every method of a study; one that cannot be trained so is told apart."""
+    from bench.errors import UsageError
     from bench.runner.speed import CannotMeasure, measure
     from bench.study.cell import plan_cells
 
@@ -124,7 +139,7 @@ def _measured(
             typer.echo(f"{cell.method} on {cell.settings.trunk.name} ...", err=True)
             try:
                 yield measure(cell, device, command, repeats=repeats, host=host)
-            except CannotMeasure as error:
+            except (CannotMeasure, UsageError) as error:
                 typer.echo(f"note: {cell.method} is left out: {error}", err=True)
 
 

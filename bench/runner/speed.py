@@ -127,7 +127,7 @@ def measure(
     return replace(
         sized,
         preset=cell.context.preset,
-        frames_per_sample=trainer.loader.sampler.frames_per_step() / cell.settings.train.batch_size,
+        frames_per_sample=frames_per_step(trainer) / cell.settings.train.batch_size,
         rates=rates,
         budget_steps=PRESETS[cell.context.preset].settings.train.steps,
         warm_up_seconds=round(max(first - min(times["end to end"]), 0.0), 2),
@@ -171,6 +171,11 @@ def _training(cell: Cell, device: torch.device, *, kept: bool, host: bool) -> Ca
     return lambda: trainer.run(trainer.total)
 
 
+def frames_per_step(trainer: Trainer) -> float:
+    """Return the frames of a step, the mean over a training: phases may take labelled ones only."""
+    return trainer.frames_until(trainer.total) / trainer.total
+
+
 def bare_loop(trainer: Trainer, steps: int) -> Callable[[], object]:
     """Build the trunk with one linear layer, on as many frames a step as the method has there.
 
@@ -178,7 +183,7 @@ def bare_loop(trainer: Trainer, steps: int) -> Callable[[], object]:
     unless some of its frames need no gradient.
     """
     task = trainer.method.task
-    device, frames = trainer.device, trainer.loader.sampler.frames_per_step()
+    device, frames = trainer.device, max(1, round(frames_per_step(trainer)))
     trunk = build_trunk(task.trunk, task.image_size)
     net = nn.Sequential(trunk, nn.Linear(trunk.num_features, len(task.aus)))
     net = net.to(device).to(memory_format=torch.channels_last).train()

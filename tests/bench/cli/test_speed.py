@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.speed import _small
 from bench.results.speed_rows import PARTS, read_rows
+from datasets.synthetic import Synthetic
 from tests.helpers.cli_driver import Answer, Person
 
 TINY = (
@@ -46,8 +48,23 @@ def test_sizes_alone_need_no_frames(person):
 
 
 def test_a_method_that_the_trunk_cannot_carry_is_left_out_with_its_reason(person):
-    shown = asked(
-        person, "--methods supervised,tcl --trunks mobilenetv3_small_050 --set trunk.width=1"
-    )
-    assert "tcl is left out" in shown.err
+    shown = asked(person, "--methods supervised,tcl --trunks test_byobnet --set trunk.width=1")
+    assert "tcl is left out: tcl shifts channels inside residual blocks" in shown.err
     assert "supervised" in shown.out
+
+
+def test_a_batch_too_large_for_the_recordings_leaves_the_others_their_rows(person):
+    line = "--methods tcl,supervised --set synthetic.subjects=6 --set train.batch_size=4"
+    shown = asked(person, line)
+    assert "tcl is left out: 4 clips of different sequences need as many" in shown.err
+    assert "supervised" in shown.out
+
+
+@pytest.mark.parametrize("batch", [8, 16, 32, 64])
+def test_the_small_dataset_has_recordings_for_every_clip_of_a_batch(batch):
+    options = dict(text.removeprefix("synthetic.").split("=") for text in _small(batch))
+    dataset = Synthetic(**options)
+    tested = set(dataset.folds().groups[0])
+    recordings = dataset.sequences()
+    assert sum(r.subject not in tested for r in recordings) >= batch
+    assert sum(len(r.frames) for r in recordings) < 2500

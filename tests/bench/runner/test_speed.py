@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -9,12 +11,14 @@ from torch import nn
 from bench.report.render import render_all
 from bench.report.speed import speed_table
 from bench.results.speed_rows import PARTS, Rate, SpeedRow, read_rows, save_row
-from bench.runner.speed import KeptBatches, _gflops, size_of
+from bench.runner.speed import KeptBatches, _gflops, frames_per_step, size_of
 from bench.study.study import make_study
 from bench.system.files import RecordError
 from methods._base import Method, Needs
+from methods.daur import DAUR
 from tests.helpers import fakes as toys
 from tests.helpers.fake_tasks import make_task
+from tests.helpers.timed_trainings import QUICK, make_trainer
 
 
 def row(**changes) -> SpeedRow:
@@ -80,6 +84,13 @@ def test_rows_are_kept_one_a_method_trunk_input_and_device(tmp_path):
     assert [one.parameters for one in rows] == [7, 1_500_000]
     assert rows[0].rates["step"] == Rate(100.0, 90.0, 110.0)
     assert rows[0].share_of_bare == pytest.approx(0.8)
+
+
+def test_a_step_has_the_frames_that_its_phases_take():
+    train = replace(QUICK.train, steps=10, batch_size=2)
+    trainer = make_trainer(DAUR, train=train)
+    # eight steps of 2 labelled frames, then two of 2 clips of 5 frames
+    assert frames_per_step(trainer) == pytest.approx((8 * 2 + 2 * 10) / 10)
 
 
 def test_evaluations_share_is_of_a_run_of_the_presets_steps():
