@@ -70,7 +70,6 @@ class NoisyStudent(Method):
 
     pseudo: Tensor
     balance: Tensor
-    turn: Tensor
 
     @dataclass(frozen=True, kw_only=True)
     class Config(Method.Config):
@@ -117,7 +116,8 @@ class NoisyStudent(Method):
         aus = len(task.aus)
         self.register_buffer("pseudo", torch.full((task.unlabelled_frames, aus), 0.5))
         self.register_buffer("balance", torch.ones(2, aus))
-        self.register_buffer("turn", torch.tensor(0))
+        self.turn = 0
+        """Which network it is that learns, and that predicts."""
 
     def _student(self) -> ImageClassifier:
         net = ImageClassifier(self.task, self.config.dropout)
@@ -152,10 +152,9 @@ class NoisyStudent(Method):
     def losses(self, batch: Batch, progress: Progress) -> dict[str, Tensor]:
         """Return `au`, and of a student's step `student`: its teacher's labels under noise."""
         names = [phase.name for phase in self.phases(self.config)]
-        turn = names.index(progress.phase)
-        self.turn.fill_(turn)
-        net = self.nets[turn]
-        if turn == 0 or batch.ids is None or not has_unlabelled(batch):
+        self.turn = names.index(progress.phase)
+        net = self.nets[self.turn]
+        if self.turn == 0 or batch.ids is None or not has_unlabelled(batch):
             au = self.au_loss(net(batch.key), batch.labels)
             return named_losses(self.task, au, student=torch.zeros_like(au))
         pseudo, strong = self.pseudo[batch.ids], batch.unlabelled["strong"]
@@ -168,8 +167,7 @@ class NoisyStudent(Method):
         """Label the pool with the network that has just been trained, the next one's teacher."""
         frames = len(self.pseudo)
         if self.config.warm_start:
-            turn = int(self.turn)
-            self.nets[turn + 1].load_state_dict(self.nets[turn].state_dict())
+            self.nets[self.turn + 1].load_state_dict(self.nets[self.turn].state_dict())
         if not frames:
             return
         logits = self.head(features[len(features) - frames :].unsqueeze(1))
@@ -185,6 +183,14 @@ class NoisyStudent(Method):
         least = 1 / max(2, self.task.labelled_frames)
         return clamped_rates(rates, self.task.labelled_frames).clamp(max=1 - least)
 
+    def get_extra_state(self) -> dict[str, int]:
+        """Keep whose turn it is with the weights, as a number: an exported graph holds one net."""
+        return {"turn": self.turn}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Take up what was kept."""
+        self.turn = state["turn"]
+
     def encode(self, frames: Tensor, landmarks: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Encode frames (N, 3, H, W) -> (N, F), by the network whose turn it is."""
         return self._predictor.encode(frames)
@@ -195,6 +201,6 @@ class NoisyStudent(Method):
 
     @property
     def _predictor(self) -> ImageClassifier:
-        net = self.nets[int(self.turn)]
+        net = self.nets[self.turn]
         assert isinstance(net, ImageClassifier)
         return net

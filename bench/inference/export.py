@@ -11,7 +11,9 @@ import copy
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -142,12 +144,8 @@ def _traced(network: Network, inputs: dict[str, Tensor], *, dynamic: bool) -> An
     """Trace the network on inputs; raises UsageError in torch's own words."""
     onnx, _ = _packages()
     batch = torch.export.Dim("batch")
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), torch.no_grad(), TemporaryDirectory() as folder:
-            warnings.simplefilter("ignore")
+        with _silence(), torch.no_grad(), TemporaryDirectory() as folder:
             program = torch.onnx.export(
                 _Graph(network.method),
                 args=(),
@@ -163,13 +161,32 @@ def _traced(network: Network, inputs: dict[str, Tensor], *, dynamic: bool) -> An
             program.save(str(Path(folder) / "graph.onnx"), external_data=False)
             return onnx.load(Path(folder) / "graph.onnx")
     except Exception as error:
-        first = next((line for line in str(error).splitlines() if line.strip()), "")
         raise UsageError(
-            f"{network.description.cell['method']} cannot be exported to ONNX "
-            f"({type(error).__name__}: {first[:150]})"
+            f"{network.description.cell['method']} cannot be exported to ONNX: a graph holds no "
+            "code that goes on or chooses by the values of its tensors "
+            f"({_innermost(error)}); --weights exports it for this suite"
         ) from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep back what several parts of torch warn of, log and print on the way."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        quiet.setLevel(level)
+        logging.disable(level)
+
+
+def _innermost(error: BaseException) -> str:
+    """Return the first line of the error that began it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first[:150]}"
 
 
 def _distance(network: Network, session: Any, inputs: Mapping[str, Tensor], at_once: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bench.frame_store.store import StoredSequence
 from bench.metrics import always_positive_f1, training_prior_f1, with_gaps
@@ -167,9 +169,12 @@ def count_parameters(method: Method) -> int:
 
 
 def weights_hash(method: Method) -> str:
-    """Hash every parameter and buffer, bit by bit."""
+    """Hash every parameter and buffer, bit by bit, and what `get_extra_state` keeps beside them."""
     whole = hashlib.sha256()
     for name, value in method.state_dict().items():
+        if not isinstance(value, Tensor):
+            whole.update(f"{name} {json.dumps(value, sort_keys=True)}".encode())
+            continue
         whole.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         whole.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return whole.hexdigest()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.runner.record_builder import weights_hash
 from methods._nets import ImageClassifier
 from methods.noisy_student import NoisyStudent, balance_weights, stochastic_depth, student_loss
 from methods.supervised import Supervised
@@ -165,3 +166,13 @@ def test_with_every_frame_labelled_the_noise_is_what_is_left() -> None:
     features = torch.randn(5, trained.method.nets[0].fc.in_features)
     trained.method.fit(features, torch.zeros(5, 4))
     assert torch.equal(trained.method.balance, torch.ones(2, 4))
+
+
+def test_whose_turn_it_is_travels_with_the_state_and_is_hashed() -> None:
+    method, other = (NoisyStudent(NoisyStudent.Config(), make_task()) for _ in range(2))
+    other.load_state_dict(method.state_dict())
+    assert weights_hash(method) == weights_hash(other)
+    method.turn = 2
+    assert weights_hash(method) != weights_hash(other)
+    other.load_state_dict(method.state_dict())
+    assert other.turn == 2
