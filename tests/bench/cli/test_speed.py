@@ -53,7 +53,7 @@ def test_a_method_that_the_trunk_cannot_carry_is_left_out_with_its_reason(person
     assert "supervised" in shown.out
 
 
-def test_a_batch_too_large_for_the_recordings_leaves_the_others_their_rows(person):
+def test_a_batch_that_is_too_large_leaves_the_other_methods_rows(person):
     line = "--methods tcl,supervised --set synthetic.subjects=6 --set train.batch_size=4"
     shown = asked(person, line)
     assert "tcl is left out: 4 clips of different sequences need as many" in shown.err

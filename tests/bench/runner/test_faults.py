@@ -289,12 +289,13 @@ def test_a_label_mask_that_vanishes_after_the_plan_is_named(faces):
 
 
 def let_none_read(monkeypatch, name):
-    real = Path.read_text
+    for way in ("read_text", "read_bytes"):
+        real = getattr(Path, way)
 
-    def read_text(path, *args, **more):
-        return fail(errno.EACCES) if path.name.startswith(name) else real(path, *args, **more)
+        def read(path, *args, real=real, **more):
+            return fail(errno.EACCES) if path.name.startswith(name) else real(path, *args, **more)
 
-    monkeypatch.setattr(Path, "read_text", read_text)
+        monkeypatch.setattr(Path, way, read)
 
 
 def test_a_record_that_only_another_user_may_read_stays_as_it_is(tmp_path, monkeypatch):
