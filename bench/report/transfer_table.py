@@ -28,7 +28,6 @@ Tested = tuple[str, str]
 Trained = tuple[str, ...]
 """What the runs of one row share: method, ratio, rule, config, code, networks averaged."""
 
-
 PerAu = Sequence[float | None]
 """A share for each AU; None where there is none (AUC of an AU that is never present)."""
 
@@ -194,8 +193,7 @@ def _baseline(transfers: Iterable[TransferRecord], tested: Sequence[Tested]) -> 
     """Give what always seeing every AU scores on each tested dataset."""
     found: dict[Tested, Entry] = {}
     for run in transfers:
-        shares = [share for share in run.always_positive if share is not None]
-        found[_tested(run)] = Entry(value=100 * float(np.mean(shares)))
+        found[_tested(run)] = Entry(value=_percent(run.always_positive))
     missing = Entry(state="missing")
     return Row(
         label="always positive",
