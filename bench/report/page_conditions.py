@@ -136,16 +136,17 @@ def _entries(
 def _entry(entry: Entry, runs: Mapping[Any, Record], places: Places) -> list[Any]:
     low, high = entry.interval or (None, None)
     cells = [places[record.id] for record in runs.values() if record.id in places]
-    numbers = [_two(entry.value), _two(entry.spread), entry.n, _two(low), _two(high)]
+    numbers = [_kept(entry.value), _kept(entry.spread), entry.n, _kept(low), _kept(high)]
     return [*numbers, entry.state, cells]
 
 
 def _short(entry: Entry) -> list[Any]:
-    return [_two(entry.value), entry.state]
+    return [_kept(entry.value), entry.state]
 
 
-def _two(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
+def _kept(value: float | None) -> float | None:
+    """Shorten a number so little that the page, which rounds it again, prints what tables print."""
+    return None if value is None else round(value, 6)
 
 
 def _subjects(matrix: RunMatrix) -> list[list[dict[str, Any]]]:

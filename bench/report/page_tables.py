@@ -95,4 +95,4 @@ def _entry(entry: Entry | None) -> list[Any]:
 
 
 def _number(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+    return None if value is None else round(value, 6)

@@ -98,7 +98,16 @@ function ratioPlace() {
 }
 
 const isNumber = (value) => typeof value === "number";
-const fixed = (value, digits = 1) => (isNumber(value) ? value.toFixed(digits) : "");
+
+// Writes a number as the printed tables do: a tie goes to the even digit, and nothing is "-0.0".
+function fixed(value, digits = 1) {
+  if (!isNumber(value)) return "";
+  const tie = Math.abs((value * 2 ** (digits + 1)) % 2) === 1;
+  const up = value.toFixed(digits);
+  const text = tie && "13579".includes(up.at(-1)) ? (value * (1 - 1e-9)).toFixed(digits) : up;
+  return Number(text) === 0 ? text.replace("-", "") : text;
+}
+
 const percent = (ratio) => `${Number((100 * ratio).toPrecision(6))} %`;
 const SIGNS = { missing: "–", failed: "failed", skipped: "skipped", unstored: "not stored", uncoded: "uncoded" };
 

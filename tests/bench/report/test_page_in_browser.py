@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import pytest
 
+from bench.report.entry_text import format_entry
+from bench.report.model import Entry
 from bench.report.page import page, write_page
 from bench.results.status import read_status
 from tests.helpers.browser import browser
@@ -50,6 +54,15 @@ def opened(tab, address):
     assert tab.complaints == []
     assert {request.partition("#")[0] for request in tab.requests} <= {address}
     assert tab.js("window.evil") is None
+
+
+def test_numbers_are_rounded_as_the_tables_round_them(opened):
+    values = [47.05, 31.25, 31.75, -31.25, 0.25, -0.04, 0.05, 62.449999, 62.45, 8.0, 99.95]
+    values += [0.375, 0.125, 50.005]
+    script = (files("bench.report") / "page_assets" / "elements.js").read_text(encoding="utf-8")
+    function = script[script.index("const isNumber") : script.index("const percent")]
+    told = opened.js(f"{{{function} {values}.map((x) => [fixed(x), fixed(x, 2)])}}")
+    assert told == [[format_entry(Entry(value=v, digits=d)) for d in (1, 2)] for v in values]
 
 
 def numbers(tab, section="scores"):
