@@ -129,7 +129,7 @@ def score_fold(
 
 def with_gaps(values: NDArray[np.float64]) -> list[float | None]:
     """Write NaN as None: a record is JSON, which has no NaN."""
-    return [None if np.isnan(value) else float(value) for value in values]
+    return [None if value != value else value for value in values.tolist()]  # NaN is no equal
 
 
 def _accuracy_from_counts(counts: NDArray[np.int64]) -> NDArray[np.float64]:

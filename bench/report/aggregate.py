@@ -141,8 +141,7 @@ class RunMatrix:
 
         def value(record: Record) -> float | None:
             told = self.scoring.predicted_to_true(record)
-            share = np.nan if told is None else float(told[-1 if column is None else column])
-            return None if np.isnan(share) else share
+            return None if told is None else told[-1 if column is None else column]
 
         if column is not None:
             entry = self._au_entry(line.at(ratio), ratio, column, value)
@@ -164,8 +163,10 @@ class RunMatrix:
         self, runs: Mapping[GridPoint, Record], ratio: float, column: int, value: Value
     ) -> Entry:
         """Make an entry of one AU from the runs of those folds in which it is coded."""
-        expected = {p for p in self.expected[ratio] if column not in self.uncoded.get(p.fold, ())}
-        coded = {point: record for point, record in runs.items() if point in expected}
+        expected, coded = self.expected[ratio], runs
+        if any(column in uncoded for uncoded in self.uncoded.values()):
+            expected = frozenset(p for p in expected if column not in self.uncoded.get(p.fold, ()))
+            coded = {point: record for point, record in runs.items() if point in expected}
         if not coded and any(record.status == "done" for record in runs.values()):
             return Entry(state="uncoded")
         return replace(entry_of_runs(coded or runs, expected, value), terse=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -29,7 +30,7 @@ def mean_of_runs(values: Mapping[GridPoint, float]) -> float:
     seeds: dict[int, list[float]] = defaultdict(list)
     for point, value in values.items():
         seeds[point.seed].append(value)
-    return float(np.mean([np.mean(folds) for folds in seeds.values()]))
+    return fmean(fmean(folds) for folds in seeds.values())
 
 
 def entry_of_runs(

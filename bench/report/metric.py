@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import closest
+from bench.metrics import with_gaps
 from bench.results.predictions import NAME, StoredPredictions, read_predictions
 from bench.results.records import Record
 from bench.system.files import RecordError
@@ -179,7 +180,7 @@ class Scoring:
     _known: dict[str, RunScore | NotStored] = field(default_factory=dict, repr=False)
     _folds: dict[str, FoldScore] = field(default_factory=dict, repr=False)
     _outcomes: dict[str, Floats | None] = field(default_factory=dict, repr=False)
-    _told: dict[str, Floats | None] = field(default_factory=dict, repr=False)
+    _told: dict[str, list[float | None] | None] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, select: str | Scoring) -> Scoring:
@@ -221,13 +222,14 @@ class Scoring:
             self._outcomes[record.id] = None if known is None else known.sum(axis=-1)
         return self._outcomes[record.id]
 
-    def predicted_to_true(self, record: Record) -> Floats | None:
-        """Return how often each AU was told, as a multiple of its truth, then all: (A + 1,)."""
+    def predicted_to_true(self, record: Record) -> list[float | None] | None:
+        """Return how often each AU was told, as a multiple of its truth, then all: A + 1 values."""
         if record.id not in self._told:
-            counts = self.outcomes(record)
+            counts, told = self.outcomes(record), None
             if counts is not None:
-                counts = predicted_to_true(np.column_stack([counts, counts.sum(axis=1)]))
-            self._told[record.id] = counts
+                whole = np.column_stack([counts, counts.sum(axis=1)])
+                told = with_gaps(predicted_to_true(whole))
+            self._told[record.id] = told
         return self._told[record.id]
 
     def fold(self, record: Record) -> FoldScore | None:
