@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,7 +49,14 @@ def command(
     ] = "f1",
     select: Annotated[str, typer.Option(help="last, val or test-peek.")] = "last",
     au: Annotated[int | None, typer.Option(help="Of `timeline`: which action unit.")] = None,
-    sequence: Annotated[str, typer.Option(help="Of `timeline`: SUBJECT/TASK, a tested one.")] = "",
+    sequence: Annotated[str, typer.Option(help="Of `timeline`: SUBJECT/TASK.")] = "",
+    pseudo_labels: Annotated[
+        bool,
+        typer.Option(
+            "--pseudo-labels",
+            help="Of `timeline`: a training sequence, and what methods said of it last.",
+        ),
+    ] = False,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=1.0, help="Of `timeline`: from which on it is sure.")
     ] = 0.95,
@@ -78,7 +85,7 @@ def command(
     """
     from bench.errors import pick
     from bench.report.metric import Scoring, find_metric
-    from bench.report.plot_style import SUFFIXES, save
+    from bench.report.plot_style import SUFFIXES
     from bench.report.plot_timeline import TimelineOptions
     from bench.report.plots import KINDS, FigureOptions, figures
     from bench.results.records import read_records
@@ -90,7 +97,7 @@ def command(
     records, problems = read_records(results)
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
-    notes: list[str] = []
+    notes = list[str]()
     if kind == "sampling":
         study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
         found = _sampling(study, ratios, seeds, records)
@@ -103,11 +110,22 @@ def command(
             scoring=Scoring(select, find_metric(metric), results),
             published=published,
             results=results,
-            timeline=TimelineOptions(au=au, sequence=sequence, confidence=confidence, faces=crops),
+            timeline=TimelineOptions(
+                au=au, sequence=sequence, confidence=confidence, faces=crops, training=pseudo_labels
+            ),
         )
         notes, found = options.notes, figures(kind, chosen, options)
-    for name, made in found:
-        path = (out or results / "plots") / f"{name}.{style}"
+    _write(found, notes, out or results / "plots", style)
+
+
+def _write(
+    figures: Iterable[tuple[str, Figure]], notes: Sequence[str], folder: Path, style: str
+) -> None:
+    """Draw and save the figures, then tell the notes that they left."""
+    from bench.report.plot_style import save
+
+    for name, made in figures:
+        path = folder / f"{name}.{style}"
         save(made, path)
         typer.echo(str(path))
     for note in dict.fromkeys(notes):

@@ -52,7 +52,7 @@ def uncoded_labels(harness: Harness) -> None:
 
 def _uncoded_labels_at(trainer: Trainer) -> None:
     batch, hidden = trainer.loader.batch(trainer.step, labelled_only=trainer.phase.labelled_only)
-    trainer.audit.expect(hidden)
+    trainer.audit.expect(trainer.step, hidden)
     state, random = copy.deepcopy(trainer.method.state_dict()), torch.get_rng_state()
 
     def total(label: float) -> float:

@@ -1,34 +1,46 @@
-"""Timeline of one action unit in a test sequence: labels, and what each network is sure of.
+"""Timeline of one action unit in a sequence: labels, and what each method says of the frames.
 
-After the paper's figure 4; for `plot`. What is sure is decided by FixMatch's rule: a frame is
-present or absent where the network gives that a probability of at least `confidence`, and is
-discarded elsewhere.
+After the paper's figure 4; for `plot`. Of a test sequence it shows what each network is sure of, by
+FixMatch's rule: a frame is present or absent where the network gives that a probability of at least
+`confidence`, and is discarded elsewhere. Of a training sequence it shows the pseudo labels: what a
+method said of each frame when a step last held it.
 
-Shapes: T coded test frames of the sequence, A action units.
+Shapes: N frames of a run, T frames of the sequence, A action units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from bench.results.predictions import NAME, StoredPredictions, read_predictions
-from bench.results.records import Record
+from bench.results.predictions import NAME as PREDICTIONS
+from bench.results.predictions import read_predictions
+from bench.results.pseudo_labels import NAME as PSEUDO_LABELS
+from bench.results.pseudo_labels import read_pseudo_labels
 from bench.system.files import RecordError
 
 from .aggregate import RunMatrix
 from .model import NothingToShow, ReportError
 from .plot_style import grid_figure, title
 
-ABSENT, PRESENT, DISCARDED, UNCODED = 0, 1, 2, 3
-STATES = {"absent": "#d5dde3", "present": "#0072B2", "discarded": "#E69F00", "not coded": "#ffffff"}
+ABSENT, PRESENT, DISCARDED, UNCODED, NEVER = 0, 1, 2, 3, 4
+STATES = {
+    "absent": "#d5dde3",
+    "present": "#0072B2",
+    "discarded": "#E69F00",
+    "not coded": "#ffffff",
+    "in no step": "#f6f0e2",
+}
 """Names and colours of a frame's states, in the order of their numbers."""
 
 FACES = 16
@@ -36,6 +48,12 @@ FACES = 16
 
 _FACE_HEIGHT = 0.9
 """Inches."""
+
+_KEYS_A_ROW = 4
+"""Entries in a row of the legend."""
+
+_MARK: Mapping[str, Any] = {"marker": "v", "markersize": 3, "color": "black", "linestyle": "none"}
+"""How a frame whose label the run was given is marked, above the labels."""
 
 Codes = NDArray[np.int64]
 Faces = Callable[[str, str, NDArray[np.int64]], Sequence[NDArray[np.uint8]]]
@@ -49,6 +67,8 @@ class TimelineOptions:
     au: int | None = None
     sequence: str = ""
     """SUBJECT/TASK."""
+    training: bool = False
+    """Whether a training sequence with the pseudo labels is shown, and not a test sequence."""
     confidence: float = 0.95
     faces: Faces | None = None
 
@@ -61,98 +81,146 @@ def sure_states(probabilities: NDArray[np.float64], confidence: float) -> Codes:
     return states
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One run: which frames it tells of, what is true of them, and what it says."""
+
+    subject: NDArray[np.str_]
+    task: NDArray[np.str_]
+    frame: NDArray[np.int64]
+    aus: tuple[int, ...]
+    labels: NDArray[np.int8]
+    """(N, A)."""
+    states: Codes
+    """(N, A)."""
+    labelled: NDArray[np.bool_]
+    """(N,) whether the run was given the label."""
+
+    def places(self, subject: str, task: str) -> Codes:
+        """Return where a sequence's frames stand, in the order of their numbers."""
+        chosen = np.flatnonzero((self.subject == subject) & (self.task == task))
+        ordered: Codes = chosen[np.argsort(self.frame[chosen], kind="stable")]
+        return ordered
+
+
 def timeline_plot(matrix: RunMatrix, ratio: float, options: TimelineOptions) -> Figure:
     """Draw a strip of faces (if they are given), the labels, and a row for each method.
 
-    Of a method's runs the first that tested the sequence is shown. Raises NothingToShow if no run
-    stored its labels, ReportError for an AU or a sequence that none of them tested.
+    Of a method's runs the first that holds the sequence is shown. Raises NothingToShow if no run
+    stored what is asked for, ReportError for an AU or a sequence that none of them holds.
     """
-    runs = _runs(matrix, ratio)
+    runs = _runs(matrix, ratio, options)
     longest = max(runs.values(), key=len)
-    first = longest[0]
-    place = _place(first, options.au)
-    subject, task = _sequence(longest, place, options.sequence)
+    au = _au(longest[0], options.au)
+    subject, task = _sequence(longest, au, options.sequence)
     rows: dict[str, Codes] = {}
-    frames = np.empty(0, dtype=np.int64)
-    for label, stored in runs.items():
-        of = [(one, chosen) for one in stored if (chosen := _frames_of(one, subject, task)).size]
-        if of:
-            one, chosen = of[0]
-            assert one.labels is not None
-            truth = one.labels[chosen, place].astype(np.int64)
-            frames = one.frame[chosen]
+    frames, given = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
+    for label, of_method in runs.items():
+        found = next((run for run in of_method if run.places(subject, task).size), None)
+        if found is not None:
+            places, column = found.places(subject, task), found.aus.index(au)
+            truth = found.labels[places, column].astype(np.int64)
+            frames, given = found.frame[places], found.labelled[places]
             rows["labels"] = np.where(truth < 0, UNCODED, truth)
-            shares = one.probabilities[chosen, place].astype(np.float64)
-            rows[label] = sure_states(shares, options.confidence)
+            rows[label] = found.states[places, column]
     faces = options.faces(subject, task, _spread(frames)) if options.faces else []
-    made = _drawn(rows, frames, faces)
-    what = f"AU{first.aus[place]} of {subject} {task} at {matrix.heading(ratio)} labels"
-    title(
-        made,
-        f"{what}: labels, and what each network is {100 * options.confidence:g} % sure of; "
-        f"{matrix.condition.title(matrix.select)}",
-    )
+    made = _drawn(rows, frames, given, faces)
+    what = f"AU{au} of {subject} {task} at {matrix.heading(ratio)} labels"
+    title(made, f"{what}: labels, and {_what(options)}; {matrix.condition.title(matrix.select)}")
     return made
 
 
-def _runs(matrix: RunMatrix, ratio: float) -> dict[str, list[StoredPredictions]]:
-    """Return the stored predictions that hold labels, by line, in the order of folds and seeds."""
-    found: dict[str, list[StoredPredictions]] = {}
+def _what(options: TimelineOptions) -> str:
+    if options.training:
+        return "the pseudo labels of the step that last held a frame"
+    return f"what each network is {100 * options.confidence:g} % sure of"
+
+
+def _runs(matrix: RunMatrix, ratio: float, options: TimelineOptions) -> dict[str, list[_Run]]:
+    """Return what runs stored, by line, in the order of folds and seeds."""
+    results, found = matrix.scoring.results, dict[str, list[_Run]]()
+    read = _pseudo_labelled if options.training else _predicted
     for line in matrix.lines:
         for _, record in sorted(line.at(ratio).items(), key=lambda item: item[0]):
-            stored = _stored(matrix, record)
-            if stored is not None and stored.labels is not None:
-                found.setdefault(line.label, []).append(stored)
+            if results is not None:
+                stored = [*read(results / "runs" / record.id, options)]
+                found.setdefault(line.label, []).extend(stored)
+    found = {label: runs for label, runs in found.items() if runs}
     if not found:
-        raise NothingToShow(
-            f"no run at ratio {ratio:g} has a {NAME} that holds labels: run it again"
-        )
+        missing = PSEUDO_LABELS if options.training else f"{PREDICTIONS} that holds labels"
+        why = " with a method that makes some" if options.training else ""
+        raise NothingToShow(f"no run at ratio {ratio:g} has a {missing}: run it again{why}")
     return found
 
 
-def _stored(matrix: RunMatrix, record: Record) -> StoredPredictions | None:
-    if matrix.scoring.results is None:
-        return None
+def _predicted(folder: Path, options: TimelineOptions) -> Iterator[_Run]:
+    """Read what a cell's network says of its test frames, if the file holds labels."""
     try:
-        return read_predictions(matrix.scoring.results / "runs" / record.id / NAME)
+        stored = read_predictions(folder / PREDICTIONS)
     except RecordError:
-        return None
+        return
+    if stored is not None and stored.labels is not None:
+        yield _Run(
+            subject=stored.subject,
+            task=stored.task,
+            frame=stored.frame,
+            aus=tuple(stored.aus.tolist()),
+            labels=stored.labels,
+            states=sure_states(stored.probabilities.astype(np.float64), options.confidence),
+            labelled=np.zeros(len(stored.frame), dtype=np.bool_),
+        )
 
 
-def _place(stored: StoredPredictions, au: int | None) -> int:
-    """Return the place of an AU; by default of the one whose labels change most often."""
-    aus: list[int] = stored.aus.tolist()
-    if au is None:
-        assert stored.labels is not None
-        changes = (np.diff(stored.labels.astype(np.int64), axis=0) != 0).sum(axis=0)
-        return int(np.argmax(changes))
-    if au not in aus:
-        raise ReportError(f"no AU{au} was tested: choose one of {', '.join(map(str, aus))}")
-    return aus.index(au)
+def _pseudo_labelled(folder: Path, _: TimelineOptions) -> Iterator[_Run]:
+    """Read what a cell's method said of its training frames."""
+    try:
+        stored = read_pseudo_labels(folder / PSEUDO_LABELS)
+    except RecordError:
+        return
+    if stored is not None:
+        codes = stored.codes.astype(np.int64)
+        yield _Run(
+            subject=stored.subject,
+            task=stored.task,
+            frame=stored.frame,
+            aus=tuple(stored.aus.tolist()),
+            labels=stored.labels,
+            states=np.where(codes < 0, NEVER, codes),
+            labelled=stored.labelled,
+        )
 
 
-def _sequence(stored: Sequence[StoredPredictions], place: int, wanted: str) -> tuple[str, str]:
-    """Return subject and task; by default of the sequence in which the AU changes most often."""
-    changes: dict[tuple[str, str], int] = {}
-    for one in stored:
-        assert one.labels is not None
-        for subject, task in dict.fromkeys(zip(one.subject, one.task, strict=True)):
-            labels = one.labels[_frames_of(one, subject, task), place].astype(np.int64)
-            changes[str(subject), str(task)] = int((np.diff(labels) != 0).sum())
+def _au(run: _Run, wanted: int | None) -> int:
+    """Return the AU; by default the one whose labels change most often."""
+    if wanted is None:
+        changes = (np.diff(run.labels.astype(np.int64), axis=0) != 0).sum(axis=0)
+        return run.aus[int(np.argmax(changes))]
+    if wanted not in run.aus:
+        raise ReportError(f"no AU{wanted} is there: choose one of {', '.join(map(str, run.aus))}")
+    return wanted
+
+
+def _sequence(runs: Sequence[_Run], au: int, wanted: str) -> tuple[str, str]:
+    """Return subject and task; by default of the sequence of which most can be seen.
+
+    That is the one with most changes of the AU, times the share of frames that were in some step.
+    """
+    seen: dict[tuple[str, str], float] = {}
+    for run in runs:
+        column = run.aus.index(au)
+        for subject, task in dict.fromkeys(zip(run.subject, run.task, strict=True)):
+            places = run.places(subject, task)
+            changes = (np.diff(run.labels[places, column].astype(np.int64)) != 0).sum()
+            told = (run.states[places, column] != NEVER).mean()
+            name = str(subject), str(task)
+            seen[name] = max(seen.get(name, 0.0), float(changes * told))
     if not wanted:
-        return max(changes, key=lambda name: changes[name])
+        return max(seen, key=lambda name: seen[name])
     subject, _, task = wanted.partition("/")
-    if (subject, task) not in changes:
-        some = ", ".join("/".join(name) for name in list(changes)[:5])
-        raise ReportError(f"{wanted} is no tested sequence (SUBJECT/TASK); such are {some}")
+    if (subject, task) not in seen:
+        some = ", ".join("/".join(name) for name in list(seen)[:5])
+        raise ReportError(f"{wanted} is no sequence of these runs (SUBJECT/TASK); such are {some}")
     return subject, task
-
-
-def _frames_of(stored: StoredPredictions, subject: str, task: str) -> Codes:
-    """Return where a sequence's frames stand, in the order of their numbers."""
-    chosen = np.flatnonzero((stored.subject == subject) & (stored.task == task))
-    ordered: Codes = chosen[np.argsort(stored.frame[chosen], kind="stable")]
-    return ordered
 
 
 def _spread(frames: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -163,29 +231,48 @@ def _spread(frames: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _drawn(
-    rows: Mapping[str, Codes], frames: NDArray[np.int64], faces: Sequence[NDArray[np.uint8]]
+    rows: Mapping[str, Codes],
+    frames: NDArray[np.int64],
+    given: NDArray[np.bool_],
+    faces: Sequence[NDArray[np.uint8]],
 ) -> Figure:
-    height, strips = 0.75 + 0.26 * len(rows), [_FACE_HEIGHT] if faces else []
-    panels = [*strips, height]
+    keys = _legend(rows, given)
+    legend = 0.2 * -(-len(keys) // _KEYS_A_ROW)
+    panels = [*([_FACE_HEIGHT] if faces else []), 0.55 + legend + 0.26 * len(rows)]
     with grid_figure(len(panels), 1, sum(panels) / len(panels)) as (made, axes):
         grid = axes[0].get_gridspec()
         assert grid is not None
         grid.set_height_ratios(panels)
         _states(axes[-1], rows, frames)
+        at = np.flatnonzero(given)
+        axes[-1].plot(at, np.full(len(at), -0.62), **_MARK, clip_on=False)
         if faces:
             axes[0].imshow(np.concatenate(list(faces), axis=1))
             axes[0].axis("off")
-        values = np.concatenate(list(rows.values()))
-        shown = [name for code, name in enumerate(STATES) if (values == code).any()]
-        patches = [Patch(facecolor=STATES[n], edgecolor="#777777", label=n) for n in shown]
-        made.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
+        made.legend(handles=keys, loc="outside lower center", ncols=_KEYS_A_ROW, frameon=False)
     return made
+
+
+def _legend(rows: Mapping[str, Codes], given: NDArray[np.bool_]) -> list[Patch | Line2D]:
+    """Return an entry for each state that is drawn, and for the frames with a label."""
+    values = np.concatenate(list(rows.values()))
+    shown = [name for code, name in enumerate(STATES) if (values == code).any()]
+    states = [Patch(facecolor=STATES[n], edgecolor="#777777", label=n) for n in shown]
+    marks = [Line2D([], [], **_MARK, label="labelled frame")] if given.any() else []
+    return [*states, *marks]
 
 
 def _states(axes: Axes, rows: Mapping[str, Codes], frames: NDArray[np.int64]) -> None:
     """Draw a row of colours for the labels and for each method, a column a frame."""
     values, colours = np.array(list(rows.values())), ListedColormap(list(STATES.values()))
-    axes.imshow(values, cmap=colours, vmin=-0.5, vmax=3.5, aspect="auto", interpolation="nearest")
+    axes.imshow(
+        values,
+        cmap=colours,
+        vmin=-0.5,
+        vmax=len(STATES) - 0.5,
+        aspect="auto",
+        interpolation="nearest",
+    )
     axes.set_yticks(range(len(rows)), list(rows))
     ticks = np.unique(np.linspace(0, len(frames) - 1, 8).astype(int))
     axes.set_xticks(ticks, [str(frames[at]) for at in ticks])

@@ -10,15 +10,14 @@ Shapes: N coded test frames, V labelled validation frames, A action units in the
 
 from __future__ import annotations
 
-import zipfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.system.files import RecordError
+from .array_files import read_arrays, save_arrays
 
 NAME = "predictions.npz"
 
@@ -46,25 +45,12 @@ class StoredPredictions:
 
     def save(self, stream: IO[Any]) -> None:
         """Write them, compressed; what is None is left out."""
-        found = {name: getattr(self, name) for name in _NAMES}
-        np.savez_compressed(stream, **{k: v for k, v in found.items() if v is not None})
-
-
-_NAMES = tuple(item.name for item in fields(StoredPredictions))
+        save_arrays(self, stream)
 
 
 def read_predictions(path: Path) -> StoredPredictions | None:
     """Read a cell's file; None if there is none. Raises RecordError if it is not a whole one."""
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            found: dict[str, Any] = {name: stored[name] for name in _NAMES if name in stored}
-        predictions = StoredPredictions(**found)
-        _check(predictions)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise RecordError(f"{path} holds no readable predictions ({error})") from error
-    return predictions
+    return read_arrays(path, StoredPredictions, _check, "predictions")
 
 
 def _check(found: StoredPredictions) -> None:

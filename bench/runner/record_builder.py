@@ -16,7 +16,10 @@ from torch import Tensor
 
 from bench.frame_store.store import StoredSequence
 from bench.metrics import always_positive_f1, training_prior_f1, with_gaps
-from bench.results.predictions import NAME, StoredPredictions
+from bench.results.predictions import NAME as PREDICTIONS
+from bench.results.predictions import StoredPredictions
+from bench.results.pseudo_labels import NAME as PSEUDO_LABELS
+from bench.results.pseudo_labels import StoredPseudoLabels
 from bench.results.records import Record, Scores, Status
 from bench.study.cell import Cell
 from bench.system.environment import peak_memory_mib
@@ -78,7 +81,29 @@ def write_predictions(cell: Cell, experiment: Experiment, predictions: Predictio
             validation_probabilities=paid.probabilities,
             validation_labels=labels[paid.rows],
         )
-    with atomic_file(cell.folder / NAME, "wb") as stream:
+    with atomic_file(cell.folder / PREDICTIONS, "wb") as stream:
+        stored.save(stream)
+
+
+def write_pseudo_labels(cell: Cell, experiment: Experiment) -> None:
+    """Write `pseudo_labels.npz`: what was said last of each training frame, if anything was."""
+    codes, steps = experiment.trainer.audit.last.arrays()
+    if (steps < 0).all():
+        return
+    train = experiment.train
+    rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in train])
+    lengths = [len(s.frames) for s in train]
+    stored = StoredPseudoLabels(
+        codes=codes[rows],
+        steps=steps[rows],
+        subject=np.repeat([s.subject for s in train], lengths),
+        task=np.repeat([s.task for s in train], lengths),
+        frame=np.concatenate([s.frames for s in train]),
+        aus=np.array(experiment.method.task.aus),
+        labels=experiment.table.labels[rows],
+        labelled=np.isin(rows, experiment.train_keys),
+    )
+    with atomic_file(cell.folder / PSEUDO_LABELS, "wb") as stream:
         stored.save(stream)
 
 

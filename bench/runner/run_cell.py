@@ -40,7 +40,12 @@ from .out_of_memory import (
     offload_activations,
     retry_when_out_of_memory,
 )
-from .record_builder import failure_record, success_record, write_predictions
+from .record_builder import (
+    failure_record,
+    success_record,
+    write_predictions,
+    write_pseudo_labels,
+)
 from .setup import build_experiment
 from .weights import write_weights
 
@@ -125,6 +130,7 @@ def _attempt(cell: Cell, context: RunContext, notes: list[str], *, low_memory: b
         if events:
             events.finish(predictions, selection.scores)
     write_predictions(cell, experiment, predictions)
+    write_pseudo_labels(cell, experiment)
     write_history(cell.folder, experiment.trainer)
     write_weights(cell, experiment)
     seconds = {

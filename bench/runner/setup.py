@@ -49,8 +49,7 @@ class Experiment:
     """Rows of the key frames of the validation subjects; empty without validation."""
     validation: Sequence[StoredSequence]
     test: Sequence[StoredSequence]
-    train_frames: int
-    """Coded frames of the training subjects, labelled or not."""
+    train: Sequence[StoredSequence]
     warnings: tuple[str, ...] = ()
     """What the frame store wants every result to be read with."""
     scored: RowNumbers | None = None
@@ -82,6 +81,11 @@ class Experiment:
         if self.scored is None:
             return predictions
         return predictions.only(np.isin(predictions.rows, self.scored))
+
+    @property
+    def train_frames(self) -> int:
+        """Coded frames of the training subjects, labelled or not."""
+        return sum(int(s.coded.sum()) for s in self.train)
 
     @property
     def test_rows(self) -> RowNumbers:
@@ -133,7 +137,7 @@ def assemble(
         validation=() if cell.trial else validation,
         test=validation if cell.trial else data.sequences_of(split.test),
         scored=validation_keys if cell.trial else None,
-        train_frames=sum(int(s.coded.sum()) for s in train),
+        train=train,
         warnings=data.store.warnings,
         frames_at_once=_FRAMES_AT_ONCE_LOW_MEMORY if low_memory else FRAMES_AT_ONCE,
     )

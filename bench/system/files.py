@@ -143,6 +143,7 @@ def remove_temporary_files(folder: Path) -> None:
         "record.json",
         "checkpoint.pt",
         "predictions.npz",
+        "pseudo_labels.npz",
         "history.jsonl",
         "weights.safetensors",
     )

@@ -34,6 +34,8 @@ class HiddenLabels:
 
     labels: NDArray[np.int8]
     """(N, A) in the order of `Batch.unlabelled` or of the clips flattened; key frames `UNCODED`."""
+    rows: RowNumbers
+    """(N,) which frames they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +149,7 @@ class Loader:
     def _hidden(self, where: Indices) -> HiddenLabels:
         labels = self.sampler.table.labels[where.extra].copy()
         labels[~self.sampler.pool[where.extra]] = UNCODED
-        return HiddenLabels(labels)
+        return HiddenLabels(labels, where.extra)
 
 
 def _rows(where: Indices) -> RowNumbers:

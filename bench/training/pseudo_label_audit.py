@@ -15,6 +15,7 @@ from torch import Tensor
 
 from datasets._base import UNCODED
 
+from .last_pseudo_labels import LastPseudoLabels
 from .loader import HiddenLabels
 
 
@@ -24,19 +25,22 @@ class PseudoLabelAudit:
     They are kept apart from the training's own history, which must not depend on hidden labels.
     """
 
-    def __init__(self, aus: int):
+    def __init__(self, aus: int, frames: int):
         self.aus = aus
+        self.last = LastPseudoLabels(frames, aus)
+        """What was said of each row of the frame table when a step last held it."""
         # per AU: true positives, false positives, false negatives, true negatives, offered, used
         self._counts = torch.zeros(6, aus, dtype=torch.int64)
         self._seen = self._counts
         self._hidden: HiddenLabels | None = None
+        self._step = 0
         self.rows: list[dict[str, Any]] = []
         """What was found from look to look, by step; nothing where no pseudo label was offered."""
         self._metrics: dict[str, tuple[float, int, float]] = {}
 
-    def expect(self, hidden: HiddenLabels) -> None:
-        """Take the true labels of the frames that the next step may pseudo-label."""
-        self._hidden = hidden
+    def expect(self, step: int, hidden: HiddenLabels) -> None:
+        """Take the true labels of the frames that `step`, the next, may pseudo-label."""
+        self._step, self._hidden = step, hidden
 
     def take(self, targets: Tensor, used: Tensor) -> None:
         """Count pseudo labels (N, A), 1 or 0, where `used` (N, A) is true and labels are known."""
@@ -46,6 +50,7 @@ class PseudoLabelAudit:
         known = truth != UNCODED
         used = used.bool() & known
         positive, true = targets.detach().bool(), truth == 1
+        self.last.take(self._step, self._hidden.rows, positive, used, known)
         rows = [used & positive & true, used & positive & ~true, used & ~positive & true]
         rows += [used & ~positive & ~true, known, used]
         counts = torch.stack([row.sum(dim=0) for row in rows])
@@ -89,12 +94,14 @@ class PseudoLabelAudit:
             "seen": self._seen,
             "rows": list(self.rows),
             "metrics": dict(self._metrics),
+            "last": self.last.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` returned."""
         self._counts, self._seen = state["counts"], state["seen"]
         self.rows, self._metrics = list(state["rows"]), dict(state["metrics"])
+        self.last.load_state_dict(state["last"])
 
 
 def _scores(counts: Tensor, digits: int | None = None) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class Trainer:
         """Rows of the validation subjects' labelled frames, for what a method calibrates."""
         self.phases_over = 0
         """Phases that are over, what is fitted at their ends included."""
-        self.audit = PseudoLabelAudit(len(method.task.aus))
+        self.audit = PseudoLabelAudit(len(method.task.aus), len(loader.sampler.table.labels))
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
@@ -143,7 +143,7 @@ class Trainer:
     def _one_step(self) -> None:
         with record_function("load"):
             batch, hidden = self.loader.batch(self.step, labelled_only=self.phase.labelled_only)
-        self.audit.expect(hidden)
+        self.audit.expect(self.step, hidden)
         progress = self.progress()
         losses = self._backward(batch, progress)
         rate = rate_at(self.config, self.phases, self.step)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.config.names import GridPoint
 from bench.config.settings import AugmentConfig, DataConfig, TrainConfig
 from bench.data.frame_table import FrameTable
-from bench.training.loader import Loader
+from bench.training.loader import HiddenLabels, Loader
 from bench.training.pixels import Pixels
 from bench.training.sampler import Sampler, StreamKey
 from bench.training.trainer import Trainer
@@ -32,6 +32,11 @@ TASK = Task(
     unlabelled_frames=40,
     clip_len=5,
 )
+
+
+def hidden(labels: np.ndarray) -> HiddenLabels:
+    """True labels (N, A) of the first N rows."""
+    return HiddenLabels(labels, np.arange(len(labels)))
 
 
 class Toy(Method):

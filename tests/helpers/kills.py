@@ -48,7 +48,13 @@ train.batch_size=4 train.steps=16 train.checkpoint_steps=2 data.val_subjects=1
 train.evaluate_every=20 ks.width=32 ks.hidden=32
 """
 TIMINGS = ("seconds", "rates", "environment", "peak_memory_mib")
-FILES = ("checkpoint.pt", "predictions.npz", "history.jsonl", "record.json")
+FILES = (
+    "checkpoint.pt",
+    "predictions.npz",
+    "pseudo_labels.npz",
+    "history.jsonl",
+    "record.json",
+)
 HANGING = 300.0
 """Seconds after which a run counts as hanging."""
 
@@ -219,7 +225,7 @@ def check_whole(results: Path, done: dict[Path, tuple[bytes, int]]) -> None:
         record = read_record(path)
         if record.status != "done":
             raise Broken(f"{path}: {record.reason}")
-        files = [path, path.with_name("predictions.npz"), path.with_name("history.jsonl")]
+        files = [path.with_name(name) for name in kept(path.parent)]
         done.update({file: (file.read_bytes(), file.stat().st_mtime_ns) for file in files})
     for path in results.glob("runs/*/checkpoint.pt"):
         with zipfile.ZipFile(path) as archive:
@@ -238,14 +244,21 @@ def check_same(results: Path, reference: Path) -> int:
     for name, folder in ours.items():
         if outcome(folder) != outcome(theirs[name]):
             raise Broken(f"the record of {name} differs: {results} and {reference}")
-        for file in ("predictions.npz", "history.jsonl"):
+        if kept(folder) != kept(theirs[name]):
+            raise Broken(f"{folder} holds {sorted(kept(folder))}")
+        for file in kept(folder) - {"record.json"}:
             if (folder / file).read_bytes() != (theirs[name] / file).read_bytes():
                 raise Broken(f"{file} of {name} differs: {results} and {reference}")
-        # killed just after the record was there, a run leaves its claim, its checkpoint or a draft
-        names = {path.name for path in folder.iterdir() if not path.name.startswith((".", "claim"))}
-        if names - {"checkpoint.pt"} != set(FILES) - {"checkpoint.pt"}:
-            raise Broken(f"{folder} holds {sorted(names)}")
     return len(ours)
+
+
+def kept(folder: Path) -> set[str]:
+    """Name a done cell's files.
+
+    Killed just after the record was there, a run leaves its claim, its checkpoint or a draft.
+    """
+    names = {path.name for path in folder.iterdir() if not path.name.startswith((".", "claim"))}
+    return names - {"checkpoint.pt"}
 
 
 def outcome(folder: Path) -> dict[str, object]:

@@ -12,6 +12,7 @@ from bench.report.model import NothingToShow, ReportError
 from bench.report.plot_timeline import (
     ABSENT,
     DISCARDED,
+    NEVER,
     PRESENT,
     UNCODED,
     TimelineOptions,
@@ -19,6 +20,8 @@ from bench.report.plot_timeline import (
     timeline_plot,
 )
 from bench.results.predictions import NAME, StoredPredictions
+from bench.results.pseudo_labels import NAME as PSEUDO_LABELS
+from bench.results.pseudo_labels import StoredPseudoLabels
 from tests.helpers.cli_driver import Person
 from tests.helpers.fake_records import AUS, record
 from tests.helpers.results_folders import write_records
@@ -99,12 +102,50 @@ def test_another_sequence_au_and_confidence_can_be_asked_for(tmp_path) -> None:
 
 def test_what_was_not_tested_is_a_sentence(tmp_path) -> None:
     matrix = write(tmp_path)
-    with pytest.raises(ReportError, match="no AU9 was tested: choose one of 1, 12"):
+    with pytest.raises(ReportError, match="no AU9 is there: choose one of 1, 12"):
         timeline_plot(matrix, 0.1, TimelineOptions(au=9))
-    with pytest.raises(ReportError, match=r"F009/T1 is no tested sequence .* such are F001/T1"):
+    with pytest.raises(ReportError, match=r"F009/T1 is no sequence of these .* such are F001/T1"):
         timeline_plot(matrix, 0.1, TimelineOptions(sequence="F009/T1"))
     with pytest.raises(NothingToShow, match="holds labels"):
         timeline_plot(RunMatrix.of([record("ks", 0.1)], "last"), 0.1, TimelineOptions())
+
+
+def pseudo_labelled(results):
+    """Runs of two methods, of which one made pseudo labels: of AU12, out of the frames' order."""
+    records = [record(method, 0.1) for method in ("supervised", "ks")]
+    write_records(results, records)
+    order = [3, 0, 2, 1, 4]
+    truth, codes = [1, 1, 0, -1, 0], [1, 0, 2, -1, 0]
+    stored = StoredPseudoLabels(
+        codes=np.array([[-1, codes[at]] for at in order], dtype=np.int8),
+        steps=np.zeros(5, dtype=np.int32),
+        subject=np.array(["F001"] * 5),
+        task=np.array(["T1"] * 5),
+        frame=np.array([10 * at for at in order]),
+        aus=np.array(AUS),
+        labels=np.array([[0, truth[at]] for at in order], dtype=np.int8),
+        labelled=np.array([at == 3 for at in order]),
+    )
+    with (results / "runs" / records[1].id / PSEUDO_LABELS).open("wb") as stream:
+        stored.save(stream)
+    return RunMatrix.of(records, Scoring(results=results))
+
+
+def test_pseudo_labels_of_a_training_sequence_stand_below_its_labels(tmp_path) -> None:
+    made = timeline_plot(pseudo_labelled(tmp_path), 0.1, TimelineOptions(training=True))
+    FigureCanvasAgg(made).draw()
+    (axes,) = made.axes
+    labels, told = axes.images[0].get_array().tolist()
+    assert labels == [PRESENT, PRESENT, ABSENT, UNCODED, ABSENT]
+    assert told == [PRESENT, ABSENT, DISCARDED, NEVER, ABSENT]
+    assert [t.get_text() for t in axes.get_yticklabels()] == ["labels", "ks"]
+    assert axes.lines[-1].get_xdata().tolist() == [3]
+    assert "the pseudo labels of the step that last held a frame" in made.get_suptitle()
+
+
+def test_runs_without_pseudo_labels_are_a_sentence(tmp_path) -> None:
+    with pytest.raises(NothingToShow, match=r"no run at ratio 0.1 has a pseudo_labels.npz: run it"):
+        timeline_plot(write(tmp_path), 0.1, TimelineOptions(training=True))
 
 
 def test_a_person_draws_it(tmp_path, monkeypatch, capsys) -> None:
@@ -112,4 +153,4 @@ def test_a_person_draws_it(tmp_path, monkeypatch, capsys) -> None:
     write(person.results)
     answer = person.asks("plot timeline --au 12 --sequence F001/T1")
     assert answer.code == 0, answer.err
-    assert "no tested sequence" in person.asks("plot timeline --sequence F001").error
+    assert "no sequence of these runs" in person.asks("plot timeline --sequence F001").error

@@ -13,9 +13,9 @@ from bench.report.model import NothingToShow, Table
 from bench.report.plots import pseudo_labels as figure_of
 from bench.report.pseudo_labels import audit_figures
 from bench.report.tables import tables
-from bench.training.loader import HiddenLabels
 from bench.training.pseudo_label_audit import PseudoLabelAudit
 from tests.helpers.fake_records import record
+from tests.helpers.fakes import hidden
 
 NEW = (
     "majority_accuracy",
@@ -31,8 +31,8 @@ def audit(seed: int = 0, frames: int = 400, thinned: float = 0.3) -> dict[str, A
     truth = (rng.random((frames, 2)) < (0.2, 0.6)).astype(np.int8)
     told = np.where(rng.random(truth.shape) < 0.7, truth, 1 - truth)
     used = rng.random((frames, 1)) >= thinned
-    counts = PseudoLabelAudit(2)
-    counts.expect(HiddenLabels(truth))
+    counts = PseudoLabelAudit(2, frames=400)
+    counts.expect(0, hidden(truth))
     counts.take(torch.from_numpy(told), torch.from_numpy(np.repeat(used, 2, axis=1)))
     return counts.summary()
 
@@ -56,8 +56,8 @@ def test_what_an_earlier_record_does_not_say_follows_from_what_it_does() -> None
 
 def test_a_class_that_was_never_used_leaves_a_gap() -> None:
     truth, told = np.array([[0, 1], [0, 0], [0, 0]]), torch.tensor([[1, 1], [0, 0], [0, 1]])
-    counts = PseudoLabelAudit(2)
-    counts.expect(HiddenLabels(truth.astype(np.int8)))
+    counts = PseudoLabelAudit(2, frames=400)
+    counts.expect(0, hidden(truth.astype(np.int8)))
     counts.take(told, torch.ones(3, 2, dtype=torch.bool))
     implied = audit_figures(record(audit=earlier(counts.summary())))
     assert implied["balanced_accuracy"] == [None, pytest.approx(0.75)]

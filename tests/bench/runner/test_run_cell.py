@@ -16,6 +16,7 @@ import torch
 
 from bench.data.frame_table import frame_table
 from bench.results.predictions import read_predictions
+from bench.results.pseudo_labels import read_pseudo_labels
 from bench.results.records import from_json, read_record, write_record
 from bench.runner import checkpoint
 from bench.runner import run_cell as runner
@@ -54,6 +55,24 @@ def test_below_full_labels_they_differ(tmp_path):
     assert records[0].frames["unlabelled"] == 0 < records[1].frames["unlabelled"]
     assert records[0].audit == {}
     assert 0 <= records[1].audit["overall_accuracy"] <= 1
+
+
+def test_pseudo_labels_are_kept_beside_the_labels_of_the_training_frames(tmp_path):
+    (cell,) = cells.grid(cells.study(tmp_path, methods=["pseudo_label"]))
+    audit = run(cell).audit
+    experiment = build_experiment(cell, CPU)
+    stored = read_pseudo_labels(cell.folder / "pseudo_labels.npz")
+    rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in experiment.train])
+    assert stored.labels.tolist() == experiment.table.labels[rows].tolist()
+    assert rows[stored.labelled].tolist() == experiment.train_keys.tolist()
+    assert {*stored.subject} == {s.subject for s in experiment.train}
+    told = stored.codes >= 0
+    assert told.any(axis=1).tolist() == (stored.steps >= 0).tolist()
+    assert not told[stored.labelled].any()
+    # a frame comes up seldom in six steps, so that its last pseudo label is nearly always its only
+    used = np.isin(stored.codes, (0, 1))
+    right = (stored.codes == stored.labels)[used].mean()
+    assert right == pytest.approx(audit["overall_accuracy"], abs=0.1)
 
 
 def test_the_same_cell_twice_is_the_same_record(tmp_path):
@@ -148,8 +167,11 @@ def test_stopped_and_gone_on_gives_the_record_of_never_stopped(tmp_path, method)
     assert (broken.folder / "checkpoint.pt").exists()
     assert not (broken.folder / "record.json").exists()
     assert outcome(run(broken)) == outcome(run(whole))
-    for name in ("predictions.npz", "history.jsonl"):
+    names = [path.name for path in whole.folder.glob("*.npz")]
+    for name in (*names, "history.jsonl"):
         assert (broken.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    audited = "used" in run(whole).audit
+    assert ("pseudo_labels.npz" in names) == audited
     assert not (broken.folder / "checkpoint.pt").exists()
 
 
