@@ -18,16 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets._splits.folds import load_folds
-from datasets._synthetic import performance as _acting
-from datasets._synthetic import performance as _plan
-from datasets._synthetic import render as _render
-from datasets._synthetic import subjects as _people
+from datasets._synthetic import performance, render
+from datasets._synthetic import subjects as people
 from datasets._synthetic.geometry import AUS
 
 from ._base import BrokenFrame, Dataset, DatasetError, FoldList, Sequence
 
 RENDERER_VERSION = 3
 """Raised whenever the same recipe would give other pixels, so that old frame stores are rebuilt."""
+
+
+FULL = 5.0
+"""An action at full strength, FACS intensity E, in numbers."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +42,23 @@ class Recipe:
     frames: int
     side: int
 
-    def take(self) -> _acting.Performance:
+    def take(self) -> performance.Performance:
         """Play the recording: labels, movement, camera; no pixel."""
-        return _acting.perform(self.seed, self.subject, self.task, self.person(), self.frames)
+        return performance.perform(self.seed, self.subject, self.task, self.person(), self.frames)
 
-    def person(self) -> _people.Person:
+    def person(self) -> people.Person:
         """Return who is filmed."""
         return _person(self.seed, self.subject)
 
 
-SUBJECTS, TASKS = _plan.SUBJECTS, _plan.TASKS
+SUBJECTS, TASKS = performance.SUBJECTS, performance.TASKS
 
-_person = lru_cache(maxsize=64)(_people.person)
+_person = lru_cache(maxsize=64)(people.person)
 
 
 @lru_cache(maxsize=2)
-def _studio(seed: int, subject: str, side: int) -> _render.Renderer:
-    return _render.Renderer(_person(seed, subject), side)
+def _studio(seed: int, subject: str, side: int) -> render.Renderer:
+    return render.Renderer(_person(seed, subject), side)
 
 
 @final
@@ -91,7 +93,7 @@ def portrait(
 ) -> Iterator[NDArray[np.uint8]]:
     """Draw a subject who faces the camera and acts the given intensities (T, A), 0..1, of `AUS`."""
     who = _person(seed, subject)
-    return _studio(seed, subject, side).film(_acting.pose(who, intensity.astype(np.float32)))
+    return _studio(seed, subject, side).film(performance.pose(who, intensity.astype(np.float32)))
 
 
 @final
@@ -99,7 +101,7 @@ class Synthetic(Dataset):
     """The embedded dataset; `root` is ignored, `options` are those of `option_help`."""
 
     aus = AUS
-    fps = _acting.FPS
+    fps = performance.FPS
     needs_root: ClassVar[bool] = False
     option_help: ClassVar[Mapping[str, str]] = {
         "seed": "another cast and other recordings (default 0)",
@@ -123,7 +125,7 @@ class Synthetic(Dataset):
         seed = self._number("seed", 0, 0, 2**31)
         frames = self._number("frames", 80, 10, 10_000)
         side = self._number("size", 88, 48, 512)
-        tasks = self._names("tasks", _plan.TASKS)
+        tasks = self._names("tasks", performance.TASKS)
         return [
             recording(seed, subject, task, frames, side)
             for subject in self._subjects()
@@ -137,12 +139,12 @@ class Synthetic(Dataset):
         return FoldList(full.name, groups, full.sha256)
 
     def _subjects(self) -> list[str]:
-        given = str(self.options.get("subjects", len(_plan.SUBJECTS)))
+        given = str(self.options.get("subjects", len(performance.SUBJECTS)))
         if not given.isdigit():
-            return self._names("subjects", _plan.SUBJECTS)
-        count = self._number("subjects", len(_plan.SUBJECTS), 1, len(_plan.SUBJECTS))
+            return self._names("subjects", performance.SUBJECTS)
+        count = self._number("subjects", len(performance.SUBJECTS), 1, len(performance.SUBJECTS))
         # Women and men in turn: the first few already reach every fold.
-        return sorted(sorted(_plan.SUBJECTS, key=lambda name: (int(name[1:]), name))[:count])
+        return sorted(sorted(performance.SUBJECTS, key=lambda name: (int(name[1:]), name))[:count])
 
     def _names(self, key: str, known: tuple[str, ...]) -> list[str]:
         given = self.options.get(key, known)
@@ -188,5 +190,6 @@ def recording(seed: int, subject: str, task: str, frames: int = 80, side: int = 
         frames=np.arange(1, len(take.labels) + 1),
         labels=take.labels,
         source=RenderedFrames(recipe, len(take.labels)),
-        landmarks=_render.landmarks(recipe.person(), take, recipe.side),
+        landmarks=render.landmarks(recipe.person(), take, recipe.side),
+        intensities=np.clip(FULL * take.intensity, 0, FULL).astype(np.float32),
     )

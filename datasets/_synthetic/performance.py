@@ -50,7 +50,7 @@ class Performance:
     intensity: Array
     """(T, A) true intensity, 0..1; present from `LEVEL_B`."""
     shapes: Array
-    """(T, K) weights of the shapes of `_muscles.motion`, resting face included."""
+    """(T, K) weights of the shapes of `action_units.motion`, resting face included."""
     pose: Array
     """(T, 3) yaw, pitch, roll in radians."""
     place: Array

@@ -16,8 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from . import action_units as _muscles
-from . import geometry as _faces
+from . import action_units, geometry
 from .geometry import CENTRE_Y, SCALE, Array, ramp
 from .performance import Performance
 from .scene import Eyes, Mouth, Props
@@ -37,7 +36,7 @@ def grid(size: int) -> tuple[Array, Array, Array, tuple[int, int]]:
     )
     t = np.linspace(-1, 1, round(132 / fine))
     angle = 2.0 * (0.72 * t + 0.28 * t**3)
-    width, _ = _faces.profile(rows)
+    width, _ = geometry.profile(rows)
     x = width[:, None] * np.sin(angle)
     y, cosine = np.broadcast_to(rows[:, None], x.shape), np.broadcast_to(np.cos(angle), x.shape)
     flat = [array.astype(np.float32).ravel() for array in (x, y, cosine)]
@@ -48,13 +47,13 @@ def grid(size: int) -> tuple[Array, Array, Array, tuple[int, int]]:
 def _motion(size: int) -> tuple[Array, Array]:
     x, y, cosine, _ = grid(size)
     front = np.clip(cosine * 4, 0, 1)
-    return _muscles.motion(x, y) * front, _muscles.creases(x, y) * front
+    return action_units.motion(x, y) * front, action_units.creases(x, y) * front
 
 
 def personal(who: Person, shapes: Array, x: Array) -> Array:
     """Return the shapes as this person's face moves them, (K, 3, N): own strength, own lean."""
     own = shapes.copy()
-    count = len(_faces.AUS)
+    count = len(geometry.AUS)
     lean = 1 + who.lean[:, None] * np.tanh(x / 0.2)
     own[:count] *= (who.gain[:, None] * lean)[:, None, :]
     return own
@@ -91,9 +90,9 @@ def landmarks(who: Person, take: Performance, size: int) -> Array:
 
 @lru_cache(maxsize=64)
 def _rig(who: Person) -> tuple[Array, Array]:
-    x, y = _faces.landmark_points()
-    cosine = np.sqrt(np.clip(1 - (x / _faces.profile(y)[0]) ** 2, 0, 1))
-    moves = personal(who, _muscles.motion(x, y), x)
+    x, y = geometry.landmark_points()
+    cosine = np.sqrt(np.clip(1 - (x / geometry.profile(y)[0]) ** 2, 0, 1))
+    moves = personal(who, action_units.motion(x, y), x)
     bald = replace(who, hair_thick=0.0)  # the points are on the skin, also under hair
     return neutral(bald, x, y, cosine), moves.reshape(len(moves), -1)
 

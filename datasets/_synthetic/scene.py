@@ -1,6 +1,6 @@
 """What is around and in front of a procedural face: wall, neck, clothes, hair, glasses, a hand.
 
-Everything here is drawn a pixel at a time, in template units (see `_faces`).
+Everything here is drawn a pixel at a time, in template units (see `geometry.py`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from . import geometry as _faces
+from . import geometry
 from .action_units import JAW_DROP
 from .geometry import AUS, CENTRE_Y, EYE_W, EYE_X, MOUTH_W, SCALE, Array, ramp
 from .performance import Performance
@@ -147,7 +147,7 @@ class Eyes:
 
     def __init__(self, who: Person, x: Array, y: Array, rest: Array):
         self._who = who
-        self._opening = _Opening(np.abs(np.abs(x) - EYE_X) < EYE_W, y, *_faces.lids(x))
+        self._opening = _Opening(np.abs(np.abs(x) - EYE_X) < EYE_W, y, *geometry.lids(x))
         right = x[self._opening.points] > 0
         home = rest[:2, self._opening.points]
         self._centre = np.where(
@@ -177,7 +177,7 @@ class Mouth:
     """Teeth and the hollow behind the lips; `rest` (3, N) is the person's resting face."""
 
     def __init__(self, x: Array, y: Array, rest: Array):
-        _, top, low, _ = _faces.lips(x)
+        _, top, low, _ = geometry.lips(x)
         self._opening = _Opening(np.abs(x) < MOUTH_W, y, top, low)
         self._bite = rest[1, self._opening.points].mean()
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from . import geometry as _faces
+from . import geometry
 from .action_units import creases
 from .geometry import AUS, EYE_X, Array, bump, ramp, side
 
 IDENTITIES = 18
-"""Number of shapes that make one resting face unlike another (`_looks.neutral`)."""
+"""Number of shapes that make one resting face unlike another (`neutral`)."""
 
 SKINS = np.array(
     [[246, 212, 192], [236, 192, 162], [219, 168, 132], [184, 130, 96], [136, 92, 66], [92, 61, 46]]
@@ -151,7 +151,7 @@ def rgb(red: float, green: float, blue: float) -> Array:
 
 def neutral(who: Person, x: Array, y: Array, cosine: Array) -> Array:
     """Return the person's resting face, (3, N): the template moved by the identity shapes."""
-    points = _faces.base(x, y, cosine)
+    points = geometry.base(x, y, cosine)
     points += np.tensordot(who.shape, _identity(x, y), 1)
     away = points - np.array([[0.0], [-0.1], [-0.2]], np.float32)
     reach = who.hair_thick * hair_mask(who, x, y, cosine, soft=0.12)
@@ -217,10 +217,10 @@ def hair_mask(who: Person, x: Array, y: Array, cosine: Array, soft: float = 0.04
 def albedo(who: Person, x: Array, y: Array, cosine: Array) -> Array:
     """Return each point's own colour in even light, RGB 0..255, (3, N)."""
     colour = _skin(who, x, y)
-    top, inner_top, inner_low, bottom = _faces.lips(x)
+    top, inner_top, inner_low, bottom = geometry.lips(x)
     edge = 0.022
     lip = ramp(y - top, -edge, edge) * (1 - ramp(y - bottom, -edge, edge))
-    lip *= 1 - ramp(np.abs(x), _faces.MOUTH_W - 0.02, _faces.MOUTH_W + 0.03)
+    lip *= 1 - ramp(np.abs(x), geometry.MOUTH_W - 0.02, geometry.MOUTH_W + 0.03)
     groove = np.exp(-((np.minimum(np.abs(y - inner_top), np.abs(y - inner_low)) / 0.03) ** 2))
     colour = _mix(colour, who.lip[:, None] * (1 - 0.5 * groove), lip)
     colour = _mix(colour, rgb(40, 26, 22)[:, None], _lashes(x, y))
@@ -267,8 +267,8 @@ def _beard(who: Person, x: Array, y: Array) -> Array:
 
 
 def _lashes(x: Array, y: Array) -> Array:
-    top, low = _faces.lids(x)
-    inside = 1 - ramp(np.abs(np.abs(x) - EYE_X), _faces.EYE_W - 0.01, _faces.EYE_W + 0.03)
+    top, low = geometry.lids(x)
+    inside = 1 - ramp(np.abs(np.abs(x) - EYE_X), geometry.EYE_W - 0.01, geometry.EYE_W + 0.03)
     fold = np.exp(-(((y - top + 0.075) / 0.018) ** 2))
     margin = np.exp(-(((y - top + 0.008) / 0.020) ** 2))
     under = np.exp(-(((y - low - 0.012) / 0.016) ** 2))
@@ -278,7 +278,7 @@ def _lashes(x: Array, y: Array) -> Array:
 def _brow_mask(who: Person, x: Array, y: Array) -> Array:
     along = (np.abs(x) - 0.12) / 0.58
     half = who.brow_size * (0.062 - 0.030 * np.clip(along, 0, 1))
-    offset = (y - _faces.brow(x)) / half
+    offset = (y - geometry.brow(x)) / half
     strokes = 0.85 + 0.15 * np.sin(np.abs(x) * 70 + y * 50)
     ends = ramp(along, -0.04, 0.06) * (1 - ramp(along, 0.93, 1.05))
     mask: Array = strokes * ends * np.exp(-(np.abs(offset) ** 3))

@@ -14,10 +14,8 @@ import pytest
 from bench.frame_store.crop import align_transform
 from datasets._base import DatasetError, Sequence
 from datasets._landmarks.markup import MIRROR_68
-from datasets._synthetic import performance as _acting
-from datasets._synthetic import performance as _plan
-from datasets._synthetic import render as _render
-from datasets._synthetic import subjects as _people
+from datasets._synthetic import performance, render
+from datasets._synthetic import subjects as people
 from datasets._synthetic.geometry import AUS
 from datasets.synthetic import Synthetic
 
@@ -44,18 +42,18 @@ def runs(column: np.ndarray) -> np.ndarray:
     return edges[1::2] - edges[::2]
 
 
-def still(levels: dict[int, float], who: _people.Person, **extra: float) -> _acting.Performance:
+def still(levels: dict[int, float], who: people.Person, **extra: float) -> performance.Performance:
     """One frame, facing the camera: the given action units, and the given other shapes."""
     acts = np.array([[levels.get(au, 0.0) for au in AUS]], np.float32)
     others = {name: np.array([weight]) for name, weight in extra.items()}
-    return _acting.pose(who, acts, **others)
+    return performance.pose(who, acts, **others)
 
 
 def moved(levels: dict[int, float], **extra: float) -> np.ndarray:
     """How far the 68 landmarks move from rest, in pixels of a 100 px frame."""
-    who = _people.person(0, "F005")
+    who = people.person(0, "F005")
     rest, acting = (
-        _render.landmarks(who, still(a, who, **b), 100)[0] for a, b in (({}, {}), (levels, extra))
+        render.landmarks(who, still(a, who, **b), 100)[0] for a, b in (({}, {}), (levels, extra))
     )
     return acting - rest
 
@@ -101,7 +99,10 @@ def test_events_last_as_long_as_events_of_their_action_unit_do(whole):
 
 def test_subjects_differ_in_how_often_they_show_an_action_unit(whole):
     rates = np.array(
-        [np.vstack([s.labels for s in whole if s.subject == who]).mean(0) for who in _plan.SUBJECTS]
+        [
+            np.vstack([s.labels for s in whole if s.subject == who]).mean(0)
+            for who in performance.SUBJECTS
+        ]
     )
     assert (rates.std(0) > 0.06).all()
 
@@ -120,12 +121,24 @@ def test_tasks_bring_their_emotion(whole):
     assert rate("T7", 23) > 2 * rate("T1", 23)
 
 
+def test_intensities_are_the_true_ones_on_the_scale_of_facs(whole):
+    levels = np.concatenate([s.intensities for s in whole])
+    labels = np.concatenate([s.labels for s in whole])
+    assert levels.dtype == np.float32
+    assert levels.min() == 0
+    assert 4 < levels.max() <= 5
+    begins = 5 * performance.LEVEL_B
+    assert ((levels >= begins) == labels).mean() > 0.97  # but for the coders' edges
+    take = whole[0].source.recipe.take()
+    np.testing.assert_allclose(whole[0].intensities, np.minimum(5 * take.intensity, 5), atol=1e-6)
+
+
 def test_coders_miss_an_events_edge_by_a_frame_or_few():
     wrong = []
     for subject in ("F001", "M001", "F008"):
-        for task in _plan.TASKS:
-            take = _acting.perform(0, subject, task, _people.person(0, subject), 110)
-            truth = take.intensity >= _acting.LEVEL_B - 1e-4
+        for task in performance.TASKS:
+            take = performance.perform(0, subject, task, people.person(0, subject), 110)
+            truth = take.intensity >= performance.LEVEL_B - 1e-4
             wrong.append((truth != take.labels).mean())
             for column in (truth != take.labels).T:
                 assert runs(column.astype(int)).max(initial=0) <= 8
@@ -143,8 +156,8 @@ def test_landmarks_lie_in_the_frame_and_give_a_crop(whole):
 
 
 def test_landmarks_of_an_even_face_are_its_mirror_image():
-    who = replace(_people.person(3, "M002"), lean=np.zeros(len(AUS), np.float32))
-    points = _render.landmarks(who, still({12: 0.0}, who), 200)[0]
+    who = replace(people.person(3, "M002"), lean=np.zeros(len(AUS), np.float32))
+    points = render.landmarks(who, still({12: 0.0}, who), 200)[0]
     mirrored = points[MIRROR_68] * (-1, 1) + (200, 0)
     np.testing.assert_allclose(points, mirrored, atol=0.05)
 
@@ -177,30 +190,30 @@ def test_action_units_add_up():
 
 
 def test_a_lowered_lid_shuts_the_eye_and_a_dropped_jaw_opens_the_mouth():
-    who = _people.person(0, "F005")
-    eye = _render.landmarks(who, still({}, who, lid=1.0), 100)[0]
+    who = people.person(0, "F005")
+    eye = render.landmarks(who, still({}, who, lid=1.0), 100)[0]
     assert np.abs(eye[[37, 38]] - eye[[41, 40]])[:, 1].max() < 0.8
     assert (moved({}, jaw=1.0)[[57, 66, 8], 1] > 5).all()
     assert np.abs(moved({}, jaw=1.0)[27:48]).max() < 0.5
 
 
 def test_turning_the_head_moves_near_points_with_the_turn():
-    who = _people.person(0, "F001")
+    who = people.person(0, "F001")
     take = still({}, who)
-    turned = _render.rotation(np.radians([[20.0, 0.0, 0.0]]))
+    turned = render.rotation(np.radians([[20.0, 0.0, 0.0]]))
     np.testing.assert_allclose(turned[0] @ turned[0].T, np.eye(3), atol=1e-6)
-    before = _render.landmarks(who, take, 100)[0]
+    before = render.landmarks(who, take, 100)[0]
     take.pose[0, 0] = np.radians(20)
-    after = _render.landmarks(who, take, 100)[0]
+    after = render.landmarks(who, take, 100)[0]
     assert after[30, 0] - before[30, 0] > after[39, 0] - before[39, 0] + 1
 
 
 def test_pixels_follow_the_landmarks():
     """A pupil is dark and an eye's white is bright where the eye corners say they are."""
-    who = _people.person(0, "F002")
+    who = people.person(0, "F002")
     take = still({}, who)
-    frame = next(_render.Renderer(who, 200).film(take)).mean(-1)
-    eye = _render.landmarks(who, take, 200)[0][36:42]
+    frame = next(render.Renderer(who, 200).film(take)).mean(-1)
+    eye = render.landmarks(who, take, 200)[0][36:42]
     x, y = eye.mean(0)
     pupil = frame[int(y) - 2 : int(y) + 2, int(x) - 2 : int(x) + 2].min()
     white = frame[int(y), int(eye[0, 0]) + 2 : int(eye[3, 0]) - 1].max()
@@ -209,12 +222,12 @@ def test_pixels_follow_the_landmarks():
 
 
 def test_an_action_unit_changes_pixels_where_it_acts_and_hardly_elsewhere():
-    who = _people.person(0, "M003")
-    studio = _render.Renderer(who, 88)
+    who = people.person(0, "M003")
+    studio = render.Renderer(who, 88)
     rest, brows, mouth = (
         next(studio.film(still(levels, who))).astype(int) for levels in ({}, {1: 1.0}, {15: 1.0})
     )
-    points = _render.landmarks(who, still({}, who), 88)[0]
+    points = render.landmarks(who, still({}, who), 88)[0]
     middle = int(points[33, 1])
     assert np.abs(brows - rest)[:middle].mean() > 10 * np.abs(brows - rest)[middle:].mean()
     assert np.abs(mouth - rest)[middle:].mean() > 10 * np.abs(mouth - rest)[:middle].mean()
@@ -255,7 +268,7 @@ def test_a_sequence_is_listed_without_drawing(monkeypatch):
     def refuse(*_: object) -> None:
         raise AssertionError("a pixel was drawn")
 
-    monkeypatch.setattr(_render.Renderer, "__init__", refuse)
+    monkeypatch.setattr(render.Renderer, "__init__", refuse)
     assert len(Synthetic(subjects=3).sequences()) == 24
 
 
