@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from bench.runner.context import ProgressEvent, RunContext
 from bench.runner.run_cell import run_cell
 from bench.study.cell import Cell, plan_cells
 from bench.study.study import Study, StudyContext, make_study
+from tests.helpers import manifest_tree
 
 TINY = (
     "synthetic.subjects=6",
@@ -57,6 +58,25 @@ def study(
 def grid(asked: Study) -> list[Cell]:
     """List a study's cells, its frames decoded in this process."""
     return plan_cells(asked, opened(asked))
+
+
+def manifest_grid(
+    folder: Path, rows: Sequence[Mapping[str, str]], folds: Sequence[int]
+) -> list[Cell]:
+    """Write rows as the manifest of `folder/data`, and list its supervised cells at all labels."""
+    manifest_tree.write(folder / "data", rows)
+    asked = make_study(
+        dataset="manifest",
+        root=folder / "data",
+        methods=("supervised",),
+        ratios=("1",),
+        folds=folds,
+        preset="smoke",
+        knobs=("data.size=32", "train.batch_size=4", "train.steps=2"),
+        results=folder,
+        cache=folder / "cache",
+    )
+    return grid(asked)
 
 
 def opened(asked: Study) -> OpenedDataset:

@@ -12,26 +12,13 @@ from bench.report.metric import Scoring, find_metric
 from bench.results.predictions import NAME, StoredPredictions, read_predictions
 from bench.results.records import Record, read_record
 from bench.study.cell import Cell
-from bench.study.study import make_study
 from tests.helpers import cells
 from tests.helpers.cli_driver import Person
-from tests.helpers.manifest_tree import make, write
+from tests.helpers.manifest_tree import make
 
 
 def run(folder: Path, rows: list[dict[str, str]]) -> tuple[Cell, Record]:
-    write(folder / "data", rows)
-    asked = make_study(
-        dataset="manifest",
-        root=folder / "data",
-        methods=("supervised",),
-        ratios=("1",),
-        folds=(0,),
-        preset="smoke",
-        knobs=("data.size=32", "train.batch_size=4", "train.steps=2"),
-        results=folder,
-        cache=folder / "cache",
-    )
-    (cell,) = cells.grid(asked)
+    (cell,) = cells.manifest_grid(folder, rows, folds=(0,))
     cells.run(cell)
     return cell, read_record(cell.folder / "record.json")
 

@@ -7,9 +7,8 @@ import pytest
 from bench.report.entry_text import format_entry
 from bench.report.tables import tables
 from bench.results.records import Record, read_record
-from bench.study.study import make_study
 from tests.helpers import cells
-from tests.helpers.manifest_tree import AUS, make, write
+from tests.helpers.manifest_tree import AUS, make
 
 LABELS = {"P0": ("{}", "", "0"), "P1": ("{}", "", "0"), "P2": ("{}", "{}", "{}"), "P3": ("{}",) * 3}
 """Of the three AUs, by subject; `{}` changes from frame to frame."""
@@ -27,21 +26,8 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
         present = str(int(row["frame"]) % 2)
         texts = LABELS[row["subject"]]
         row |= {f"AU{au}": text.format(present) for au, text in zip(AUS, texts, strict=True)}
-    write(folder / "data", rows)
-    asked = make_study(
-        dataset="manifest",
-        root=folder / "data",
-        methods=("supervised",),
-        ratios=("1",),
-        folds=(0, 1),
-        preset="smoke",
-        knobs=("data.size=32", "train.batch_size=4", "train.steps=2"),
-        results=folder,
-        cache=folder / "cache",
-    )
-    return [
-        read_record(cell.folder / "record.json") for cell in cells.grid(asked) if cells.run(cell)
-    ]
+    grid = cells.manifest_grid(folder, rows, folds=(0, 1))
+    return [read_record(cell.folder / "record.json") for cell in grid if cells.run(cell)]
 
 
 def test_a_record_has_no_score_of_an_au_that_its_fold_does_not_code(records) -> None:
