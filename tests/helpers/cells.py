@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,7 @@ def grid(asked: Study) -> list[Cell]:
     return plan_cells(asked, opened(asked))
 
 
-def manifest_grid(
-    folder: Path, rows: Sequence[Mapping[str, str]], folds: Sequence[int]
-) -> list[Cell]:
+def manifest_grid(folder: Path, rows: list[dict[str, str]], folds: Sequence[int]) -> list[Cell]:
     """Write rows as the manifest of `folder/data`, and list its supervised cells at all labels."""
     manifest_tree.write(folder / "data", rows)
     asked = make_study(
