@@ -21,8 +21,8 @@ def command(
     kind: Annotated[
         str,
         typer.Argument(
-            help="ssl, supervised, per-au, ablation, ranks, budget, pooling, sex, subjects, "
-            "headroom, pseudo-labels, complexity or transfer."
+            help="ssl, supervised, per-au, ablation, settings, ranks, budget, pooling, sex, "
+            "subjects, headroom, pseudo-labels, complexity or transfer."
         ),
     ] = "ssl",
     style: Annotated[
@@ -42,7 +42,11 @@ def command(
         bool, typer.Option("--intervals", help="95 % intervals, for other test subjects.")
     ] = False,
     against: Annotated[
-        str | None, typer.Option(help="Of `ranks`: compare with this method only.")
+        str | None,
+        typer.Option(
+            help="Of `ranks`: compare with this method only; of `settings`: with the setting whose "
+            "name holds this."
+        ),
     ] = None,
     signs: Annotated[
         bool, typer.Option("--signs", help="Of `ranks`: a triangle that says who is better.")
@@ -95,7 +99,7 @@ def command(
         typer.echo(f"note: {problem}", err=True)
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
     wanted = opt.split_commas(methods)
-    wanted += [against] if wanted and against else []
+    wanted += [against] if wanted and against and kind == "ranks" else []
     chosen = select_records(records, named, wanted, opt.label_ratios(ratios))
     chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
     if config:  # only then is torch imported, which takes longer than a small table

@@ -28,6 +28,7 @@ from .pseudo_labels import pseudo_label_tables
 from .published_tables import published_tables
 from .rank_tables import ranks_table
 from .score_tables import per_au_table, ssl_table, supervised_table
+from .settings_table import settings_tables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +54,8 @@ class TableOptions:
             if self.signs and self.against is not None:
                 raise ReportError("--signs is of all pairs: leave it out, or --against")
             return
-        if self.against is not None:
-            raise ReportError("only `table ranks` compares against one method: leave out --against")
+        if self.against is not None and kind != "settings":
+            raise ReportError("only `ranks` and `settings` compare with one row: no --against")
         for name, asked in (("--signs", self.signs), ("--by-ratio", self.by_ratio)):
             if asked:
                 raise ReportError(f"only `table ranks` has {name}: leave it out")
@@ -181,6 +182,9 @@ _BUILDERS: Mapping[str, Callable[[list[Record], TableOptions], list[Table]]] = {
     "complexity": _complexity,
     "ablation": _ablation,
     "ranks": _ranks,
+    "settings": lambda records, options: settings_tables(
+        records, against=options.against, select=options.select, intervals=options.intervals
+    ),
     "headroom": lambda records, options: headroom_tables(
         records, select=Scoring.of(options.select).select
     ),

@@ -219,8 +219,11 @@ def test_every_table_can_be_drawn_in_every_format(style: str) -> None:
     audit = {"overall_accuracy": 0.7, "accuracy": [0.8, 0.6], "majority_accuracy": [0.8, 0.5]}
     methods = ("ks", "ks:no_skd", "tcl", "supervised", "ceiling")
     runs = [record(m, r, dataset="bp4d", audit=audit) for m in methods for r in (0.5, 1.0)]
+    again = record("ks:no_skd", 0.5, dataset="bp4d", seed=1)
+    again.hashes["config"] = "another setting"
     for kind in KINDS:
-        text = render_all(tables(kind, runs, published=True, variants=True), style)
+        found = [*runs, again] if kind == "settings" else runs
+        text = render_all(tables(kind, found, published=True, variants=True), style)
         assert "no_skd" in text.replace("\\_", "_")
         assert text.endswith("\n")
 

@@ -580,7 +580,7 @@ def test_the_method_to_compare_with_must_be_there_and_be_one() -> None:
     runs = [record("a", f1=0.7), record("b", f1=0.6)]
     with pytest.raises(NothingToShow, match=r"no finished run of 'supervised'.*are a, b"):
         tables("ranks", runs, against="supervised")
-    with pytest.raises(ReportError, match="only `table ranks`"):
+    with pytest.raises(ReportError, match="only `ranks` and `settings`"):
         tables("ssl", runs, against="a")
     runs.append(variant(record("a", f1=0.5), alpha=0.9))
     with pytest.raises(ReportError, match="more than one version"):
