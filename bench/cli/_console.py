@@ -28,6 +28,7 @@ from bench.results.records import Record
 from bench.runner.context import ProgressEvent
 from bench.study.cell import Cell
 from bench.study.study import Study
+from bench.system.signals import kill_like_ctrl_c
 
 _LINE_INTERVAL = 30.0
 """Seconds between a cell's plain lines where output is no terminal."""
@@ -198,9 +199,10 @@ def open_study_data(
         folds.test_subjects(fold)  # a wrong one is said before hours of decoding
     bar = FrameBar(console)
     try:
-        data = context.dataset.open(
-            context.settings.data, context.cache, workers=workers, progress=bar, retry=retry
-        )
+        with kill_like_ctrl_c():
+            data = context.dataset.open(
+                context.settings.data, context.cache, workers=workers, progress=bar, retry=retry
+            )
     except KeyboardInterrupt:
         console.print("stopped: decoded frames are kept, and the same command goes on from here")
         raise SystemExit(130) from None

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-
-from bench.system.signals import handled
 
 from . import _options as opt
 
@@ -41,10 +36,7 @@ def prepare(
 
     study = opt.study_of(dataset, root, landmarks, size, settings, cache, plugins)
     began = time.monotonic()
-    with _kill_like_ctrl_c():
-        data = open_study_data(
-            study, stderr_console(), workers or cpu_count(), named=None, retry=True
-        )
+    data = open_study_data(study, stderr_console(), workers or cpu_count(), named=None, retry=True)
     seconds, store = time.monotonic() - began, data.store
     kept = len(store.images) - store.left_out
     typer.echo(
@@ -57,15 +49,6 @@ def prepare(
         f"decoded {store.decoded:,} frames in {seconds:,.1f} s{rate}; "
         f"{len(store.images) - store.decoded:,} were there; {store.left_out:,} cannot be read"
     )
-
-
-@contextmanager
-def _kill_like_ctrl_c() -> Iterator[None]:
-    """Let a plain `kill` or a closed terminal end the work as Ctrl-C does: with a sentence."""
-    signs = [signal.SIGTERM, signal.SIGHUP]
-    usual = [sign for sign in signs if signal.getsignal(sign) is not signal.SIG_IGN]
-    with handled(usual, signal.default_int_handler):
-        yield
 
 
 @app.command()
@@ -135,8 +118,7 @@ def audit(
 
     pick("format", style, {"text": None, "json": None})
     study = opt.study_of(dataset, root, landmarks, size, settings, cache, plugins)
-    with _kill_like_ctrl_c():
-        data = open_study_data(study, stderr_console(), workers or cpu_count())
+    data = open_study_data(study, stderr_console(), workers or cpu_count())
     found = []
     for finding in audit_dataset(data, results, stride=study.context.settings.data.stride):
         found.append(finding)

@@ -11,6 +11,18 @@ TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
+def kill_like_ctrl_c() -> Iterator[None]:
+    """Let a plain `kill` or a closed terminal raise KeyboardInterrupt, as Ctrl-C does.
+
+    What is ignored stays ignored (`nohup`).
+    """
+    signs = (signal.SIGTERM, signal.SIGHUP)
+    usual = [sign for sign in signs if signal.getsignal(sign) is not signal.SIG_IGN]
+    with handled(usual, signal.default_int_handler):
+        yield
+
+
+@contextmanager
 def handled(
     signs: Iterable[signal.Signals], handler: Callable[..., object] | signal.Handlers
 ) -> Iterator[None]:

@@ -60,10 +60,20 @@ def test_a_broken_image_is_named_and_tried_again_each_time(person):
     assert "0 cannot be read" in healed.out
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_kill_end_it_with_a_sentence_and_it_goes_on_later(person, how):
-    options = "data prepare --set synthetic.subjects=3 --set synthetic.tasks=T1,T2,T3 --workers 2"
-    options += f" --set synthetic.frames=30 --size 16 --cache {quoted(person.cache)}"
+PREPARE = (
+    "data prepare --set synthetic.subjects=3 --set synthetic.tasks=T1,T2,T3 --workers 2 "
+    "--set synthetic.frames=30"
+)
+RUN = PREPARE.replace("data prepare", "run --methods supervised")
+
+
+@pytest.mark.parametrize(
+    ("command", "how"),
+    [(f"{PREPARE} --size 16", signal.SIGINT), (f"{RUN} --set data.size=16", signal.SIGTERM)],
+)
+def test_ctrl_c_and_kill_end_it_with_a_sentence_and_it_goes_on_later(person, command, how):
+    cache = f" --cache {quoted(person.cache)}"
+    options = command + cache + (f" --results {quoted(person.results)}" if "run" in command else "")
     work = subprocess.Popen(
         [sys.executable, "-m", "bench", *shlex.split(options)],
         cwd=ROOT,
@@ -82,7 +92,7 @@ def test_ctrl_c_and_kill_end_it_with_a_sentence_and_it_goes_on_later(person, how
     assert out == ""
     assert "stopped: decoded frames are kept, and the same command goes on from here" in err
     assert "Traceback" not in err
-    again = person.types(options).out
+    again = person.types(f"{PREPARE} --size 16" + cache).out
     decoded, there = re.search(r"decoded ([\d,]+) .* ([\d,]+) were there", again).groups()
     assert int(there.replace(",", "")) > 0
     assert int(decoded.replace(",", "")) > 0
