@@ -28,7 +28,7 @@ class Preset:
 
 # A small trunk needs a recipe of its own: a few hundred steps of the paper's SGD teach it next to
 # nothing (results/LOG.md). Found on the supervised control alone, the same for every method.
-_QUICK = Settings(
+_SMALL = Settings(
     train=TrainConfig(
         optimiser="adamw",
         lr=6e-3,
@@ -42,6 +42,13 @@ _QUICK = Settings(
     data=DataConfig(size=64),
     # Crops are aligned already, and at 64 px a turn of 15 degrees costs more than it teaches.
     augment=AugmentConfig(rotate=3.0),
+)
+
+# Every method gains from these weights, at a lower rate (results/studies/first-weights).
+_QUICK = replace(
+    _SMALL,
+    train=replace(_SMALL.train, lr=3e-3),
+    trunk=replace(_SMALL.trunk, weights="faces"),
 )
 
 # KS's transformers are half as wide as the trunk's features, here as in the paper's: at full width
@@ -65,15 +72,15 @@ PRESETS = {
     "smoke": Preset(
         summary="does it run: a tiny trunk, 20 steps of 8 clips; its scores mean nothing",
         settings=replace(
-            _QUICK,
-            train=replace(_QUICK.train, steps=20, batch_size=8),
-            trunk=replace(_QUICK.trunk, width=0.125),
+            _SMALL,
+            train=replace(_SMALL.train, steps=20, batch_size=8),
+            trunk=replace(_SMALL.trunk, width=0.125),
         ),
         methods=_NARROW,
         ratios=(0.05,),
     ),
     "quick": Preset(
-        summary="small and honest: quarter-width ResNet-18, 64 px, 800 steps at every ratio",
+        summary="small and honest: quarter-width ResNet-18 from face weights, 64 px, 800 steps",
         settings=_QUICK,
         methods=_NARROW,
         recipes=_QUICK_OWN,

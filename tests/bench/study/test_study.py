@@ -258,7 +258,7 @@ def test_an_id_says_what_the_cell_is(tmp_path):
         {"knobs": ["train.lr=0.5"]},
         {"knobs": ["supervised.dropout=0.5"]},
         {"knobs": ["data.val_subjects=1"]},
-        {"knobs": ["trunk.width=1"]},
+        {"knobs": ["trunk.width=0.125"]},
         {"content": "other pixels"},
     ],
 )
