@@ -44,11 +44,14 @@ _SMALL = Settings(
     augment=AugmentConfig(rotate=3.0),
 )
 
-# Every method gains from these weights, at a lower rate (results/studies/first-weights).
+# Every method gains from these weights, at a lower rate (results/studies/first-weights). Frames next
+# to a labelled one teach next to nothing, even under their true labels: where unlabelled ones come
+# from everywhere, there is something to win (docs/headroom.md).
 _QUICK = replace(
     _SMALL,
     train=replace(_SMALL.train, lr=3e-3),
     trunk=replace(_SMALL.trunk, weights="faces"),
+    data=replace(_SMALL.data, neighbours="window", pool="all"),
 )
 
 # KS's transformers are half as wide as the trunk's features, here as in the paper's: at full width
