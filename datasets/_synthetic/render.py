@@ -131,7 +131,7 @@ class Renderer:
         lit = self._lit(self._painted(take, t, head), normal, fold, take.light[t])
         colour, cover = splat(pixels, lit, area, self._size)
         back = self._props.behind(take, t, turn)
-        image: Array = back + (colour - back) * cover[..., None]
+        image: Array = back + (colour - back) * cover
         image = self._props.front(image, take, t, turn)
         return self._exposed(image, take, t)
 
@@ -164,29 +164,40 @@ class Renderer:
         return colour * shade + self._shine * gloss * (1 - np.clip(fold, 0, 1))
 
     def _exposed(self, image: Array, take: Performance, t: int) -> NDArray[np.uint8]:
-        for axis in (0, 1):
+        for axis in (1, 2):
             image = soften(image, take.blur[t], axis)
         rng = np.random.default_rng((take.grain, t))
-        noise = rng.standard_normal(image.shape, np.float32) * take.noise
-        exposed: Array = np.clip(image * take.exposure[t] + noise, 0, 255)
-        return exposed.astype(np.uint8)
+        noise = rng.standard_normal((*image.shape[1:], 3), np.float32)
+        noise *= take.noise
+        exposed: Array = (image * take.exposure[t][:, None, None]).transpose(1, 2, 0) + noise
+        return np.clip(exposed, 0, 255, out=exposed).astype(np.uint8)
 
 
 def soften(image: Array, amount: float, axis: int) -> Array:
     """Give each of a pixel's two neighbours along `axis` the weight `amount`; edges stay."""
-    moved = np.moveaxis(image, axis, 0)
-    soft = moved.copy()
-    soft[1:-1] += amount * (moved[2:] + moved[:-2] - 2 * moved[1:-1])
-    return np.moveaxis(soft, 0, axis)
+    middle, after, before = (
+        _along(image, axis, part) for part in (slice(1, -1), slice(2, None), slice(None, -2))
+    )
+    soft = image.copy()
+    _along(soft, axis, slice(1, -1))[...] += amount * (after + before - 2 * middle)
+    return soft
+
+
+def _along(image: Array, axis: int, part: slice) -> Array:
+    """Return a part of an axis, whole in the others."""
+    found: Array = image[(*(slice(None),) * axis, part)]
+    return found
 
 
 def splat(pixels: Array, colour: Array, area: Array, size: int) -> tuple[Array, Array]:
-    """Drop points into a frame: (S, S, 3) colour and (S, S) cover in 0..1; nearer points win."""
+    """Drop points into a frame: (3, S, S) colour and (S, S) cover in 0..1; nearer points win."""
     fine = 2 * size
     column, row = np.floor(pixels[:2] * 2).astype(np.int32)
-    inside = (area > 0) & (column >= 0) & (column < fine) & (row >= 0) & (row < fine)
-    where = (row * fine + column)[inside]
-    area, colour = area[inside], colour[:, inside]
+    inside = np.flatnonzero(
+        (area > 0) & (column >= 0) & (column < fine) & (row >= 0) & (row < fine)
+    )
+    where = row[inside] * fine + column[inside]
+    area, colour = area[inside], colour.take(inside, axis=1)
     near = area * np.exp(pixels[2, inside] * (6 / (SCALE * size)))
     planes = (area, near, *(near * channel for channel in colour))
     sums = [np.bincount(where, plane, fine * fine) for plane in planes]
@@ -194,7 +205,7 @@ def splat(pixels: Array, colour: Array, area: Array, size: int) -> tuple[Array, 
     even = soften(soften(stack[0], 0.25, 0), 0.25, 1)
     cover = ramp(even, 0.25, 0.70)
     _fill(stack, (stack[1] < 1e-3) & (cover > 0))
-    return (stack[2:] / (stack[1] + 1e-9)).transpose(1, 2, 0), cover
+    return stack[2:] / (stack[1] + 1e-9), cover
 
 
 def _fill(stack: Array, holes: NDArray[np.bool_]) -> None:
@@ -209,9 +220,12 @@ def _fill(stack: Array, holes: NDArray[np.bool_]) -> None:
 def _halved(stack: Array) -> Array:
     """Halve rows and columns of (planes, 2S, 2S) sums with the weights 1 3 3 1 over 4."""
     for axis in (1, 2):
-        pairs = np.moveaxis(stack, axis, 0)
-        outer = np.zeros_like(pairs[::2])
-        outer[1:] += pairs[1:-1:2]
-        outer[:-1] += pairs[2::2]
-        stack = np.moveaxis((3 * (pairs[::2] + pairs[1::2]) + outer) / 4, 0, axis)
+        even, odd = _along(stack, axis, slice(0, None, 2)), _along(stack, axis, slice(1, None, 2))
+        outer = np.zeros(even.shape, stack.dtype)
+        _along(outer, axis, slice(1, None))[...] += _along(stack, axis, slice(1, -1, 2))
+        _along(outer, axis, slice(None, -1))[...] += _along(stack, axis, slice(2, None, 2))
+        stack = even + odd
+        stack *= 3
+        stack += outer
+        stack /= 4
     return stack

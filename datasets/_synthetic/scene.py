@@ -33,7 +33,7 @@ class Props:
             + 0.10 * waves(who.texture + 5, self._x, self._y, 0.5, 3)
             + 0.12 * self._x * who.light[0]
         )
-        self._wall = who.wall * np.clip(tone, 0.4, 1.5)[..., None]
+        self._wall = _tinted(who.wall, np.clip(tone, 0.4, 1.5))
         self._strands = 1 + 0.14 * waves(who.texture + 6, 4 * self._x, 0.6 * self._y, 5, 18)
 
     def _local(self, take: Performance, t: int, follow: float = 1.0) -> tuple[Array, Array]:
@@ -44,7 +44,7 @@ class Props:
         return x / near, y / near
 
     def behind(self, take: Performance, t: int, turn: Array) -> Array:
-        """Return what is seen behind the face, (S, S, 3)."""
+        """Return what is seen behind the face, (3, S, S)."""
         who = self._who
         x, y = self._local(take, t)
         image = self._wall
@@ -53,13 +53,13 @@ class Props:
         body_x, body_y = self._local(take, t, 0.7)
         neck = 1 - ramp(np.abs(body_x), 0.46, 0.50)
         shade = (0.75 - 0.35 * (body_x / 0.5) ** 2) * (0.55 + 0.45 * ramp(body_y, 1.45, 2.1))
-        image = _over(image, who.skin * shade[..., None], neck * (body_y > 0.9))
+        image = _over(image, _tinted(who.skin, shade), neck * (body_y > 0.9))
         collar = ramp(
             body_y - 1.78 + 0.35 * np.exp(-((body_x / 0.45) ** 2)) * -0.5 - 0.12 * np.abs(body_x),
             -0.03,
             0.03,
         )
-        image = _over(image, who.cloth * (0.9 - 0.1 * body_x * who.light[0])[..., None], collar)
+        image = _over(image, _tinted(who.cloth, 0.9 - 0.1 * body_x * who.light[0]), collar)
         return image if who.hair_low > 0.6 else self._ears(image, x, y, turn)
 
     def _long_hair(self, image: Array, x: Array, y: Array) -> Array:
@@ -69,17 +69,17 @@ class Props:
         fall = np.maximum(np.abs(x) - wide + 0.10 * np.clip(y - 0.8, 0, 1) ** 2, y - who.hair_low)
         cover = np.maximum(1 - ramp(cap, 0.95, 1.02), (1 - ramp(fall, -0.04, 0.02)) * (y > -0.35))
         strands = self._strands * (0.55 + 0.2 * np.clip(1 - np.abs(x), 0, 1))
-        return _over(image, who.hair * strands[..., None], cover)
+        return _over(image, _tinted(who.hair, strands), cover)
 
     def _ears(self, image: Array, x: Array, y: Array, turn: Array) -> Array:
         for ear in (turn @ EAR).T:
             far = ((x - ear[0]) / 0.13) ** 2 + ((y - ear[1]) / 0.25) ** 2
             tone = 0.62 + 0.2 * ramp(far, 0.2, 0.8)
-            image = _over(image, self._who.skin * tone[..., None], 1 - ramp(far, 0.85, 1.1))
+            image = _over(image, _tinted(self._who.skin, tone), 1 - ramp(far, 0.85, 1.1))
         return image
 
     def front(self, image: Array, take: Performance, t: int, turn: Array) -> Array:
-        """Return the frame (S, S, 3) with glasses and a hand in front of the face, if any."""
+        """Return the frame (3, S, S) with glasses and a hand in front of the face, if any."""
         x, y = self._local(take, t)
         if self._who.glasses:
             image = self._spectacles(image, x, y, turn)
@@ -102,8 +102,9 @@ class Props:
             * ramp(np.abs(gx), 0.68, 0.72)
             * (np.abs(gx) < 0.95)
         )
-        image = _over(image, rgb(205, 215, 225), 0.10 * (far < 1))
-        return _over(image, rgb(38, 34, 36), 0.9 * np.maximum(np.maximum(rim, bridge), arm))
+        frame = 0.9 * np.maximum(np.maximum(rim, bridge), arm)
+        image = _over(image, rgb(205, 215, 225)[:, None, None], 0.10 * (far < 1))
+        return _over(image, rgb(38, 34, 36)[:, None, None], frame)
 
     def _hand(self, image: Array, x: Array, y: Array, hand: Array) -> Array:
         """Draw palm and fingers at `hand`: x, y of the palm, how far it is there, its tilt."""
@@ -116,12 +117,18 @@ class Props:
             along = np.clip((u * tip[0] + v * tip[1]) / (tip @ tip), 0, 1)
             depth = np.maximum(depth, 0.105 - np.hypot(u - along * tip[0], v - along * tip[1]))
         tone = 0.62 + 0.36 * ramp(depth, 0.0, 0.10) + 0.08 * u * self._who.light[0]
-        image = image * (1 - 0.25 * ramp(depth, -0.12, 0.0))[..., None]
-        return _over(image, self._who.skin * tone[..., None], ramp(depth, -0.015, 0.02))
+        image = image * (1 - 0.25 * ramp(depth, -0.12, 0.0))
+        return _over(image, _tinted(self._who.skin, tone), ramp(depth, -0.015, 0.02))
+
+
+def _tinted(colour: Array, tone: Array) -> Array:
+    """Return a colour (3,) in every tone (S, S), as (3, S, S)."""
+    return colour[:, None, None] * tone
 
 
 def _over(under: Array, colour: Array, share: Array) -> Array:
-    result: Array = under + (colour - under) * share[..., None]
+    """Lay a colour (3, S, S) over a picture (3, S, S) by shares (S, S)."""
+    result: Array = under + (colour - under) * share
     return result
 
 
