@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 # To compile all that is installed takes half of the installation; these are what is imported most.
 COMPILED := torch._inductor.compile_fx, torch.export, torch.utils.flop_counter, torchvision, timm, pandas, scipy.stats, sklearn.metrics, \
-	matplotlib.pyplot, typer, rich.progress, jinja2, av, pydantic, tabulate, optuna, hypothesis, pytest, xdist
+	matplotlib.pyplot, typer, rich.progress, jinja2, av, pydantic.type_adapter, tabulate, optuna, hypothesis, pytest, xdist
 
 .PHONY: demo test kill-test executors-test check lint format docs bench bench-accept gpu-check nightly clean
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from bench.cli.app import COMMANDS
+from typer.testing import CliRunner
+
+from bench.cli.app import COMMANDS, make_app
 
 PAGE = Path(__file__).with_name("command-line.md")
 ROOT = PAGE.parent.parent
@@ -37,16 +37,11 @@ def page() -> str:
 
 
 def _help(words: list[str]) -> str:
-    environment = {**os.environ, "COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *words, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env=environment,
-    )
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+    plain = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
+    told = plain.invoke(make_app(), [*words, "--help"], prog_name="python -m bench")
+    if told.exit_code:
+        sys.exit(f"{' '.join(words)} --help fails: {told.output}")
+    return "\n".join(line.rstrip() for line in told.output.strip().splitlines())
 
 
 def write_or_check(page: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from bench.metrics import auc_per_au
+from bench.runner.setup import Experiment
 from methods._base import Batch, Method
 from methods._trunks import ImageTrunk
 
@@ -34,6 +35,9 @@ LEARNING = (
     "augment.saturation=0",
 )
 """A recipe in which sixty steps suffice to know a few faces by heart."""
+
+LOOKS = (30, LEARNING_STEPS)
+"""Steps after which it is asked how much was learnt; a method that passes trains no further."""
 
 LEAST_AUC = 0.6
 """Asked of `learning`: clearly above the 0.5 of any guess that never looks."""
@@ -184,22 +188,31 @@ def full_labels(harness: Harness) -> None:
 
 
 def learning(harness: Harness) -> None:
-    """Check that 60 steps beat any guess that never looks, on hidden frames of known faces.
+    """Check that at most 60 steps beat any guess that never looks, on hidden frames of known faces.
 
     A guess that is the same for every frame has an AUC of exactly 0.5, whatever the base rates. The
     frames are the training subjects' own, their labels hidden: this asks whether training arrives
     at prediction, and not how well the method generalises.
     """
-    experiment = harness.run(knobs=LEARNING)
+    experiment = harness.experiment(knobs=LEARNING)
+    area = 0.0
+    for steps in LOOKS:
+        experiment.trainer.run(steps)
+        area = _area_on_hidden_frames(harness, experiment)
+        if area >= LEAST_AUC:
+            return
+    raise ContractViolation(
+        f"after {LEARNING_STEPS} steps the mean AUC on frames of the training subjects is "
+        f"{area:.2f}; a guess that never looks has 0.50, and {LEAST_AUC} is asked: does the "
+        "labelled loss fall, has it weight from the first step, do encode() and head() use "
+        "the weights that were trained?"
+    )
+
+
+def _area_on_hidden_frames(harness: Harness, experiment: Experiment) -> float:
+    """Return the mean AUC on the training subjects' frames whose labels were hidden."""
     known = {*experiment.table.first[experiment.train_keys].tolist()}
     predictions = experiment.predict([s for s in harness.data.store.sequences if s.start in known])
     hidden = predictions.only(~np.isin(predictions.rows, experiment.train_keys))
     areas = auc_per_au(experiment.table.labels[hidden.rows], hidden.probabilities)
-    area = float(np.nanmean(areas))
-    if area < LEAST_AUC:
-        raise ContractViolation(
-            f"after {LEARNING_STEPS} steps the mean AUC on frames of the training subjects is "
-            f"{area:.2f}; a guess that never looks has 0.50, and {LEAST_AUC} is asked: does the "
-            "labelled loss fall, has it weight from the first step, do encode() and head() use "
-            "the weights that were trained?"
-        )
+    return float(np.nanmean(areas))

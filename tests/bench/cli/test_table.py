@@ -19,4 +19,4 @@ def test_ranks_against_one_method_need_not_name_it_twice(tmp_path, monkeypatch, 
     ]
     whole = person.asks("table ranks").out
     assert "over tcl" in whole
-    assert person.asks("table --against supervised").error.startswith("only `table ranks`")
+    assert person.asks("table --against supervised").error.startswith("only `ranks` and `settings`")

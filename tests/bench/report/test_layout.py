@@ -86,6 +86,11 @@ def many(kind: str) -> list[Table]:
     audit = {"overall_accuracy": 0.7, "accuracy": [0.8, 0.6], "majority_accuracy": [0.8, 0.5]}
     ratios = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5, 1.0)
     runs = [record(m, r, dataset="bp4d", audit=audit) for m in methods for r in ratios]
+    if kind == "settings":
+        config = {"data": {"stride": 5, "neighbours": "window"}, "method": {}}
+        runs += [record("ks", r, dataset="bp4d", seed=1, config=config) for r in ratios]
+        for run in runs[-len(ratios) :]:
+            run.hashes["config"] = "another setting"
     return tables(kind, runs, published=True)
 
 

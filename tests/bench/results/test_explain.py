@@ -92,7 +92,7 @@ def test_a_cell_that_was_only_asked_for_is_spelt_out_too(tmp_path):
     lines = explain_cell(find_cell(tmp_path, planned.id)).splitlines()
     assert "status  missing" in lines
     assert lines[2].startswith("supervised on synthetic: 5 % of the coded frames labelled")
-    assert lines[3].startswith("Trained for 800 steps of 16 clips with adamw at 0.006 (one-cycle)")
+    assert lines[3].startswith("Trained for 800 steps of 16 clips with adamw at 0.003 (one-cycle)")
     assert f"  cell = {planned.hashes['cell']}  {HASHED['cell']}" in lines
 
 
