@@ -44,9 +44,9 @@ _SMALL = Settings(
     augment=AugmentConfig(rotate=3.0),
 )
 
-# Every method gains from these weights, at a lower rate (results/studies/first-weights). Frames next
-# to a labelled one teach next to nothing, even under their true labels: where unlabelled ones come
-# from everywhere, there is something to win (docs/headroom.md).
+# Every method gains from these weights, at a lower rate (results/studies/first-weights). Frames
+# next to a labelled one teach next to nothing, even under their true labels: where unlabelled ones
+# come from everywhere, there is something to win (docs/headroom.md).
 _QUICK = replace(
     _SMALL,
     train=replace(_SMALL.train, lr=3e-3),
