@@ -58,7 +58,8 @@ def test_a_step_never_asks_the_device_for_a_value(kind: type[Method], variant: s
     for step in STEPS:
         audit = lambda targets, used: targets & used if targets.dtype == torch.bool else None  # noqa: E731
         losses = method.losses(batch, make_progress(step, 100, method, audit=audit))
-        torch.stack(list(losses.values())).sum().backward()
+        if variant is None:  # autograd is not the variants' own, and takes half of the time
+            torch.stack(list(losses.values())).sum().backward()
         method.after_step(make_progress(step, 100, method))
 
 
