@@ -24,9 +24,9 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bench.results.predictions import NAME as PREDICTIONS
-from bench.results.predictions import read_predictions
+from bench.results.predictions import StoredPredictions, read_predictions
 from bench.results.pseudo_labels import NAME as PSEUDO_LABELS
-from bench.results.pseudo_labels import read_pseudo_labels
+from bench.results.pseudo_labels import StoredPseudoLabels, read_pseudo_labels
 from bench.system.files import RecordError
 
 from .aggregate import RunMatrix
@@ -160,15 +160,8 @@ def _predicted(folder: Path, options: TimelineOptions) -> Iterator[_Run]:
     except RecordError:
         return
     if stored is not None and stored.labels is not None:
-        yield _Run(
-            subject=stored.subject,
-            task=stored.task,
-            frame=stored.frame,
-            aus=tuple(stored.aus.tolist()),
-            labels=stored.labels,
-            states=sure_states(stored.probabilities.astype(np.float64), options.confidence),
-            labelled=np.zeros(len(stored.frame), dtype=np.bool_),
-        )
+        states = sure_states(stored.probabilities.astype(np.float64), options.confidence)
+        yield _run(stored, stored.labels, states, np.zeros(len(states), dtype=np.bool_))
 
 
 def _pseudo_labelled(folder: Path, _: TimelineOptions) -> Iterator[_Run]:
@@ -179,15 +172,24 @@ def _pseudo_labelled(folder: Path, _: TimelineOptions) -> Iterator[_Run]:
         return
     if stored is not None:
         codes = stored.codes.astype(np.int64)
-        yield _Run(
-            subject=stored.subject,
-            task=stored.task,
-            frame=stored.frame,
-            aus=tuple(stored.aus.tolist()),
-            labels=stored.labels,
-            states=np.where(codes < 0, NEVER, codes),
-            labelled=stored.labelled,
-        )
+        yield _run(stored, stored.labels, np.where(codes < 0, NEVER, codes), stored.labelled)
+
+
+def _run(
+    stored: StoredPredictions | StoredPseudoLabels,
+    labels: NDArray[np.int8],
+    states: Codes,
+    labelled: NDArray[np.bool_],
+) -> _Run:
+    return _Run(
+        subject=stored.subject,
+        task=stored.task,
+        frame=stored.frame,
+        aus=tuple(stored.aus.tolist()),
+        labels=labels,
+        states=states,
+        labelled=labelled,
+    )
 
 
 def _au(run: _Run, wanted: int | None) -> int:
