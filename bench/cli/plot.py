@@ -97,7 +97,7 @@ def command(
     records, problems = read_records(results)
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
-    notes = list[str]()
+    notes: list[str] = []
     if kind == "sampling":
         study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
         found = _sampling(study, ratios, seeds, records)

@@ -74,6 +74,11 @@ def clip_rows(
     return clamped
 
 
+def rows_of(sequences: Sequence[StoredSequence]) -> RowNumbers:
+    """Return the rows of all frames of `sequences`, in their order."""
+    return np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in sequences])
+
+
 def key_rows(sequences: Sequence[StoredSequence], mask: LabelMask) -> RowNumbers:
     """Return the rows of the key frames of `sequences`, in their order."""
     rows = [s.start + mask.positions(s) for s in sequences]

@@ -9,14 +9,13 @@ from bench.config.names import MethodName
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .differences import difference, difference_entries, power_notes
+from .differences import changes_from, power_notes
 from .grouping import cell_field, percent, ratio_of
 from .method_runs import MethodRuns
 from .metric import Scoring
 from .model import MISSING, NothingToShow, ReportError, Row, Table, text_entry
 from .notes import RUNS
 from .published import ABLATED, ABLATION_RATIO, Published
-from .statistics import scored_runs
 
 
 def ablation_table(
@@ -36,13 +35,7 @@ def ablation_table(
     matrix = RunMatrix.of(records, select)
     full, variants = _family(matrix, base)
     ratio = matrix.one_ratio(_only_ratio(variants) if ratio is None else ratio)
-    scoring = matrix.scoring
-    whole = scored_runs(full.at(ratio).values(), scoring)
-    differences = [
-        difference(scored_runs(v.at(ratio).values(), scoring), whole, matrix.metric.span)
-        for v in variants
-    ]
-    changes = difference_entries(differences, runs=len(matrix.expected[ratio]))
+    differences, changes = changes_from(full, variants, matrix, ratio)
     rows = [
         Row(
             label=full.label,

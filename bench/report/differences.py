@@ -1,6 +1,6 @@
 """Differences of methods as entries of a table, and the power of a study to find any.
 
-Used by `report/ablation.py` and `report/rank_tables.py`.
+Used by `report/ablation.py`, `report/settings_table.py` and `report/rank_tables.py`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from .aggregate import RunMatrix
+from .method_runs import MethodRuns
 from .model import MISSING, Entry
 from .statistics import (
     Estimate,
     Runs,
     estimate_difference,
     holm,
+    scored_runs,
     smallest_difference,
     tied,
     untested,
@@ -24,6 +27,18 @@ from .statistics import (
 def difference(one: Runs, two: Runs, span: float) -> Estimate | None:
     """Take the paired difference; None where they share no run."""
     return estimate_difference(one, two, span) if one.keys() & two.keys() else None
+
+
+def changes_from(
+    base: MethodRuns, lines: Sequence[MethodRuns], matrix: RunMatrix, ratio: float
+) -> tuple[list[Estimate | None], list[Entry]]:
+    """Take each line's paired difference from `base` at a ratio; as entries, too."""
+    whole = scored_runs(base.at(ratio).values(), matrix.scoring)
+    found = [
+        difference(scored_runs(line.at(ratio).values(), matrix.scoring), whole, matrix.metric.span)
+        for line in lines
+    ]
+    return found, difference_entries(found, runs=len(matrix.expected[ratio]))
 
 
 def difference_entries(differences: Sequence[Estimate | None], runs: int) -> list[Entry]:

@@ -25,15 +25,24 @@ from numpy.typing import NDArray
 
 from bench.results.predictions import NAME as PREDICTIONS
 from bench.results.predictions import StoredPredictions, read_predictions
+from bench.results.pseudo_labels import (
+    ABSENT,
+    DISCARDED,
+    NEVER,
+    PRESENT,
+    StoredPseudoLabels,
+    read_pseudo_labels,
+)
 from bench.results.pseudo_labels import NAME as PSEUDO_LABELS
-from bench.results.pseudo_labels import StoredPseudoLabels, read_pseudo_labels
 from bench.system.files import RecordError
 
 from .aggregate import RunMatrix
 from .model import NothingToShow, ReportError
 from .plot_style import grid_figure, title
 
-ABSENT, PRESENT, DISCARDED, UNCODED, NEVER = 0, 1, 2, 3, 4
+UNCODED, UNSEEN = 3, 4
+"""States beside those that pseudo labels have."""
+
 STATES = {
     "absent": "#d5dde3",
     "present": "#0072B2",
@@ -172,7 +181,7 @@ def _pseudo_labelled(folder: Path, _: TimelineOptions) -> Iterator[_Run]:
         return
     if stored is not None:
         codes = stored.codes.astype(np.int64)
-        yield _run(stored, stored.labels, np.where(codes < 0, NEVER, codes), stored.labelled)
+        yield _run(stored, stored.labels, np.where(codes == NEVER, UNSEEN, codes), stored.labelled)
 
 
 def _run(
@@ -213,7 +222,7 @@ def _sequence(runs: Sequence[_Run], au: int, wanted: str) -> tuple[str, str]:
         for subject, task in dict.fromkeys(zip(run.subject, run.task, strict=True)):
             places = run.places(subject, task)
             changes = (np.diff(run.labels[places, column].astype(np.int64)) != 0).sum()
-            told = (run.states[places, column] != NEVER).mean()
+            told = (run.states[places, column] != UNSEEN).mean()
             name = str(subject), str(task)
             seen[name] = max(seen.get(name, 0.0), float(changes * told))
     if not wanted:

@@ -13,12 +13,11 @@ from dataclasses import replace
 from bench.results.records import Record
 
 from .aggregate import RunMatrix
-from .differences import difference, difference_entries, power_notes
+from .differences import changes_from, power_notes
 from .method_runs import MethodRuns
 from .metric import Scoring
-from .model import Entry, NothingToShow, ReportError, Row, Table, text_entry
+from .model import NothingToShow, ReportError, Row, Table, text_entry
 from .notes import RUNS, config_differences
-from .statistics import Estimate, scored_runs
 
 CHANGE = (
     "change: a setting minus the first, over the runs that both have; p-values Holm-corrected over "
@@ -60,8 +59,8 @@ def _table(
     matrix = RunMatrix.of([record for line in lines for record in line.records], scoring)
     known = [line for line in matrix.lines if line.records]
     base = _base(known, against)
-    order = [base, *(line for line in known if line is not base)]
-    changes = {ratio: _changes(matrix, order, ratio) for ratio in matrix.ratios}
+    others = [line for line in known if line is not base]
+    changes = {ratio: changes_from(base, others, matrix, ratio) for ratio in matrix.ratios}
     rows = [
         Row(
             label=line.label,
@@ -71,16 +70,16 @@ def _table(
                 for ratio in matrix.ratios
                 for entry in (
                     matrix.score(line, ratio, intervals=intervals),
-                    changes[ratio][1][place],
+                    [text_entry(""), *changes[ratio][1]][place],
                 )
             ),
         )
-        for place, line in enumerate(order)
+        for place, line in enumerate([base, *others])
     ]
     estimates = [estimate for found, _ in changes.values() for estimate in found]
     table = matrix.table(
         "settings",
-        f"{base.method} in {len(order)} settings, mean {matrix.metric.heading}",
+        f"{base.method} in {len(known)} settings, mean {matrix.metric.heading}",
         [text for r in matrix.ratios for text in (matrix.heading(r), "change")],
         rows,
         notes=[RUNS, CHANGE, *power_notes(estimates)],
@@ -88,16 +87,6 @@ def _table(
     named = set(config_differences(matrix.lines))  # by the rows
     notes = tuple(note for note in table.notes if note not in named)
     return replace(table, notes=notes)
-
-
-def _changes(
-    matrix: RunMatrix, lines: Sequence[MethodRuns], ratio: float
-) -> tuple[list[Estimate | None], list[Entry]]:
-    """Compare all lines but the first with it; returns differences, and an entry for every line."""
-    runs = [scored_runs(line.at(ratio).values(), matrix.scoring) for line in lines]
-    found = [difference(one, runs[0], matrix.metric.span) for one in runs[1:]]
-    entries = difference_entries(found, runs=len(matrix.expected[ratio]))
-    return found, [text_entry(""), *entries]
 
 
 def _base(lines: Sequence[MethodRuns], against: str | None) -> MethodRuns:

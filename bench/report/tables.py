@@ -185,9 +185,7 @@ _BUILDERS: Mapping[str, Callable[[list[Record], TableOptions], list[Table]]] = {
     "settings": lambda records, options: settings_tables(
         records, against=options.against, select=options.select, intervals=options.intervals
     ),
-    "headroom": lambda records, options: headroom_tables(
-        records, select=Scoring.of(options.select).select
-    ),
+    "headroom": _headroom,
     "pseudo-labels": _pseudo_labels,
     "budget": lambda records, options: [budget_table(records, select=options.select)],
     "pooling": lambda records, options: [pooling_table(records, select=options.select)],

@@ -19,15 +19,18 @@ from .array_files import read_arrays, save_arrays
 
 NAME = "pseudo_labels.npz"
 
+NEVER, ABSENT, PRESENT, DISCARDED = -1, 0, 1, 2
+"""Codes of a frame and AU: in no step yet, told so and used, or told and not used."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredPseudoLabels:
     """The last pseudo labels of one run, frame by frame."""
 
     codes: NDArray[np.int8]
-    """(N, A): 1 present, 0 absent, 2 discarded, -1 in no step."""
+    """(N, A): `PRESENT`, `ABSENT`, `DISCARDED` or `NEVER`."""
     steps: NDArray[np.int32]
-    """(N,) the step that they are of, counted from 0; -1 in no step."""
+    """(N,) the step that they are of, counted from 0; `NEVER` without one."""
     subject: NDArray[np.str_]
     task: NDArray[np.str_]
     frame: NDArray[np.int64]

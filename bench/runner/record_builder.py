@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.data.frame_table import rows_of
 from bench.frame_store.store import StoredSequence
 from bench.metrics import always_positive_f1, training_prior_f1, with_gaps
 from bench.results.predictions import NAME as PREDICTIONS
@@ -91,7 +92,7 @@ def write_pseudo_labels(cell: Cell, experiment: Experiment) -> None:
     if (steps < 0).all():
         return
     train = experiment.train
-    rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in train])
+    rows = rows_of(train)
     lengths = [len(s.frames) for s in train]
     stored = StoredPseudoLabels(
         codes=codes[rows],

@@ -16,7 +16,7 @@ import torch
 
 from bench.config.settings import DataConfig
 from bench.data.dataset import DatasetSpec, OpenedDataset
-from bench.data.frame_table import FrameTable, RowNumbers, frame_table, key_rows
+from bench.data.frame_table import FrameTable, RowNumbers, frame_table, key_rows, rows_of
 from bench.errors import UsageError
 from bench.frame_store.store import StoredSequence
 from bench.metrics import positive_rates
@@ -156,11 +156,10 @@ def _opened(
 def _sampler(
     cell: Cell, table: FrameTable, keys: RowNumbers, train: Sequence[StoredSequence]
 ) -> Sampler:
-    rows = np.concatenate([np.arange(s.start, s.start + len(s.frames)) for s in train])
     return Sampler(
         table,
         keys,
-        rows,
+        rows_of(train),
         needs=cell.needs,
         data=cell.settings.data,
         batch_size=cell.settings.train.batch_size,

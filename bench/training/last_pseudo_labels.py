@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.data.frame_table import RowNumbers
-
-NEVER, ABSENT, PRESENT, DISCARDED = -1, 0, 1, 2
-"""Codes of a frame and AU: in no step yet, told so and used, or told and not used."""
+from bench.results.pseudo_labels import DISCARDED, NEVER
 
 
 class LastPseudoLabels:

@@ -10,18 +10,15 @@ from bench.report.aggregate import RunMatrix
 from bench.report.metric import Scoring
 from bench.report.model import NothingToShow, ReportError
 from bench.report.plot_timeline import (
-    ABSENT,
-    DISCARDED,
-    NEVER,
-    PRESENT,
     UNCODED,
+    UNSEEN,
     TimelineOptions,
     sure_states,
     timeline_plot,
 )
 from bench.results.predictions import NAME, StoredPredictions
+from bench.results.pseudo_labels import ABSENT, DISCARDED, PRESENT, StoredPseudoLabels
 from bench.results.pseudo_labels import NAME as PSEUDO_LABELS
-from bench.results.pseudo_labels import StoredPseudoLabels
 from tests.helpers.cli_driver import Person
 from tests.helpers.fake_records import AUS, record
 from tests.helpers.results_folders import write_records
@@ -137,7 +134,7 @@ def test_pseudo_labels_of_a_training_sequence_stand_below_its_labels(tmp_path) -
     (axes,) = made.axes
     labels, told = axes.images[0].get_array().tolist()
     assert labels == [PRESENT, PRESENT, ABSENT, UNCODED, ABSENT]
-    assert told == [PRESENT, ABSENT, DISCARDED, NEVER, ABSENT]
+    assert told == [PRESENT, ABSENT, DISCARDED, UNSEEN, ABSENT]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["labels", "ks"]
     assert axes.lines[-1].get_xdata().tolist() == [3]
     assert "the pseudo labels of the step that last held a frame" in made.get_suptitle()

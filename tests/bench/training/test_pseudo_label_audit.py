@@ -15,7 +15,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
-from bench.training.last_pseudo_labels import DISCARDED, NEVER
+from bench.results.pseudo_labels import DISCARDED, NEVER
 from bench.training.loader import HiddenLabels
 from bench.training.pseudo_label_audit import PseudoLabelAudit
 from tests.helpers.fakes import hidden
