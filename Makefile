@@ -25,8 +25,8 @@ demo: $(READY)  ## the embedded benchmark from nothing to its table
 	$(BIN)/python -m bench run --config studies/demo.toml
 	$(BIN)/python -m bench table --config studies/demo.toml
 
-test: $(READY)  ## the test suite, in two processes (AS = a command to run it under, PYTEST_OPTIONS)
-	$(AS) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_OPTIONS)
+test: $(READY)  ## the test suite, in two processes (UNDER = a command to run it under, PYTEST_OPTIONS)
+	$(UNDER) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_OPTIONS)
 
 kill-test: $(READY)  ## 200 kills of running grids, none of which may show; some minutes
 	$(BIN)/python tests/helpers/kills.py --kills 200

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +78,16 @@ def test_every_link_leads_somewhere(page):
 def test_the_link_finder_finds_links():
     line = "see [a](b.md), ![c](<d/e.png> 'title') and [f](g.md#h)"
     assert LINK.findall(line) == ["b.md", "d/e.png", "g.md#h"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make on this machine")
+@pytest.mark.parametrize("target", ["demo", "test", "lint", "bench", "gpu-check", "nightly"])
+def test_make_calls_pythons_of_the_environment_alone(target):
+    """make fills variables of its own, `AS` say, with the names of compilers."""
+    alone = {"PATH": os.environ["PATH"]}  # without the variables of a make around this test
+    told = ["make", "--dry-run", "--always-make", f"--directory={ROOT}", target]
+    done = subprocess.run(told, env=alone, capture_output=True, text=True, check=True)
+    commands = [line for line in done.stdout.splitlines() if not line.startswith("make: ")]
+    programs = {re.sub(r"^(\w+=\S* )*", "", line).split()[0] for line in commands}
+    ours = re.compile(r"\.venv/bin/(python|ruff|mypy)|python3|touch")
+    assert [name for name in programs if not ours.fullmatch(name)] == []
