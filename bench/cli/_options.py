@@ -30,8 +30,24 @@ Plugins = Annotated[
     typer.Option("--plugin", help="FILE.py of a method or dataset from elsewhere; repeat."),
 ]
 
+Preset = Annotated[str, typer.Option(help="smoke, quick or paper (`list presets`).")]
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
 Workers = Annotated[
     int, typer.Option(min=0, help="Processes; 0 = one a GPU, or one a processor core.")
+]
+
+Slots = Annotated[
+    int, typer.Option(min=0, help="Slots for cells; 0 = one a GPU, or one a processor core.")
+]
+
+ExecutorName = Annotated[str, typer.Option(help="local, ray or slurm.")]
+
+SlotsPerGpu = Annotated[int, typer.Option(min=1, help="Cells side by side on a GPU.")]
+
+Address = Annotated[
+    str | None, typer.Option(help="Of a Ray cluster: HOST:PORT or auto; none = start one here.")
 ]
 
 Only = Annotated[

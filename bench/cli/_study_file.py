@@ -61,6 +61,11 @@ Plugins = Annotated[
     ),
 ]
 
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(callback=add_file, help="KEY=VALUE for sbatch, e.g. partition=gpu; repeat."),
+]
+
 
 def read_study_file(ctx: typer.Context, file: Path) -> dict[str, Any]:
     """Read a study file into values of `run`'s options, by parameter name.

@@ -54,7 +54,7 @@ def command(
         bool, typer.Option("--score", help="With --dataset: score on the AUs that both code.")
     ] = False,
     settings: opt.SetOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: opt.Device = "auto",
     results: opt.Results = opt.RESULTS,
     cache: opt.Cache = opt.CACHE,
     workers: opt.Workers = 0,

@@ -32,7 +32,7 @@ def command(
     trunks: Annotated[
         str, typer.Option(help="timm names, comma-separated; none = the preset's.")
     ] = "",
-    preset: Annotated[str, typer.Option(help="smoke, quick or paper.")] = "quick",
+    preset: opt.Preset = "quick",
     dataset: opt.DatasetName = "synthetic",
     root: opt.Root = None,
     settings: opt.SetOption = None,
@@ -52,7 +52,7 @@ def command(
     published: Annotated[
         bool, typer.Option("--published", help="Put the paper's numbers below.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: opt.Device = "auto",
     results: opt.Results = opt.RESULTS,
     cache: opt.Cache = opt.CACHE,
     plugins: opt.Plugins = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from . import _options as opt
-from ._study_file import Config, Plugins, SetOption, add_file, checked_study
+from ._study_file import Config, Plugins, SetOption, Slurm, checked_study
 
 
 def command(
@@ -30,7 +30,7 @@ def command(
         str, typer.Option(help="Of the study file; a trial has the first; none = the preset's.")
     ] = "",
     rule: Annotated[str, typer.Option(help="Key frames: sparse, contiguous or random.")] = "sparse",
-    preset: Annotated[str, typer.Option(help="smoke, quick or paper (`list presets`).")] = "quick",
+    preset: opt.Preset = "quick",
     settings: SetOption = None,
     val_subjects: Annotated[
         int, typer.Option(min=0, help="Training subjects that choices are made on.")
@@ -41,19 +41,12 @@ def command(
     results: opt.Results = opt.RESULTS,
     cache: opt.Cache = opt.CACHE,
     plugins: Plugins = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    workers: Annotated[
-        int, typer.Option(min=0, help="Slots for cells; 0 = one a GPU, or one a processor core.")
-    ] = 0,
-    executor: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
-    slots_per_gpu: Annotated[int, typer.Option(min=1, help="Cells side by side on a GPU.")] = 1,
-    address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster: HOST:PORT or auto; none = start one here.")
-    ] = None,
-    slurm: Annotated[
-        list[str] | None,
-        typer.Option(callback=add_file, help="KEY=VALUE for sbatch, e.g. partition=gpu; repeat."),
-    ] = None,
+    device: opt.Device = "auto",
+    workers: opt.Slots = 0,
+    executor: opt.ExecutorName = "local",
+    slots_per_gpu: opt.SlotsPerGpu = 1,
+    address: opt.Address = None,
+    slurm: Slurm = None,
 ) -> None:
     """Search the knobs of every method with the same number of trials, and write study files.
 

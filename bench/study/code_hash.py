@@ -12,7 +12,7 @@ import ast
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from bench.system.hashing import digest
@@ -74,21 +74,28 @@ def import_closure(files: Iterable[Path]) -> set[Path]:
     return found
 
 
+@cache
 def _hashed_otherwise(file: Path) -> bool:
     return any(file.is_relative_to(_ROOT / name) for name in HASHED_OTHERWISE)
 
 
 def imported_modules(file: Path) -> set[Path]:
     """Return the modules that `file` imports: those of its own package, and those of ours."""
+    named = _named_modules(file, file.read_text(encoding="utf-8"))
+    return {module for module in named if module.is_file()}
+
+
+@lru_cache(maxsize=1024)
+def _named_modules(file: Path, text: str) -> frozenset[Path]:
+    """Say where all that a source imports would lie, if it were a module."""
     places: set[Path] = set()
-    for node in _parsed(file.read_text(encoding="utf-8")).imports:
+    for node in _parsed(text).imports:
         if isinstance(node, ast.Import):
             places |= {_place(file, alias.name, 0) for alias in node.names}
         else:
             package = _place(file, node.module or "", node.level)
             places |= {package, *(package / alias.name for alias in node.names)}
-    modules = {place.with_suffix(".py") for place in places}
-    return {module for module in modules if module.is_file()}
+    return frozenset(place.with_suffix(".py") for place in places)
 
 
 def _place(file: Path, module: str, level: int) -> Path:
