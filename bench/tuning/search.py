@@ -66,7 +66,8 @@ class MethodSearch:
             seed = stream_seed("search", *place, number) % 2**32
             self.optuna.sampler = TPESampler(seed=seed, n_startup_trials=STARTUP)
             self.optuna.ask(fixed_distributions=dict(self.space.distributions))
-        return [trial for trial in self.asked if trial.state == TrialState.RUNNING][:count]
+        within = self.asked[:budget]
+        return [trial for trial in within if trial.state == TrialState.RUNNING][:count]
 
     def cells(self, trial: FrozenTrial, data: OpenedDataset) -> list[Cell]:
         """Return the cells that try a setting."""

@@ -73,11 +73,13 @@ FIELD = [
     "bgcs",
     "daur",
 ]
+PAPER = ["pseudo_label", "fixmatch", "tcl", "ks", "eac"]
 WORDS = {12: "twelve"}
 GRIDS = {
     # study: cells, methods, folds
     "ablation": (30, None, {"0", "1", "2"}),
-    "demo": (12, {"supervised", "pseudo_label", "fixmatch", "tcl", "ks", "eac"}, {"0"}),
+    "demo": (12, {"supervised", *PAPER}, {"0"}),
+    "equal-tuning": (189, {"supervised", "ceiling-sees-hidden-labels", *PAPER}, {"0", "1", "2"}),
     "field-methods": (72, {"supervised", "ceiling-sees-hidden-labels", *FIELD}, {"0"}),
     "label-budget": (96, {"supervised", "pseudo_label", "fixmatch", "ks"}, {"0", "1", "2"}),
     "sampling": (72, {"supervised", "ks"}, {"0", "1", "2"}),

@@ -95,6 +95,23 @@ def test_more_trials_later_go_on_from_those_there_are(faces, tmp_path) -> None:
         assert len(more[method]) == 7
 
 
+def test_a_smaller_budget_carries_out_nothing_that_a_larger_one_began(faces, tmp_path) -> None:
+    rounds = 0
+
+    def stopping_in_the_second(some: Sequence[Cell]) -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 2:
+            raise KeyboardInterrupt
+        carry_out(some)
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(faces, tmp_path, trials=4, at_once=2, execute=stopping_in_the_second)
+    found = searched(faces, tmp_path, trials=2, at_once=2, execute=stopping_in_the_second)
+    assert rounds == 2
+    assert [len(trials) for trials in found.values()] == [2, 2]
+
+
 def test_a_search_that_was_stopped_makes_the_trials_of_one_that_was_not(faces, tmp_path) -> None:
     whole = searched(faces, tmp_path / "whole")
     calls = 0
