@@ -32,14 +32,18 @@ WINGS = (
     "study",
     "training",
     "report",
+    "tables",
+    "plots",
+    "page",
     "runner",
     "executors",
+    "tuning",
     "conformance",
     "inference",
     "doctor",
     "cli",
 )
-"""The order of `bench`, as the import test has it."""
+"""The order of `bench`, as the import test has it, and within `report` that of its rooms."""
 
 
 def page() -> str:
@@ -49,9 +53,15 @@ def page() -> str:
         parts += [f"## {package}/", "", _first_paragraph(ROOT / package / "__init__.py"), ""]
         parts += [*_lines(_modules(ROOT / package)), ""]
         for folder in _folders(ROOT / package):
-            parts += [f"### {folder.relative_to(ROOT).as_posix()}/", ""]
-            parts += [_first_paragraph(folder / "__init__.py"), "", *_lines(_modules(folder)), ""]
+            parts += _wing(folder, "###")
+            for room in _folders(folder):
+                parts += _wing(room, "####")
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _wing(folder: Path, sign: str) -> list[str]:
+    title = f"{sign} {folder.relative_to(ROOT).as_posix()}/"
+    return [title, "", _first_paragraph(folder / "__init__.py"), "", *_lines(_modules(folder)), ""]
 
 
 def _modules(folder: Path) -> list[Path]:

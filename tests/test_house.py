@@ -140,6 +140,17 @@ class TestEveryModule:
         assert len(file.read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
 
 
+def test_rooms_of_the_report_are_entered_one_way():
+    """Shared numbers, then tables, then figures, then the page that shows both."""
+    rooms = ["", "tables", "plots", "page"]
+    home = ROOT / "bench" / "report"
+    for file in home.rglob("*.py"):
+        inner = [i.split(".")[2] for i in imports(file) if within(i, "bench.report")]
+        after = rooms[rooms.index(file.parent.relative_to(home).as_posix().strip(".")) + 1 :]
+        assert [room for room in inner if room in after] == [], name(file)
+    assert {folder.parent.name for folder in home.glob("*/__init__.py")} == set(rooms[1:])
+
+
 @pytest.mark.parametrize("package", ["methods", "datasets"])
 def test_no_method_and_no_dataset_imports_another(package):
     public = [f for f in (ROOT / package).glob("*.py") if not f.name.startswith("_")]
@@ -197,7 +208,8 @@ def test_the_command_line_is_there_before_torch_is():
 
 
 def test_records_become_tables_and_pages_without_torch():
-    modules = loaded("import bench.report.tables, bench.report.page, bench.report.plots")
+    ends = ("tables.kinds", "plots.kinds", "page.build")
+    modules = loaded("import " + ", ".join(f"bench.report.{end}" for end in ends))
     assert not modules & {"torch", "timm", "torchvision", "methods._base"}
 
 

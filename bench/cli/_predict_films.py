@@ -32,8 +32,8 @@ from bench.inference.network import Network, load_networks
 from bench.inference.output import WRITERS, prediction_table, write_about
 from bench.inference.prediction import FacePrediction
 from bench.inference.recordings import Face, Recording, find_recordings
-from bench.report.plot_style import save
-from bench.report.timeline import timeline_figure
+from bench.report.plots.predictions import timeline_figure
+from bench.report.plots.style import save
 from bench.results.transfer import write_transfer
 from bench.system.environment import commit, cpu_count, pick_device, versions
 

@@ -20,8 +20,8 @@ from bench.executors.base import RunStopped
 from bench.executors.launch import ExecutorConfig, execute
 from bench.executors.worker import launch_spec
 from bench.report.method_runs import CONTROL
-from bench.report.plot_style import save
-from bench.report.search_plots import search_figure
+from bench.report.plots.search import search_figure
+from bench.report.plots.style import save
 from bench.results.searches import SearchRecord, Trial, write_search
 from bench.runner.planning import with_networks_checked
 from bench.study.cell import Cell

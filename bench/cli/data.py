@@ -70,8 +70,8 @@ def stats(
     """
     from bench.data.label_budget import label_budgets
     from bench.data.label_stats import label_stats
-    from bench.report.dataset_tables import stats_tables
-    from bench.report.render import render_all
+    from bench.report.tables.datasets import stats_tables
+    from bench.report.tables.render import render_all
 
     from ._console import print_problems, stderr_console
 
@@ -111,7 +111,7 @@ def audit(
     """
     from bench.data.audit import audit_dataset
     from bench.errors import pick
-    from bench.report.dataset_tables import finding_lines, findings_json, findings_summary
+    from bench.report.tables.datasets import finding_lines, findings_json, findings_summary
     from bench.system.environment import cpu_count
 
     from ._console import open_study_data, stderr_console

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from bench.report.plot_timeline import Faces
+    from bench.report.plots.timeline import Faces
     from bench.results.records import Record
     from bench.study.study import Study
 
@@ -85,9 +85,9 @@ def command(
     """
     from bench.errors import pick
     from bench.report.metric import Scoring, find_metric
-    from bench.report.plot_style import SUFFIXES
-    from bench.report.plot_timeline import TimelineOptions
-    from bench.report.plots import KINDS, FigureOptions, figures
+    from bench.report.plots.kinds import KINDS, FigureOptions, figures
+    from bench.report.plots.style import SUFFIXES
+    from bench.report.plots.timeline import TimelineOptions
     from bench.results.records import read_records
     from bench.results.selection import latest as latest_of
     from bench.results.selection import only_matching, select_records, without_variants
@@ -122,7 +122,7 @@ def _write(
     figures: Iterable[tuple[str, Figure]], notes: Sequence[str], folder: Path, style: str
 ) -> None:
     """Draw and save the figures, then tell the notes that they left."""
-    from bench.report.plot_style import save
+    from bench.report.plots.style import save
 
     for name, made in figures:
         path = folder / f"{name}.{style}"
@@ -136,7 +136,7 @@ def _sampling(
     study: Study, ratios: str, seeds: str, records: Sequence[Record]
 ) -> Iterator[tuple[str, Figure]]:
     from bench.data.label_budget import label_budgets
-    from bench.report.plot_sampling import sampling_figures
+    from bench.report.plots.sampling import sampling_figures
 
     shares = opt.label_ratios(ratios or opt.RATIOS)
     draws = opt.whole_numbers("--seeds", seeds) or [0]

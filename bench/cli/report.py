@@ -33,7 +33,7 @@ def command(
     Prints the file's name and size. Works while a run is going on.
     """
     from bench.errors import UsageError
-    from bench.report.page import LIMIT, page, write_page
+    from bench.report.page.build import LIMIT, page, write_page
     from bench.results.selection import select_cells
     from bench.results.status import StatusReport, read_status
 
@@ -63,7 +63,7 @@ def command(
 
 
 def _serve(results: Path, make: Callable[[], str], port: int) -> None:
-    from bench.report.live_page import HOST, LivePage, live_server
+    from bench.report.page.live import HOST, LivePage, live_server
 
     with live_server(LivePage(results, make), port) as server:
         typer.echo(f"http://{HOST}:{server.server_port}/ shows {results}; Ctrl-C ends it")

@@ -150,8 +150,8 @@ def _in(study: Study, folder: str) -> Study:
 
 def _show(rows: list[SpeedRow], style: str, *, published: bool) -> None:
     from bench.errors import UsageError
-    from bench.report.render import render_all
-    from bench.report.speed import speed_table
+    from bench.report.tables.render import render_all
+    from bench.report.tables.speed import speed_table
 
     if not rows:
         raise UsageError("nothing could be measured")

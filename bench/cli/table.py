@@ -88,8 +88,8 @@ def command(
     from bench.errors import UsageError
     from bench.report.joined import joined
     from bench.report.metric import Scoring, find_metric
-    from bench.report.render import render_all
-    from bench.report.tables import TableOptions, tables
+    from bench.report.tables.kinds import TableOptions, tables
+    from bench.report.tables.render import render_all
     from bench.results.records import read_records
     from bench.results.selection import latest as latest_of
     from bench.results.selection import only_matching, select_records
@@ -132,8 +132,8 @@ def _tables_of_their_own(
     kind: str, results: Path, records: Sequence[Record], chosen: Sequence[Record], intervals: bool
 ) -> list[Table]:
     """Build the tables of a kind that stand on other files than cells' records."""
-    from bench.report.speed import speed_tables
-    from bench.report.transfer_table import transfer_tables
+    from bench.report.tables.speed import speed_tables
+    from bench.report.tables.transfer import transfer_tables
     from bench.results.transfer import read_transfers
 
     if kind == "complexity":

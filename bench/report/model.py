@@ -1,7 +1,7 @@
 """Table model: rows of entries that know value, spread, and why they may have none; for all tables.
 
-Tables are built from records and rendered by `bench/report/render.py`; an entry keeps raw numbers,
-so that a format only decides how they look.
+Tables are built from records and rendered by `tables/render.py`; an entry keeps raw numbers, so
+that a format only decides how they look.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Ranks of methods over blocks: mean ranks, Friedman's test, Nemenyi's critical difference.
 
-Used by `report/rank_tables.py` and by figures. As in Demsar (JMLR 2006). A block is a (ratio,
+Used by `report/tables/ranks.py` and by figures. As in Demsar (JMLR 2006). A block is a (ratio,
 fold): its seeds are averaged first, for they are scored on the same people.
 
 Shapes: K methods, N blocks.

@@ -15,7 +15,7 @@ from bench.data import audit as data_audit
 from bench.data.audit import audit_dataset
 from bench.data.dataset import OpenedDataset
 from bench.data.near_duplicates import hashes, near_duplicates, thumbnails
-from bench.report.dataset_tables import SHOWN, finding_lines, findings_json, findings_summary
+from bench.report.tables.datasets import SHOWN, finding_lines, findings_json, findings_summary
 from datasets._base import FoldList
 from datasets._splits.masks import label_mask
 from tests.helpers.cli_driver import Person, quoted

@@ -15,8 +15,8 @@ from bench.errors import UsageError
 from bench.inference.network import load_network
 from bench.inference.transfer import transfer_record
 from bench.report.model import NothingToShow
-from bench.report.render import render_all
-from bench.report.transfer_table import transfer_tables
+from bench.report.tables.render import render_all
+from bench.report.tables.transfer import transfer_tables
 from bench.results.records import Scores, read_records
 from bench.results.transfer import TransferRecord, read_transfers, write_transfer
 from tests.helpers import cells

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.report.entry_text import format_entry
 from bench.report.fold_counts import FoldCounts
 from bench.report.headroom import headroom_sentences, setting_key
-from bench.report.headroom_table import headroom_tables
 from bench.report.model import Entry, NothingToShow, ReportError, Table
-from bench.report.rank_tables import ranks_table
-from bench.report.score_tables import ssl_table
 from bench.report.statistics import estimate_share, scored_runs
+from bench.report.tables.entry_text import format_entry
+from bench.report.tables.headroom import headroom_tables
+from bench.report.tables.ranks import ranks_table
+from bench.report.tables.scores import ssl_table
 from bench.results.records import Record
 from tests.helpers.fake_records import record, sampled
 

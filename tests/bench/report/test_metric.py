@@ -10,12 +10,12 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn
 
-from bench.report.entry_text import format_entry
 from bench.report.metric import METRICS, Scoring, find_metric
 from bench.report.model import NothingToShow, ReportError
-from bench.report.rank_tables import ranks_table
-from bench.report.score_tables import per_au_table, ssl_table
 from bench.report.statistics import mean_interval, paired_difference
+from bench.report.tables.entry_text import format_entry
+from bench.report.tables.ranks import ranks_table
+from bench.report.tables.scores import per_au_table, ssl_table
 from bench.results.predictions import NAME, StoredPredictions
 from bench.results.records import Record
 from tests.helpers.fake_records import drawn, record, stored

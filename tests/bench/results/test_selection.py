@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bench.errors import UsageError
-from bench.report.tables import tables
+from bench.report.tables.kinds import tables
 from bench.results.records import Record
 from bench.results.selection import latest, only_matching
 from tests.helpers.fake_records import record

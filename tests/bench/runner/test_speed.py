@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.report.render import render_all
-from bench.report.speed import speed_table
+from bench.report.tables.render import render_all
+from bench.report.tables.speed import speed_table
 from bench.results.speed_rows import PARTS, Rate, SpeedRow, read_rows, save_row
 from bench.runner.speed import KeptBatches, _gflops, frames_per_step, size_of
 from bench.study.study import make_study

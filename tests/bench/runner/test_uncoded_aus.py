@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report.entry_text import format_entry
-from bench.report.tables import tables
+from bench.report.tables.entry_text import format_entry
+from bench.report.tables.kinds import tables
 from bench.results.records import Record, read_record
 from tests.helpers import cells
 from tests.helpers.manifest_tree import AUS, make

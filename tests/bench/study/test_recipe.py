@@ -10,7 +10,7 @@ import pytest
 from bench.config.presets import PRESETS
 from bench.errors import UsageError
 from bench.report.recipes import recipe_notes, spell_recipe
-from bench.report.tables import tables
+from bench.report.tables.kinds import tables
 from bench.results.records import read_records
 from bench.study.study import make_study
 from tests.helpers import cells

@@ -1,0 +1,105 @@
+"""Figures by kind, as `python -m bench plot` asks for them; each a function of the results folder.
+
+Every figure says what it shows in its title: dataset, rule, preset and how the step was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from bench.report.aggregate import RunMatrix
+from bench.report.grouping import by_condition
+from bench.report.metric import Scoring
+from bench.report.model import NothingToShow
+from bench.results.records import Record
+
+from .calibration import calibration_figure
+from .cooccurrence import cooccurrence_figure
+from .cost import cost_figure
+from .curves import curves, pseudo_labels
+from .heat_map import heat_map
+from .ranks import rank_figure
+from .subjects import subject_dots
+from .timeline import TimelineOptions, timeline_plot
+from .training import training_figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureOptions:
+    """What was asked of figures of records, whatever their kind."""
+
+    scoring: Scoring = field(default_factory=Scoring)
+    published: bool = False
+    results: Path = Path("results")
+    """Whose `runs/` hold the histories and predictions of the records."""
+    timeline: TimelineOptions = field(default_factory=TimelineOptions)
+    notes: list[str] = field(default_factory=list)
+    """Takes sentences on what a figure leaves out."""
+
+
+def figures(
+    kind: str, records: Iterable[Record], options: FigureOptions | None = None
+) -> Iterator[tuple[str, Figure]]:
+    """Yield a file name (without ending) and a figure for each condition among the records.
+
+    Some kinds give a figure for each of its label ratios. Raises NothingToShow if no condition
+    gives one, with the reasons.
+    """
+    found, reasons = 0, []
+    for condition, members in by_condition(records).items():
+        name = [kind, *condition.name, *([condition.data[:6]] if condition.data else [])]
+        matrix = RunMatrix.of(members, (options or FigureOptions()).scoring)
+        for suffix, build in _BUILDERS[kind](matrix, options or FigureOptions()):
+            try:
+                made = build()
+            except NothingToShow as error:
+                reasons.append(f"{', '.join(condition.name)}: {error}")
+                continue
+            found += 1
+            yield "-".join([*name, *suffix]), made
+    if not found:
+        raise NothingToShow("; ".join(reasons) or "there are no records: run some cells first")
+
+
+Parts = Iterator[tuple[list[str], Callable[[], Figure]]]
+"""The figures of a condition: what tells their names apart, and how each is made."""
+
+_Builder = Callable[[RunMatrix, FigureOptions], Parts]
+
+
+def _whole(draw: Callable[[RunMatrix, FigureOptions], Figure]) -> _Builder:
+    return lambda matrix, options: iter([([], partial(draw, matrix, options))])
+
+
+def _each_ratio(draw: Callable[[RunMatrix, float, FigureOptions], Figure]) -> _Builder:
+    def parts(matrix: RunMatrix, options: FigureOptions) -> Parts:
+        for ratio in matrix.ratios:
+            yield [f"r{ratio:g}"], partial(draw, matrix, ratio, options)
+
+    return parts
+
+
+_BUILDERS: Mapping[str, _Builder] = {
+    "curves": _whole(
+        lambda matrix, options: curves(
+            matrix, options.scoring, published=options.published, notes=options.notes
+        )
+    ),
+    "pseudo-labels": _whole(lambda matrix, _: pseudo_labels(matrix)),
+    "ranks": _whole(lambda matrix, _: rank_figure(matrix)),
+    "heat-map": _each_ratio(lambda matrix, ratio, _: heat_map(matrix, ratio)),
+    "subjects": _each_ratio(lambda matrix, ratio, _: subject_dots(matrix, ratio)),
+    "cost": _whole(lambda matrix, _: cost_figure(matrix)),
+    "calibration": _each_ratio(lambda matrix, ratio, _: calibration_figure(matrix, ratio)),
+    "co-occurrence": _each_ratio(lambda matrix, ratio, _: cooccurrence_figure(matrix, ratio)),
+    "timeline": _each_ratio(lambda m, ratio, options: timeline_plot(m, ratio, options.timeline)),
+    "training": _each_ratio(lambda m, ratio, options: training_figure(m, ratio, options.results)),
+}
+
+KINDS = tuple(_BUILDERS)
+"""Figures that are made of the results folder alone."""

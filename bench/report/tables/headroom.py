@@ -1,0 +1,110 @@
+"""`table headroom`: control, ceiling, what lies between, and each method's share of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from bench.report.aggregate import RunMatrix
+from bench.report.grouping import percent
+from bench.report.headroom import Headroom, Setting, headroom, settings_of
+from bench.report.method_runs import MethodRuns
+from bench.report.model import MISSING, Entry, NothingToShow, Row, Table, text_entry
+from bench.report.notes import RUNS
+from bench.report.statistics import Estimate, estimate_share, scored_runs, tied, untested
+from bench.results.records import Record
+
+SHARE = (
+    "% won: (method - control) / (ceiling - control), mean F1 over the runs that all three have; "
+    "0 = the control, 100 = as if every pseudo label had been right; its 95 % interval is Fieller's"
+)
+NONE = "nothing to win"
+NONE_NOTE = (
+    f"{NONE}: the ceiling is not told apart from the control, so a share of it means nothing"
+)
+
+
+def headroom_tables(records: Iterable[Record] | RunMatrix, *, select: str = "last") -> list[Table]:
+    """Return a table for each setting of one condition that control and ceiling were run in.
+
+    Raises NothingToShow if there is none, and ReportError for several versions of either.
+    """
+    matrix = RunMatrix.of(records, select)
+    settings = [s for s in settings_of(matrix.lines) if any(x.is_ceiling for x in s.lines)]
+    if not settings:
+        raise NothingToShow("headroom needs the ceiling: run with --methods supervised,ceiling,...")
+    return [_table(setting, select) for setting in settings]
+
+
+def _table(setting: Setting, select: str) -> Table:
+    matrix = RunMatrix.of((r for line in setting.lines for r in line.records), select)
+    (alone,) = settings_of(matrix.lines)  # its lines are named by what differs within it
+    alone = replace(alone, name=setting.name)
+    control, ceiling = alone.control(), alone.ceiling()
+    found = {r: headroom(control, ceiling, r, select) for r in matrix.ratios}
+    rows = [
+        Row(
+            label=f"{line.label}, F1",
+            source=line.source,
+            entries=tuple(matrix.score(line, r, intervals=True) for r in matrix.ratios),
+        )
+        for line in (control, ceiling)
+    ]
+    gaps = tuple(_gap(found[r], len(matrix.expected[r])) for r in matrix.ratios)
+    rows.append(Row(label="headroom, points", entries=gaps))
+    for line in alone.methods:
+        both = (control, ceiling)
+        shares = tuple(_share(matrix, line, both, found[r], r) for r in matrix.ratios)
+        rows.append(Row(label=f"{line.label}, % won", entries=shares))
+    where = f" with {setting.name}" if setting.name else ""
+    return matrix.table(
+        "headroom",
+        f"Headroom{where}: mean F1 (%) of control and ceiling, and the share that methods won",
+        [percent(r) for r in matrix.ratios],
+        rows,
+        notes=[RUNS, SHARE, *_none(rows)],
+        by_ratio=True,
+    )
+
+
+def _none(rows: Iterable[Row]) -> Iterator[str]:
+    if any(entry.text == NONE for row in rows for entry in row.entries):
+        yield NONE_NOTE
+
+
+def _gap(found: Headroom | None, runs: int) -> Entry:
+    if found is None:
+        return MISSING
+    return _entry(found.gap, runs, 1, signed=True)
+
+
+def _share(
+    matrix: RunMatrix,
+    line: MethodRuns,
+    both: tuple[MethodRuns, MethodRuns],
+    found: Headroom | None,
+    ratio: float,
+) -> Entry:
+    """Make the entry of a method's share of the headroom at a ratio, %; `both`: what bounds it."""
+    runs = [scored_runs(x.at(ratio).values(), matrix.select) for x in (line, *both)]
+    if found is None or not runs[0]:
+        return matrix.entry(line, ratio, lambda _: None)
+    if not found.there:
+        return text_entry(NONE)
+    share = estimate_share(*runs)
+    return MISSING if share is None else _entry(share, len(matrix.expected[ratio]), 0)
+
+
+def _entry(of: Estimate, runs: int, digits: int, *, signed: bool = False) -> Entry:
+    return Entry(
+        state="done" if of.runs >= runs else "partial",
+        value=100 * of.mean,
+        n=of.runs,
+        interval=of.interval and (100 * of.interval[0], 100 * of.interval[1]),
+        trainings=of.trainings,
+        remark=of.reason,
+        tied=tied(of),
+        untested=untested(of),
+        digits=digits,
+        signed=signed,
+    )
