@@ -92,6 +92,8 @@ class KnowledgeSpreader(Method):
         """Who makes pseudo labels: the student, all students' mean, S_a, or T_b's token [7]."""
         use_known_labels: bool = False
         """Whether a neighbour's bought label replaces its pseudo label, whatever the gate [26]."""
+        semi: Literal["sum", "mean"] = "sum"
+        """L_semi of the n - 1 inactive students: their sum, as printed, or their mean [32]."""
         temporal_pseudo: bool = False
         """Whether they also teach T_b's other tokens [8]."""
         order_loss: bool = True
@@ -236,7 +238,7 @@ class KnowledgeSpreader(Method):
         return F.binary_cross_entropy_with_logits(order, truth)
 
     def _semi(self, out: KSOutputs, clips: Tensor, batch: Batch, progress: Progress) -> Tensor:
-        """Return L_semi: the sum over inactive slots of the mean over clips of gate times wBCE."""
+        """Return L_semi: the inactive slots' sum, or mean, of the clips' mean of gate x wBCE."""
         config, shape = self.config, out.z_q.shape
         source = self.net.labeller(config.labeller, out, clips).flatten(0, 1)
         targets, used = pseudo_labels(
@@ -257,7 +259,8 @@ class KnowledgeSpreader(Method):
             used = used | bought.flatten(0, 1)
         taught = [out.z_q] if out.z_b is None or not config.temporal_pseudo else [out.z_q, out.z_b]
         elements = [self.au_loss(z.flatten(0, 1), targets, reduction="none") for z in taught]
-        return self._scaled((sum(elements) * used).sum() / (shape[0] * shape[2]))
+        students = 1 if config.semi == "sum" else shape[1] - 1
+        return self._scaled((sum(elements) * used).sum() / (shape[0] * shape[2] * students))
 
     @property
     def test_clip_len(self) -> int:

@@ -148,6 +148,18 @@ def test_the_losses_are_the_papers_equations(epoch: int, m: int) -> None:
     assert {k: v.item() for k, v in losses.items()} == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_mean_over_inactive_students_is_a_quarter_of_their_sum() -> None:
+    z = canned(np.random.default_rng(30))
+    method = with_outputs(build(semi="mean"), z)
+    batch = replace(make_batch(KS.needs, clips=3), slot=3)
+    found = method.losses(batch, make_progress(30, 50))
+    weights = 4 / np.array(method.task.positive_rates)
+    weights /= (1 / np.array(method.task.positive_rates)).sum()
+    expected = paper_losses(z, batch.labels.numpy(), weights, 3, 30)
+    expected["pseudo"] /= 4
+    assert {k: v.item() for k, v in found.items()} == pytest.approx(expected, rel=1e-6)
+
+
 def test_literal_sums_multiply_every_au_term_by_their_number() -> None:
     z = canned(np.random.default_rng(1))
     batch = make_batch(KS.needs, clips=3)
