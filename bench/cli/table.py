@@ -86,8 +86,8 @@ def command(
 ) -> None:
     """Print a table of the records there are; works while a run is going on."""
     from bench.errors import UsageError
-    from bench.report.joined import joined
     from bench.report.metric import Scoring, find_metric
+    from bench.report.tables.joined import joined
     from bench.report.tables.kinds import TableOptions, tables
     from bench.report.tables.render import render_all
     from bench.results.records import read_records

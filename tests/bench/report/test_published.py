@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.report.joined import joined
 from bench.report.metric import Scoring, find_metric
 from bench.report.model import ReportError, Row, Table
 from bench.report.published import FOLDER, Published
 from bench.report.tables.entry_text import format_entry
+from bench.report.tables.joined import joined
 from bench.report.tables.kinds import tables
 from tests.helpers.fake_records import AUS, record
 

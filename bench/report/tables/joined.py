@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .model import MISSING, Table
+from bench.report.model import MISSING, Table
 
 _KEYS = ("dataset", "rule", "preset", "data", "folds")
 
