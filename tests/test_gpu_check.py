@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
+
+from tests.helpers.scripts import load_script
 
 SCRIPT = Path(__file__).parents[1] / "studies" / "gpu_check.py"
 
 
 def test_every_method_agrees_with_itself_on_a_processor(tmp_path, monkeypatch, capsys):
-    found = importlib.util.spec_from_file_location("gpu_check", SCRIPT)
-    script = importlib.util.module_from_spec(found)
-    monkeypatch.setitem(sys.modules, "gpu_check", script)
-    found.loader.exec_module(script)
+    script = load_script(SCRIPT)
     monkeypatch.chdir(tmp_path)
     assert script.agreement("cpu") == 0
     lines = capsys.readouterr().out.splitlines()

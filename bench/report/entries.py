@@ -20,6 +20,7 @@ from bench.results.records import Record, Status
 from .grouping import point_of
 from .metric import Metric
 from .model import Entry
+from .statistics import Estimate
 
 Value = Callable[[Record], float | None]
 """What a table shows of one run, in the table's unit; None if the run does not have it."""
@@ -47,6 +48,18 @@ def entry_of_runs(
         value=mean_of_runs(values),
         spread=float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
         n=len(numbers),
+    )
+
+
+def entry_of_estimate(known: Estimate, runs: int) -> Entry:
+    """Make an entry of an estimate, in percent; over fewer than `runs` runs it is partial."""
+    return Entry(
+        state="done" if known.runs >= runs else "partial",
+        value=100 * known.mean,
+        n=known.runs,
+        interval=known.interval and (100 * known.interval[0], 100 * known.interval[1]),
+        trainings=known.trainings,
+        remark=known.reason,
     )
 
 

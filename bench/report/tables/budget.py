@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from bench.report.aggregate import RunMatrix
+from bench.report.entries import entry_of_estimate
 from bench.report.grouping import percent
 from bench.report.method_runs import CONTROL, MethodRuns
 from bench.report.metric import Scoring
@@ -99,11 +100,4 @@ def _control(lines: Sequence[MethodRuns], curves: Mapping[str, Runs]) -> str | N
 
 def _area(matrix: RunMatrix, runs: Runs, weights: Mapping[float, float], wanted: int) -> Entry:
     known = estimate_mean(runs, matrix.metric.bounds, weights)
-    return Entry(
-        state="done" if known.runs >= wanted else "partial",
-        value=100 * known.mean,
-        n=known.runs,
-        interval=known.interval and (100 * known.interval[0], 100 * known.interval[1]),
-        trainings=known.trainings,
-        remark=known.reason,
-    )
+    return entry_of_estimate(known, wanted)

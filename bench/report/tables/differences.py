@@ -6,10 +6,12 @@ Used by `report/tables/ablation.py`, `report/tables/settings.py` and `report/tab
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from bench.report.aggregate import RunMatrix
+from bench.report.entries import entry_of_estimate
 from bench.report.method_runs import MethodRuns
 from bench.report.model import MISSING, Entry
 from bench.report.statistics import (
@@ -52,14 +54,8 @@ def difference_entries(differences: Sequence[Estimate | None], runs: int) -> lis
 
 
 def _change(item: Estimate, p: float | None, runs: int) -> Entry:
-    interval = item.interval and (100 * item.interval[0], 100 * item.interval[1])
-    return Entry(
-        state="done" if item.runs >= runs else "partial",
-        value=100 * item.mean,
-        n=item.runs,
-        interval=interval,
-        trainings=item.trainings,
-        remark=item.reason,
+    return replace(
+        entry_of_estimate(item, runs),
         p=p,
         tied=tied(item, p),
         untested=untested(item),

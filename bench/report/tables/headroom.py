@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from bench.report.aggregate import RunMatrix
+from bench.report.entries import entry_of_estimate
 from bench.report.grouping import percent
 from bench.report.headroom import Headroom, Setting, headroom, settings_of
 from bench.report.method_runs import MethodRuns
@@ -96,13 +97,8 @@ def _share(
 
 
 def _entry(of: Estimate, runs: int, digits: int, *, signed: bool = False) -> Entry:
-    return Entry(
-        state="done" if of.runs >= runs else "partial",
-        value=100 * of.mean,
-        n=of.runs,
-        interval=of.interval and (100 * of.interval[0], 100 * of.interval[1]),
-        trainings=of.trainings,
-        remark=of.reason,
+    return replace(
+        entry_of_estimate(of, runs),
         tied=tied(of),
         untested=untested(of),
         digits=digits,

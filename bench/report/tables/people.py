@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.config.names import GridPoint
 from bench.report.aggregate import RunMatrix
-from bench.report.entries import entry_of_runs, percent_of
+from bench.report.entries import entry_of_estimate, entry_of_runs, percent_of
 from bench.report.fold_counts import FoldCounts, FoldScore
 from bench.report.grouping import percent
 from bench.report.method_runs import MethodRuns
@@ -102,16 +102,8 @@ def _gap(folds: Mapping[GridPoint, FoldCounts], runs: int) -> Entry:
     if not folds:
         return Entry(state="missing")
     known = estimate({point: _replicates(fold) for point, fold in folds.items()})
-    return Entry(
-        state="done" if known.runs >= runs else "partial",
-        value=100 * known.mean,
-        n=known.runs,
-        interval=known.interval and (100 * known.interval[0], 100 * known.interval[1]),
-        trainings=known.trainings,
-        remark=known.reason,
-        tied=tied(known),
-        untested=untested(known),
-        signed=True,
+    return replace(
+        entry_of_estimate(known, runs), tied=tied(known), untested=untested(known), signed=True
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +11,7 @@ import pytest
 from bench.config.names import GridPoint
 from bench.report.fold_counts import FoldCounts
 from bench.report.statistics import estimate_difference, estimate_mean
+from tests.helpers.scripts import load_script
 
 STUDY = Path(__file__).parents[3] / "results" / "studies" / "interval-coverage"
 REPEATS = 300
@@ -21,12 +21,7 @@ WITHIN = (0.93, 0.97)
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
     """The study's own populations."""
-    spec = importlib.util.spec_from_file_location("populations", STUDY / "populations.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(STUDY / "populations.py")
 
 
 def runs_of(counts: np.ndarray, fold: int = 0) -> dict[GridPoint, FoldCounts]:
