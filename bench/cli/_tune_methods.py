@@ -85,7 +85,15 @@ def tune(study: Study, options: TuneOptions) -> None:
         console.print("stopped: nothing is lost, and the same command goes on from here")
         raise SystemExit(130) from None
     record = _record(one, data, searches, options)
-    _write(study, record, options)
+    failures = _write(study, record, options)
+    for failure in failures:
+        console.print(
+            f"error: {failure}; that fold's study file is without it, and more --trials would try "
+            "other settings",
+            markup=False,
+        )
+    if failures:
+        raise SystemExit(1)
 
 
 def _with_control(study: Study, console: Console) -> Study:
@@ -185,6 +193,7 @@ def _question(study: Study, data: OpenedDataset, options: TuneOptions) -> dict[s
         "dataset": context.dataset.name,
         "options": dict(context.dataset.options),
         "data": data.store.content_hash,
+        "folds": data.folds.sha256,
         "preset": context.preset,
         "rule": study.rules[0],
         "ratios": list(options.ratios),
@@ -196,17 +205,25 @@ def _question(study: Study, data: OpenedDataset, options: TuneOptions) -> dict[s
     }
 
 
-def _write(study: Study, record: SearchRecord, options: TuneOptions) -> None:
+def _write(study: Study, record: SearchRecord, options: TuneOptions) -> list[str]:
+    """Write what was found, and print it; returns which methods found nothing in which fold."""
     folder = study.context.results / "searches" / record.name
     file = folder / "search.json"
     write_search(file, record)
-    save(search_figure(record), folder / "curves.png")
+    failures: list[str] = []
     for fold in study.folds:
+        failed = record.failures(fold)
+        failures += failed.values()
+        found = [method for method in record.trials if method not in failed]
+        if not found:
+            continue
+        save(search_figure(record), folder / "curves.png")
         path = folder / f"tuned-f{fold}.toml"
         write_study_file(path, study, record, fold, file, options.settings)
-        for method in record.trials:
+        for method in found:
             print(_line(record, method, fold))  # noqa: T201  a result
         print(f"python -m bench run --config {shlex.quote(str(path))}")  # noqa: T201
+    return failures
 
 
 def _line(record: SearchRecord, method: str, fold: int) -> str:

@@ -45,9 +45,11 @@ def _tuned_notes(lines: Iterable[MethodRuns]) -> Iterator[str]:
     for search, tuned in by_search.items():
         told = tuned[0].records[0].tuning
         ratios = ", ".join(percent(ratio) for ratio in told["ratios"])
+        other = [f"{key}={value}" for key, value in told.get("searched_with", {}).items()]
         yield (
             f"tuned: the best of {told['trials']} trials each at {ratios} labels, by F1 on "
-            f"{told['val_subjects']} validation subjects of each fold (search {search}): "
+            f"{told['val_subjects']} validation subjects of each fold (search {search}"
+            f"{', which had ' if other else ''}{', '.join(other)}): "
             f"{', '.join(line.label for line in tuned)}"
         )
     others = [line.label for line in lines if not line.records[0].tuning]

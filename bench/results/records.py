@@ -74,7 +74,8 @@ class Record:
     recipe: Recipe = "common"
     """Whether `train` is the study's, or the method has a recipe of its own."""
     tuning: dict[str, Any] = field(default_factory=dict)
-    """Of a tuned recipe: search, trials, val_subjects, ratios, and the knobs that were searched."""
+    """Of a tuned recipe: search, trials, val_subjects, ratios, the knobs that were searched, and
+    `searched_with`: shared knobs, or the data's hash, where the search had others."""
     first_weights: dict[str, str] = field(default_factory=dict)
     """What the networks began with: source or file -> SHA-256; empty where all was random."""
     trial: bool = False

@@ -43,7 +43,8 @@ class SearchRecord:
     name: str
     command: str
     question: dict[str, Any]
-    """dataset, data (hash), preset, rule, ratios, seeds, val_subjects, trials, settings."""
+    """dataset, options, data and folds (hashes), preset, rule, ratios, seeds, val_subjects, trials,
+    settings."""
     searched: dict[str, list[str]]
     """Method -> the knobs that were searched, as `--set` takes them."""
     trials: dict[str, dict[str, list[Trial]]]
@@ -59,12 +60,22 @@ class SearchRecord:
 
     def best(self, method: str, fold: int) -> Trial:
         """Return the best trial, the first of equals; raises UsageError if none has a value."""
-        tried = self.trials[method][str(fold)]
-        valued = [trial for trial in tried if trial.value is not None]
+        valued = self._valued(method, fold)
         if not valued:
-            why = next((trial.reason for trial in tried), "there is none")
-            raise UsageError(f"no trial of {method} in fold {fold} finished: {why}")
+            raise UsageError(self.failures(fold)[method])
         return max(valued, key=lambda trial: (trial.value or 0.0, -trial.number))
+
+    def failures(self, fold: int) -> dict[str, str]:
+        """Return the methods of which no trial in a fold has a value, each with a sentence."""
+        found = {}
+        for method, folds in self.trials.items():
+            if not self._valued(method, fold):
+                why = next((trial.reason for trial in folds[str(fold)]), "there is none")
+                found[method] = f"no trial of {method} in fold {fold} finished: {why}"
+        return found
+
+    def _valued(self, method: str, fold: int) -> list[Trial]:
+        return [trial for trial in self.trials[method][str(fold)] if trial.value is not None]
 
     def curve(self, method: str, fold: int) -> Iterator[tuple[int, float, float | None]]:
         """Yield trials so far, their seconds so far, and the best value so far."""

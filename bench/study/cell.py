@@ -28,6 +28,7 @@ from methods._trunks import weights_path
 
 from .code_hash import code_files, code_hash
 from .study import PublishedWeights, Study, StudyContext
+from .tuned import check_searched_folds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +81,13 @@ class Cell:
         """The search that its recipe comes from, as a record keeps it; empty if none."""
         if self.recipe != "tuned":
             return {}
-        told = {key: value for key, value in self.context.tuning.items() if key != "methods"}
-        return {**told, "searched": self.context.tuning["methods"][str(self.method)]}
+        tuning = self.context.tuning
+        told = {key: value for key, value in tuning.items() if key not in {"methods", "place"}}
+        other = dict(told["searched_with"])
+        if tuning["place"]["data"] != self.hashes["data"]:
+            other["data"] = tuning["place"]["data"][:12]
+        searched = tuning["methods"][str(self.method)]
+        return {**told, "searched_with": other, "searched": searched}
 
     @property
     def published_weights(self) -> tuple[PublishedWeights, ...]:
@@ -160,9 +166,10 @@ def plan_cells(
 
     Without `save` (a look at what would be done) nothing is written; `trial` makes trials of a
     search of them. Raises DatasetError for a fold
-    that does not exist, and for a mask file that was edited, and RecordError if a mask cannot be
-    saved.
+    that does not exist, and for a mask file that was edited, UsageError for recipes that a search
+    chose under other folds, and RecordError if a mask cannot be saved.
     """
+    check_searched_folds(study, data)
     masks: dict[GridPoint, tuple[LabelledSplit, Path]] = {}
     for point in study.points():
         labelled = data.labelled_split(point, study.context.settings.data.val_subjects)

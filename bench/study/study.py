@@ -58,8 +58,9 @@ class StudyContext:
     """Whether a GPU is held to repeatable arithmetic: how a cell is done, no part of what it is."""
 
     tuning: Mapping[str, Any] = field(default_factory=dict)
-    """The search that gave recipes, if one did: what `SearchRecord.summary` tells, and `methods`,
-    whose recipes it gave: method -> the knobs that were searched."""
+    """The search that gave recipes, if one did: what `SearchRecord.summary` tells; `methods`, whose
+    recipes it gave: method -> the knobs that were searched; `place`, the data and folds it was on;
+    `searched_with`, the shared knobs that it had otherwise."""
 
     weights: Mapping[str, tuple[PublishedWeights, ...]] = field(default_factory=dict)
     """Method -> the published weights that its networks begin with, as `run` found them."""

@@ -1,18 +1,22 @@
 """Tuned studies: recipes that a search chose, checked to be those, and for the fold they are of.
 
-Used where a study is read (`run --tuned`, as the search's own study files say).
+Used where a study is read (`run --tuned`, as the search's own study files say), and, for what only
+the opened dataset tells, where its cells are planned.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench.config.names import MethodName
+from bench.config.names import NOT_IDENTITY, MethodName
 from bench.config.resolve import RECIPE
+from bench.config.settings import Settings
+from bench.data.dataset import OpenedDataset
 from bench.errors import UsageError
 from bench.results.searches import SearchRecord, read_search
 
@@ -33,7 +37,13 @@ def with_search(study: Study, path: Path) -> Study:
     for fold, name in product(study.folds, names):
         _check_recipe(study, name, record.best(str(name), fold).knobs, fold)
     methods = {str(name): record.searched[str(name)] for name in names}
-    tuning = {**record.summary(), "methods": methods}
+    question = record.question
+    tuning = {
+        **record.summary(),
+        "methods": methods,
+        "place": {key: question.get(key) for key in ("data", "folds", "options")},
+        "searched_with": _other_settings(study.context.settings, question["settings"]),
+    }
     return replace(study, context=replace(study.context, tuning=tuning))
 
 
@@ -50,6 +60,47 @@ def _check_place(record: SearchRecord, study: Study, path: Path) -> None:
             f"--tuned {path}: it chose for fold {', '.join(map(str, record.folds))}, and test "
             f"subjects of fold {others[0]} may be among those that it chose on"
         )
+
+
+def _other_settings(here: Settings, there: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the shared knobs that the search had otherwise, SECTION.KEY -> its value.
+
+    The validation subjects are trained on again, and so are no difference.
+    """
+    idle = {"data.val_subjects", *(f"train.{key}" for key in NOT_IDENTITY)}
+    return {
+        f"{section}.{key}": there[section][key]
+        for section, knobs in json.loads(json.dumps(asdict(here))).items()
+        for key, value in knobs.items()
+        if f"{section}.{key}" not in idle and there[section].get(key, value) != value
+    }
+
+
+def check_searched_folds(study: Study, data: OpenedDataset) -> None:
+    """Raise UsageError if recipes were chosen under another fold list than that of `data`.
+
+    Test subjects of a fold may then be among those that the search chose on. A search record that
+    is older than its `folds` had the same ones if data and options are the same.
+    """
+    place = study.context.tuning.get("place")
+    if not place:
+        return
+    options = dict(study.context.dataset.options)
+    if place["folds"]:
+        same = place["folds"] == data.folds.sha256
+    else:
+        same = (place["data"], place["options"]) == (data.store.content_hash, options)
+    if not same:
+        name = study.context.dataset.name
+        raise UsageError(
+            f"--tuned: the search chose under another fold list ({_spelled(name, place['options'])}"
+            f"; here {_spelled(name, options)}), so that test subjects may be among those that it "
+            "chose on: take the dataset's options and files as the search had them, or search again"
+        )
+
+
+def _spelled(name: str, options: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}.{key}={value}" for key, value in options.items()) or "no options"
 
 
 def _check_recipe(study: Study, name: MethodName, chosen: Mapping[str, Any], fold: int) -> None:

@@ -29,14 +29,16 @@ def write_study_file(
 ) -> None:
     """Write a fold's study file; `typed` are the knobs that were set for the search.
 
-    Validation subjects are trained on again: their labels are part of the budget. Raises
-    RecordError if the disk does not take it.
+    Methods of which no trial finished are left out, and named. Validation subjects are trained on
+    again: their labels are part of the budget. Raises RecordError if the disk does not take it.
     """
     sections: dict[str, dict[str, Any]] = {
         name: dict(knobs) for name, knobs in split_settings(typed).items()
     }
     sections.get("data", {}).pop("val_subjects", None)
-    for method in map(str, study.methods):
+    failures = record.failures(fold)
+    methods = [str(name) for name in study.methods if str(name) not in failures]
+    for method in methods:
         for key, value in record.best(method, fold).knobs.items():
             section, _, knob = key.rpartition(".")
             sections.setdefault(section, {})[knob] = value
@@ -44,18 +46,24 @@ def write_study_file(
     told = {key: question[key] for key in ("trials", "val_subjects")}
     with atomic_file(path) as stream:
         stream.write(_HEAD.format(fold=fold, file=path, search=search, **told))
-        stream.writelines(f"{line}\n" for line in _lines(study, fold, search, sections))
+        stream.writelines(f"# left out: {why.splitlines()[0]}\n" for why in failures.values())
+        lines = _lines(study, methods, fold, search, sections)
+        stream.writelines(f"{line}\n" for line in lines)
 
 
 def _lines(
-    study: Study, fold: int, search: Path, sections: Mapping[str, Mapping[str, Any]]
+    study: Study,
+    methods: Sequence[str],
+    fold: int,
+    search: Path,
+    sections: Mapping[str, Mapping[str, Any]],
 ) -> Iterator[str]:
     context = study.context
     values: dict[str, Any] = {
         "dataset": context.dataset.name,
         **({"root": str(context.dataset.root)} if context.dataset.root else {}),
         "preset": context.preset,
-        "methods": list(map(str, study.methods)),
+        "methods": list(methods),
         "ratios": [_Bare(spell_ratio(ratio)) for ratio in study.ratios],
         "folds": [fold],
         "seeds": list(study.seeds),

@@ -7,6 +7,8 @@ import tomllib
 
 import pytest
 
+from tests.helpers import manifest_tree
+from tests.helpers.broken_methods import GOOD, put
 from tests.helpers.cli_driver import SMALL, Person, quoted
 from tests.helpers.dataset_trees import make_bp4d_tree
 
@@ -76,6 +78,71 @@ def test_a_search_leads_to_a_study_file_whose_cells_are_tuned(person):
         assert sentence in wrong.error
     trials = person.types("table --results", person.results / "searches" / "trials")
     assert trials.error.startswith("these are trials of a search")
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A manifest, whose folds are drawn, so that another draw has other test subjects."""
+    tree = tmp_path_factory.mktemp("pictures")
+    manifest_tree.write(tree, manifest_tree.make(tree, subjects=6))
+    return tree
+
+
+def searches_pictures(pictures, folder, monkeypatch, capsys, methods, *more):
+    """Search a manifest; returns the person who did, the answer and the search's folder."""
+    person = Person(folder, folder / "cache", pictures, monkeypatch, capsys)
+    answer = person.types(
+        f"tune --dataset manifest {SMALL} --trials 1 --val-subjects 1 --ratio 0.5 --ratios 0.5",
+        *("--methods", methods, "--root", pictures, "--results", person.results),
+        *("--cache", person.cache, *more),
+    )
+    assert answer.code in {0, 1}, answer.err
+    (found,) = person.results.glob("searches/manifest-*")
+    return person, answer, found
+
+
+def test_recipes_serve_under_the_folds_that_they_were_chosen_in(
+    pictures, tmp_path, monkeypatch, capsys
+):
+    person, _, found = searches_pictures(pictures, tmp_path, monkeypatch, capsys, "supervised")
+    line = f"run --workers 1 --cache {quoted(person.cache)} --config"
+    file = found / "tuned-f0.toml"
+    assert person.types(line, file, "--dry-run").code == 0
+    other = person.types(line, file, "--dry-run", "--set", "manifest.fold_seed=1")
+    refused = (
+        "--tuned: the search chose under another fold list (no options; here "
+        "manifest.fold_seed=1), so that test subjects may be among those that it chose on"
+    )
+    assert refused in other.error
+    record = json.loads((found / "search.json").read_text())
+    del record["question"]["folds"]  # as searches before had it
+    (found / "search.json").write_text(json.dumps(record))
+    assert person.types(line, file, "--dry-run").code == 0
+    other = person.types(line, file, "--dry-run", "--set", "manifest.fold_seed=1")
+    assert refused in other.error
+
+    assert person.types(line, file, "--set", "train.steps=2").code == 0
+    note = f"validation subjects of each fold (search {found.name}, which had train.steps=3): "
+    assert note in person.asks("table").out
+
+
+def test_a_method_that_never_finishes_costs_the_others_nothing(
+    pictures, tmp_path, monkeypatch, capsys
+):
+    plugin = tmp_path / "breaks.py"
+    old, new = put("step", "raise RuntimeError('boom')")
+    plugin.write_text(GOOD.replace(old, new).replace("class Small", "class Breaks"))
+    _, answer, found = searches_pictures(
+        pictures, tmp_path, monkeypatch, capsys, "supervised,breaks", "--plugin", plugin
+    )
+    assert answer.code == 1
+    assert (
+        "error: no trial of breaks in fold 0 finished: failed: RuntimeError: boom; " in answer.err
+    )
+    text = (found / "tuned-f0.toml").read_text()
+    assert "# left out: no trial of breaks in fold 0 finished" in text
+    assert tomllib.loads(text)["methods"] == ["supervised"]
+    assert (found / "curves.png").is_file()
 
 
 @pytest.mark.parametrize(
