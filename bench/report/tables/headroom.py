@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from bench.report.aggregate import RunMatrix
@@ -12,12 +12,20 @@ from bench.report.headroom import Headroom, Setting, headroom, settings_of
 from bench.report.method_runs import MethodRuns
 from bench.report.model import MISSING, Entry, NothingToShow, Row, Table, text_entry
 from bench.report.notes import RUNS
-from bench.report.statistics import Estimate, estimate_share, scored_runs, tied, untested
+from bench.report.statistics import (
+    Estimate,
+    estimate_share,
+    holm,
+    scored_runs,
+    tied,
+    untested,
+)
 from bench.results.records import Record
 
 SHARE = (
     "% won: (method - control) / (ceiling - control), mean F1 over the runs that all three have; "
-    "0 = the control, 100 = as if every pseudo label had been right; its 95 % interval is Fieller's"
+    "0 = the control, 100 = as if every pseudo label had been right; its 95 % interval is Fieller's, "
+    "its p-value (of 0) Holm-corrected over the methods at a ratio"
 )
 NONE = "nothing to win"
 NONE_NOTE = (
@@ -53,10 +61,10 @@ def _table(setting: Setting, select: str) -> Table:
     ]
     gaps = tuple(_gap(found[r], len(matrix.expected[r])) for r in matrix.ratios)
     rows.append(Row(label="headroom, points", entries=gaps))
-    for line in alone.methods:
-        both = (control, ceiling)
-        shares = tuple(_share(matrix, line, both, found[r], r) for r in matrix.ratios)
-        rows.append(Row(label=f"{line.label}, % won", entries=shares))
+    shares = {r: _shares(matrix, alone.methods, (control, ceiling), found[r], r) for r in found}
+    for place, line in enumerate(alone.methods):
+        entries = tuple(shares[r][place] for r in matrix.ratios)
+        rows.append(Row(label=f"{line.label}, % won", entries=entries))
     where = f" with {setting.name}" if setting.name else ""
     return matrix.table(
         "headroom",
@@ -79,27 +87,42 @@ def _gap(found: Headroom | None, runs: int) -> Entry:
     return _entry(found.gap, runs, 1, signed=True)
 
 
-def _share(
+def _shares(
     matrix: RunMatrix,
-    line: MethodRuns,
+    methods: Sequence[MethodRuns],
     both: tuple[MethodRuns, MethodRuns],
     found: Headroom | None,
     ratio: float,
+) -> list[Entry]:
+    """Make the entries of all methods' shares of the headroom at a ratio, %, one family of tests.
+
+    `both` are control and ceiling.
+    """
+    bounds = [scored_runs(line.at(ratio).values(), matrix.select) for line in both]
+    runs = [scored_runs(line.at(ratio).values(), matrix.select) for line in methods]
+    there = found is not None and found.there
+    shares = [estimate_share(own, *bounds) if there and own else None for own in runs]
+    adjusted = iter(holm([s.p for s in shares if s and s.p is not None]).tolist())
+    count = len(matrix.expected[ratio])
+    entries = []
+    for line, own, share in zip(methods, runs, shares, strict=True):
+        if share is not None:
+            p = None if share.p is None else next(adjusted)
+            entries.append(_entry(share, count, 0, p=p))
+        elif found is None or not own:
+            entries.append(matrix.entry(line, ratio, lambda _: None))
+        else:
+            entries.append(MISSING if there else text_entry(NONE))
+    return entries
+
+
+def _entry(
+    of: Estimate, runs: int, digits: int, *, signed: bool = False, p: float | None = None
 ) -> Entry:
-    """Make the entry of a method's share of the headroom at a ratio, %; `both`: what bounds it."""
-    runs = [scored_runs(x.at(ratio).values(), matrix.select) for x in (line, *both)]
-    if found is None or not runs[0]:
-        return matrix.entry(line, ratio, lambda _: None)
-    if not found.there:
-        return text_entry(NONE)
-    share = estimate_share(*runs)
-    return MISSING if share is None else _entry(share, len(matrix.expected[ratio]), 0)
-
-
-def _entry(of: Estimate, runs: int, digits: int, *, signed: bool = False) -> Entry:
     return replace(
         entry_of_estimate(of, runs),
-        tied=tied(of),
+        p=of.p if p is None else p,
+        tied=tied(of, p),
         untested=untested(of),
         digits=digits,
         signed=signed,

@@ -130,6 +130,27 @@ def _counts(hits: np.ndarray) -> np.ndarray:
     return np.stack([tp, missed, missed, np.zeros_like(tp)], axis=1)
 
 
+def test_shares_of_several_methods_are_told_apart_as_their_differences_are() -> None:
+    """The p-value of a share of 0 is that of the difference to the control: one family, Holm's."""
+    skills = {"aa": 0.66, "bb": 0.64, "cc": 0.55, "supervised": 0.6, "ceiling": 0.9}
+    found = [people(method, skill, seed=11) for method, skill in skills.items()]
+    (table,) = headroom_tables(found)
+    ranks = ranks_table(found, against="supervised")
+    changes = {row.label: row.entries[1] for row in ranks.rows}
+    raw = []
+    for method in ("aa", "bb", "cc"):
+        share = entry(table, f"{method}, % won")
+        assert share.p == pytest.approx(changes[method].p)
+        assert share.tied == changes[method].tied
+        bounds = (scored_runs([r], "last") for r in (found[3], found[4]))
+        alone = estimate_share(scored_runs([found["abc".index(method[0])]], "last"), *bounds)
+        assert alone is not None
+        raw.append(alone.p)
+    corrected = [entry(table, f"{method}, % won").p for method in ("aa", "bb", "cc")]
+    assert min(corrected) == pytest.approx(min(1, 3 * min(raw)))
+    assert corrected != pytest.approx(raw)
+
+
 def test_where_nothing_is_to_be_won_no_share_is_told() -> None:
     (table,) = headroom_tables(runs(0.50, 0.51, fixmatch=0.55))
     assert entry(table, "headroom, points").tied
