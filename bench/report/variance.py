@@ -51,6 +51,8 @@ class Replicates:
     """(S,), where the bias is to be corrected."""
     reason: str = ""
     """Why `without_one` is not known, if so."""
+    groups: tuple[str, ...] = ()
+    """(S,) of each subject, where the value compares samples of two people or more; else empty."""
 
 
 class NothingToCompare(Exception):
@@ -93,24 +95,35 @@ def subject_components(
             raise NothingToCompare(
                 f"no two test subjects of fold {points[0].fold} are coded for the same AU"
             )
-    found = [_jackknife([(weights[p], parts[p]) for p in points]) for points in several]
+    found = [
+        component
+        for points in several
+        for component in _jackknife([(weights[p], parts[p]) for p in points])
+    ]
     if alone:
         sums = [[(weights[p], weights[p] * parts[p].value) for p in points] for points in alone]
         found.append(_between([tuple(map(sum, zip(*pairs, strict=True))) for pairs in sums]))
     return found
 
 
-def _jackknife(runs: Sequence[tuple[float, Replicates]]) -> Component:
-    """Leave every subject of one fold out of all its runs, given with their weights."""
+def _jackknife(runs: Sequence[tuple[float, Replicates]]) -> list[Component]:
+    """Leave every subject of one fold out of all its runs, given with their weights.
+
+    Groups of subjects are samples of their own: a component each.
+    """
     count = len(runs[0][1].subjects)
     value = sum(weight * run.value for weight, run in runs)
     one = np.sum([weight * run.without_one for weight, run in runs], axis=0)
+    if runs[0][1].groups:
+        groups = np.array(runs[0][1].groups)
+        apart = [one[groups == name] for name in np.unique(groups)]
+        return [Component(_jackknife_variance(own), len(own) - 1) for own in apart]
     if any(run.without_two is None for _, run in runs):
-        return Component(_jackknife_variance(one), count - 1)
+        return [Component(_jackknife_variance(one), count - 1)]
     bias = (count - 1) * (float(one.mean()) - value)
     two = np.sum([weight * np.asarray(run.without_two) for weight, run in runs], axis=0)
     corrected = (count - 1) * one - (count - 2) * two
-    return Component(_jackknife_variance(corrected), count - 1, bias)
+    return [Component(_jackknife_variance(corrected), count - 1, bias)]
 
 
 def _jackknife_variance(values: Floats) -> float:

@@ -12,7 +12,13 @@ from bench.report.grouping import percent
 from bench.report.method_runs import CONTROL, MethodRuns
 from bench.report.metric import Scoring
 from bench.report.model import MISSING, Entry, NothingToShow, Row, Table, text_entry
-from bench.report.statistics import Runs, estimate_difference, estimate_mean, scored_runs
+from bench.report.statistics import (
+    Estimate,
+    Runs,
+    estimate_difference,
+    estimate_mean,
+    scored_runs,
+)
 from bench.results.records import Record
 
 from .differences import difference_entries, power_notes
@@ -77,7 +83,7 @@ def _rows(
     others = [line for line in lines if line.label in curves and line.label != control]
     span = matrix.metric.span
     estimates = [
-        estimate_difference(kept[line.label], kept[control], span, weights) if control else None
+        _change(kept[line.label], kept[control], span, weights) if control else None
         for line in others
     ]
     entries = difference_entries(estimates, wanted)
@@ -90,6 +96,15 @@ def _rows(
             change = changes.get(line.label, text_entry(""))
         rows.append(Row(label=line.label, entries=(area, change)))
     return rows, list(power_notes(estimates))
+
+
+def _change(
+    runs: Runs, control: Runs, span: float, weights: Mapping[float, float]
+) -> Estimate | None:
+    """Take the difference of two areas; None unless the runs that both have span every ratio."""
+    if {point.ratio for point in runs.keys() & control.keys()} != weights.keys():
+        return None
+    return estimate_difference(runs, control, span, weights)
 
 
 def _control(lines: Sequence[MethodRuns], curves: Mapping[str, Runs]) -> str | None:

@@ -1,6 +1,6 @@
 """Differences of methods as entries of a table, and the power of a study to find any.
 
-Used by `report/tables/ablation.py`, `report/tables/settings.py` and `report/tables/ranks.py`.
+Used by every table that compares methods, settings or people.
 """
 
 from __future__ import annotations

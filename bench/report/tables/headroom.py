@@ -24,8 +24,8 @@ from bench.results.records import Record
 
 SHARE = (
     "% won: (method - control) / (ceiling - control), mean F1 over the runs that all three have; "
-    "0 = the control, 100 = as if every pseudo label had been right; its 95 % interval is Fieller's, "
-    "its p-value (of 0) Holm-corrected over the methods at a ratio"
+    "0 = the control, 100 = as if every pseudo label had been right; its 95 % interval is "
+    "Fieller's, its p-value (of 0) Holm-corrected over the methods at a ratio"
 )
 NONE = "nothing to win"
 NONE_NOTE = (

@@ -9,24 +9,27 @@ import numpy as np
 
 from bench.config.names import GridPoint
 from bench.report.aggregate import RunMatrix
-from bench.report.entries import entry_of_estimate, entry_of_runs, percent_of
+from bench.report.entries import entry_of_runs, percent_of
 from bench.report.fold_counts import FoldCounts, FoldScore
 from bench.report.grouping import percent
 from bench.report.method_runs import MethodRuns
 from bench.report.metric import Scoring
 from bench.report.model import Entry, NothingToShow, Row, Table
 from bench.report.notes import RUNS
-from bench.report.statistics import estimate, tied, untested
+from bench.report.statistics import Estimate, estimate
 from bench.report.subject_scores import subject_f1
 from bench.report.variance import Replicates
 from bench.results.records import Record
+
+from .differences import difference_entries
 
 SEXES: Mapping[str, str] = {"F": "women", "M": "men"}
 """First letter of a subject's name in BP4D and its relatives, and of the embedded dataset."""
 
 BY_SEX = (
     "women, men: scores of their frames alone, averaged over the AUs that have one there; the "
-    "interval of the gap leaves out each test subject; it tells nothing of why"
+    "interval of the gap leaves out each test subject, women and men being samples of their own, "
+    "its p-value is Holm-corrected over the methods at a ratio; it tells nothing of why"
 )
 
 BY_SUBJECT = (
@@ -41,7 +44,12 @@ def sex_table(records: Iterable[Record], *, select: str | Scoring = "last") -> T
     Raises NothingToShow where subjects' names do not tell both, or the metric is no sum over them.
     """
     matrix = RunMatrix.of(records, select)
-    rows = [row for line in matrix.lines for row in _by_sex(matrix, line)]
+    gaps = {ratio: _gaps(matrix, ratio) for ratio in matrix.ratios}
+    rows = []
+    for place, line in enumerate(matrix.lines):
+        rows += _by_sex(matrix, line)
+        entries = tuple(gaps[ratio][place] for ratio in matrix.ratios)
+        rows.append(Row(label=f"{line.label}: women - men", source=line.source, entries=entries))
     if not any(entry.value is not None for row in rows for entry in row.entries):
         raise NothingToShow(
             "no run tells women from men by this metric: names of subjects have to begin with F or "
@@ -53,15 +61,6 @@ def sex_table(records: Iterable[Record], *, select: str | Scoring = "last") -> T
 
 
 def _by_sex(matrix: RunMatrix, line: MethodRuns) -> list[Row]:
-    folds = {
-        ratio: {
-            point: fold
-            for point, record in line.at(ratio).items()
-            if isinstance(fold := matrix.scoring.fold(record), FoldCounts) and _both(fold)
-        }
-        for ratio in matrix.ratios
-    }
-
     def entries(sex: str) -> tuple[Entry, ...]:
         return tuple(
             entry_of_runs(
@@ -72,12 +71,10 @@ def _by_sex(matrix: RunMatrix, line: MethodRuns) -> list[Row]:
             for ratio in matrix.ratios
         )
 
-    rows = [
+    return [
         Row(label=f"{line.label}: {name}", source=line.source, entries=entries(sex))
         for sex, name in SEXES.items()
     ]
-    gaps = tuple(_gap(folds[ratio], len(matrix.expected[ratio])) for ratio in matrix.ratios)
-    return [*rows, Row(label=f"{line.label}: women - men", source=line.source, entries=gaps)]
 
 
 def _both(fold: FoldScore) -> bool:
@@ -97,14 +94,16 @@ def _mean_of(fold: FoldScore | None, sex: str) -> float | None:
     return percent_of(_only(fold, sex).mean)
 
 
-def _gap(folds: Mapping[GridPoint, FoldCounts], runs: int) -> Entry:
-    """Take women minus men over the runs that test both."""
-    if not folds:
-        return Entry(state="missing")
-    known = estimate({point: _replicates(fold) for point, fold in folds.items()})
-    return replace(
-        entry_of_estimate(known, runs), tied=tied(known), untested=untested(known), signed=True
-    )
+def _gaps(matrix: RunMatrix, ratio: float) -> list[Entry]:
+    """Take women minus men of every line at a ratio, over its runs that test both."""
+    found = [_gap(line.at(ratio), matrix.scoring) for line in matrix.lines]
+    return difference_entries(found, len(matrix.expected[ratio]))
+
+
+def _gap(runs: Mapping[GridPoint, Record], scoring: Scoring) -> Estimate | None:
+    folds = {point: scoring.fold(record) for point, record in runs.items()}
+    both = {p: f for p, f in folds.items() if isinstance(f, FoldCounts) and _both(f)}
+    return estimate({p: _replicates(f) for p, f in both.items()}) if both else None
 
 
 def _replicates(fold: FoldCounts) -> Replicates:
@@ -116,7 +115,11 @@ def _replicates(fold: FoldCounts) -> Replicates:
     }
     gaps = np.array([without[name] for name in fold.subjects])
     alike = women.comparable and men.comparable
-    return Replicates(fold.subjects, alike, women.mean - men.mean, gaps)
+    sexes = tuple(name[:1].upper() for name in fold.subjects)
+    gap = women.mean - men.mean
+    alone = next((word for sex, word in SEXES.items() if sexes.count(sex) == 1), "")
+    reason = f"only one of the test subjects is of the {alone}" if alone else ""
+    return Replicates(fold.subjects, alike, gap, gaps, reason=reason, groups=sexes)
 
 
 def subject_table(

@@ -78,6 +78,17 @@ def test_areas_are_over_the_ratios_that_all_curves_have() -> None:
     assert any("from 10 % to 100 %" in note for note in table.notes)
 
 
+def test_areas_whose_common_runs_miss_a_ratio_have_no_difference() -> None:
+    """Not that of the ratios that are left, and no end of the table."""
+    control = [run("supervised", 2, ratio=r, seed=0) for r in (0.1, 1.0)]
+    partly = [run("ks", 1, ratio=r, seed=s) for r, s in ((0.1, 0), (1.0, 1))]
+    never = [run("tcl", 3, ratio=r, seed=1) for r in (0.1, 1.0)]
+    whole = [run("eac", 4, ratio=r, seed=0) for r in (0.1, 1.0)]
+    found = rows(budget_table([*control, *partly, *never, *whole]))
+    states = {label: entries[1].state for label, entries in found.items() if label != "supervised"}
+    assert states == {"ks": "missing", "tcl": "missing", "eac": "done"}
+
+
 def test_one_ratio_has_no_area() -> None:
     with pytest.raises(NothingToShow, match="an area needs two label ratios"):
         budget_table([record("ks")])
@@ -117,14 +128,40 @@ def test_women_and_men_are_scored_apart_and_their_gap_has_an_interval() -> None:
     def gap(names: list[str]) -> float:
         return f1(item, [n for n in names if n in women]) - f1(item, [n for n in names if n in men])
 
-    left = [gap([other for other in PEOPLE if other != name]) for name in PEOPLE]
-    error = math.sqrt((len(left) - 1) ** 2 / len(left) * np.var(left, ddof=1))
-    low, high = stats.t.interval(0.95, len(left) - 1, gap(PEOPLE), error)
+    parts = []
+    for own in (women, men):  # two samples of people: Welch's error and degrees of freedom
+        left = [gap([other for other in PEOPLE if other != name]) for name in own]
+        parts.append((len(own) - 1) ** 2 / len(own) * np.var(left, ddof=1))
+    df = sum(parts) ** 2 / sum(part**2 / (len(women) - 1) for part in parts)
+    low, high = stats.t.interval(0.95, df, gap(PEOPLE), math.sqrt(sum(parts)))
     found = rows(sex_table([item]))
     assert found["ks: women"][0].value == pytest.approx(100 * f1(item, women))
     assert found["ks: men"][0].value == pytest.approx(100 * f1(item, men))
     assert found["ks: women - men"][0].value == pytest.approx(100 * gap(PEOPLE))
     assert found["ks: women - men"][0].interval == pytest.approx((100 * low, 100 * high))
+
+
+def test_gaps_of_few_women_and_many_men_hold_none_as_often_as_they_say() -> None:
+    """No true gap, three women and nine men: each of their F1 from the same people."""
+    rng, held, studies = np.random.default_rng(2), 0, 150
+    names = [*(f"F{n}" for n in range(3)), *(f"M{n}" for n in range(9))]
+    labels = np.ones((len(names) * FRAMES, 1), dtype=np.int8)
+    labels[::2] = 0
+    for _ in range(studies):
+        skill = np.repeat(rng.beta(8, 3, len(names)), FRAMES)[:, None]
+        item = sampled(labels, rng.random(labels.shape) < skill, np.repeat(names, FRAMES).tolist())
+        (entry,) = rows(sex_table([item]))["ks: women - men"]
+        held += entry.interval[0] <= 0 <= entry.interval[1]
+    assert 0.91 <= held / studies <= 0.99
+
+
+def test_the_gap_to_a_single_woman_is_untested() -> None:
+    labels = np.ones((12, 1), dtype=np.int8)
+    names = ["F1", *(f"M{n}" for n in range(2))]
+    item = sampled(labels, labels.astype(bool), [name for name in names for _ in range(4)])
+    (entry,) = rows(sex_table([item]))["ks: women - men"]
+    assert entry.untested
+    assert entry.remark == "only one of the test subjects is of the women"
 
 
 def test_names_that_tell_no_sex_are_one_sentence() -> None:
