@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.config.names import NOT_IDENTITY
@@ -90,7 +91,7 @@ class Headroom:
 
     def describe(self) -> str:
         """Say the headroom, and why it tells nothing of methods where that is so."""
-        points = f"the ceiling is {100 * self.gap.mean:+.1f} points over the control"
+        points = f"the ceiling is {100 * self.gap.mean:+.1f} points of F1 over the control"
         if self.informative:
             return f"{percent(self.ratio)} labels: {points}"
         why = (
@@ -125,12 +126,17 @@ def _resolution(gap: Estimate) -> float | None:
 
 
 def setting_key(config: Mapping[str, Any], recipe: Recipe) -> str:
-    """Spell what a setting is: all knobs but the method's own.
+    """Spell what a setting is: all knobs but the method's own and the dataset's.
 
-    A recipe of a method's own counts with its length alone, so that it stands beside the control;
-    so do tuned ones, which stand beside a tuned control.
+    What a dataset's options do is in its data. A file counts by its name: where it lies differs
+    from machine to machine. A recipe of a method's own counts with its length alone, so that it
+    stands beside the control; so do tuned ones, which stand beside a tuned control.
     """
-    shared = {name: values for name, values in config.items() if name not in ("method", "train")}
+    apart = ("method", "train", "dataset")
+    shared = {name: values for name, values in config.items() if name not in apart}
+    trunk = shared.get("trunk", {})
+    if "weights" in trunk:
+        shared["trunk"] = {**trunk, "weights": Path(str(trunk["weights"])).name}
     train = {k: v for k, v in config.get("train", {}).items() if k not in NOT_IDENTITY}
     length = ("steps",) if train.get("steps") else ("steps", "epochs")
     if recipe == "tuned":

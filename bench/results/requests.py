@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class RequestedCell:
     hashes: Mapping[str, str]
     config: Mapping[str, Any]
     code: Mapping[str, str]
+    tuned: str = ""
+    """The search that its recipe comes from, if one did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,10 @@ class GridRequest:
 
 def write_request(path: Path, cells: Sequence[RequestedCell], command: str) -> None:
     """Note down which cells were asked for; raises RecordError if the disk does not take it."""
-    methods = {c.cell["method"]: {"config": c.config, "code": dict(c.code)} for c in cells}
+    methods = {
+        c.cell["method"]: {"config": c.config, "code": dict(c.code), "tuned": c.tuned}
+        for c in cells
+    }
     content = {
         "schema": SCHEMA,
         "command": command,
@@ -87,12 +93,18 @@ def requested_cells(
 ) -> Iterator[tuple[RequestedCell, GridRequest]]:
     """Yield each cell that still stands as asked for, with the latest grid that asked for it.
 
-    A cell whose place was asked for again later, under other code or data, no longer stands.
+    A cell whose place was asked for again later, under other code or data, no longer stands. Other
+    data because of other options of the dataset are another place, and so is a search's recipe.
     """
-    seen: set[str] = set()
+    seen: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
     for request in requests:
         for cell in request.cells:
-            place = digest([cell.cell, cell.hashes.get("config")])
-            if place not in seen:
-                seen.add(place)
+            later = seen[digest([cell.cell, cell.hashes.get("config"), cell.tuned])]
+            options, data = cell.config.get("dataset"), [cell.hashes.get(k) for k in _DATA]
+            if not any(options == asked or data == found for asked, found in later):
                 yield cell, request
+                later.append((options, data))
+
+
+_DATA = ("data", "folds")
+"""Hashes that a dataset's options decide."""

@@ -156,6 +156,7 @@ class Cell:
             hashes=dict(self.hashes),
             config=self.config(),
             code=dict(self.code),
+            tuned=str(self.tuning.get("search", "")),
         )
 
 

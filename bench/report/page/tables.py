@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.report.aggregate import RunMatrix
 from bench.report.method_runs import CONTROL
-from bench.report.model import Entry, ReportError, Row, Table
+from bench.report.model import Entry, NothingToShow, ReportError, Row, Table
 from bench.report.published import Published
 from bench.report.tables.entry_text import format_entry
 from bench.report.tables.kinds import tables
@@ -27,15 +27,18 @@ TAKEN_OVER = {
 
 
 def taken_over(records: Sequence[Record]) -> Iterator[dict[str, Any]]:
-    """Yield a heading and its tables; of tables that cannot be made, nothing."""
+    """Yield a heading and its tables, or why they cannot be made; nothing where they are empty."""
     has_control = any(record.cell["method"] == CONTROL for record in records)
     for kind, heading in TAKEN_OVER.items():
         against = CONTROL if kind == "ranks" and has_control else None
         try:
             found = tables(kind, records, against=against)
-        except ReportError:
+        except NothingToShow:
             continue
-        yield {"heading": heading, "tables": [_table(table) for table in found]}
+        except ReportError as error:
+            yield {"heading": heading, "tables": [], "why": f"bench table {kind}: {error}."}
+        else:
+            yield {"heading": heading, "tables": [_table(table) for table in found], "why": ""}
 
 
 def _table(table: Table) -> dict[str, Any]:

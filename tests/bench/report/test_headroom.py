@@ -130,7 +130,7 @@ def _counts(hits: np.ndarray) -> np.ndarray:
     return np.stack([tp, missed, missed, np.zeros_like(tp)], axis=1)
 
 
-def test_shares_of_several_methods_are_told_apart_as_their_differences_are() -> None:
+def test_shares_are_told_apart_as_differences_to_the_control_are() -> None:
     """The p-value of a share of 0 is that of the difference to the control: one family, Holm's."""
     skills = {"aa": 0.66, "bb": 0.64, "cc": 0.55, "supervised": 0.6, "ceiling": 0.9}
     found = [people(method, skill, seed=11) for method, skill in skills.items()]
@@ -221,6 +221,25 @@ def test_every_setting_has_a_table_of_its_own() -> None:
     assert "with train.lr=0.1:" in second.title
     assert entry(first, "headroom, points").value == pytest.approx(20)
     assert entry(second, "headroom, points").value == pytest.approx(2)
+
+
+def test_a_setting_does_not_depend_on_where_its_files_lie() -> None:
+    """Two machines, one results folder: the same weights and landmarks under other folders."""
+    found = runs(0.5, 0.7, ks=0.6)
+    moved = [
+        dataclasses.replace(
+            item,
+            config={
+                **item.config,
+                "trunk": {"name": "resnet18", "weights": f"/{item.cell['method']}/w.pt"},
+                "dataset": {"landmarks": f"/{item.cell['method']}/faces.csv"},
+            },
+            hashes={**item.hashes, "config": "same for all"},
+        )
+        for item in found
+    ]
+    (table,) = headroom_tables(moved)
+    assert entry(table, "ks, % won").value == pytest.approx(50)
 
 
 def test_a_method_with_a_recipe_of_its_own_stands_beside_the_control() -> None:

@@ -120,6 +120,37 @@ def test_a_larger_question_over_newer_code_outdates_the_smaller_one(folder):
     assert folder.states() == {new.id: "missing", lr.id: "missing"}
 
 
+def planned_on(folder, name, data, **options):
+    """A cell of the same place under some options of its dataset, and what these make of it."""
+    one = cell(folder.results)
+    spec = replace(one.context.dataset, options=tuple(options.items()))
+    hashes = {"cell": name * 10, "config": "c", "data": "d", "folds": data}
+    return replace(one, context=replace(one.context, dataset=spec), hashes=hashes)
+
+
+def test_another_draw_of_the_folds_is_another_question(folder):
+    first = planned_on(folder, "a", "folds of seed 0")
+    second = planned_on(folder, "b", "folds of seed 1", fold_seed="1")
+    folder.asked([first])
+    folder.asked([second], seeds=[0, 1])
+    assert folder.states() == {first.id: "missing", second.id: "missing"}
+    corrected = planned_on(folder, "c", "a corrected fold list", fold_seed="1")
+    moved = planned_on(folder, "e", "folds of seed 0", labels="/elsewhere/labels.csv")
+    folder.asked([corrected], seeds=[0, 1, 2])
+    folder.asked([moved], seeds=[0, 1, 2, 3])
+    assert folder.states() == {corrected.id: "missing", moved.id: "missing"}
+
+
+def test_a_searchs_recipe_is_another_question(folder):
+    plain = replace(cell(folder.results), hashes={"cell": "a" * 10, "config": "c", "data": "d"})
+    tuning = {"search": "s", "methods": {"supervised": []}, "place": {"data": "d"}}
+    context = replace(plain.context, tuning={**tuning, "searched_with": {}})
+    tuned = replace(plain, context=context, hashes={**plain.hashes, "cell": "b" * 10})
+    folder.asked([plain])
+    folder.asked([tuned], seeds=[0, 1])
+    assert folder.states() == {plain.id: "missing", tuned.id: "missing"}
+
+
 def test_a_grid_is_read_back_as_it_was_asked_for(folder):
     planned = cell(folder.results)
     path = folder.asked([planned], "python -m bench run --seeds 1")

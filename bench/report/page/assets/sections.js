@@ -225,6 +225,7 @@ function drawMore() {
   const parts = page.tables.filter((part) => String(part.condition) === state.condition);
   if (!parts.length) return fill("more", make("p", { class: "none" }, "The records give no such table here."));
   fill("more", parts.flatMap((part) => [make("h3", {}, part.heading),
+    ...(part.why ? [make("p", { class: "none" }, part.why)] : []),
     ...part.tables.flatMap((table, at) => [takenOver(table, `more-${part.heading}-${at}`),
       make("ul", { class: "notes" }, table.notes.map((note) => make("li", {}, note)))])]));
 }

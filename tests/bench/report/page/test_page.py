@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -234,6 +235,20 @@ def test_tables_are_taken_over_with_the_numbers_behind_their_texts(tmp_path) -> 
             assert text == format_entry(entry)
             assert value == (None if entry.value is None else pytest.approx(entry.value, abs=1e-4))
     assert {table["ratio"] for table in ablation["tables"]} == {f"{ratio:g}" for ratio in RATIOS}
+
+
+def test_a_table_that_cannot_be_made_says_why(tmp_path) -> None:
+    """Two versions of the control: a comparison with it must be told which."""
+    other = [
+        replace(
+            r, id=f"{r.id}-x", hashes={**r.hashes, "config": "other"}, config={"train": {"lr": 1}}
+        )
+        for r in small_study()
+        if r.cell["method"] == "supervised"
+    ]
+    ranks = data_of(page_of(write_records(tmp_path, [*small_study(), *other])))["tables"][0]
+    assert (ranks["heading"], ranks["tables"]) == (TAKEN_OVER["ranks"], [])
+    assert "bench table ranks: supervised was run in more than one version" in ranks["why"]
 
 
 def test_published_numbers_and_gaps_are_those_of_the_table(tmp_path) -> None:
