@@ -75,6 +75,12 @@ def test_every_link_leads_somewhere(page):
             assert anchor in anchors(target), f"{link}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_holds_two_sides_of_a_merge(page):
+    signs = ("<<<<<<<", "=======", ">>>>>>>")
+    assert not [line for line in text(page).splitlines() if line.startswith(signs)]
+
+
 def test_the_link_finder_finds_links():
     line = "see [a](b.md), ![c](<d/e.png> 'title') and [f](g.md#h)"
     assert LINK.findall(line) == ["b.md", "d/e.png", "g.md#h"]

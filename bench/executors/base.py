@@ -46,27 +46,31 @@ class ExecutorError(Exception):
 class StopFlag:
     """Set by Ctrl-C, SIGTERM or SIGHUP; a run looks at it between steps and saves whole ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patient: bool = False) -> None:
         self.is_set = False
+        self.patient = patient
+        """Whether a second request changes nothing."""
 
     def __call__(self) -> bool:
         """Tell whether somebody asked to stop."""
         return self.is_set
 
     def set(self, *_: object) -> None:
-        """Ask to stop; a second request ends the process at once, as the signal would have."""
-        if self.is_set:
+        """Ask to stop; a second request ends an impatient process, as the signal would have."""
+        if self.is_set and not self.patient:
             raise KeyboardInterrupt
         self.is_set = True
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopFlag]:
+def stop_on_signals(*, patient: bool = False) -> Iterator[StopFlag]:
     """Turn SIGINT, SIGTERM and SIGHUP into a flag for as long as the block runs.
 
-    SIGHUP stays ignored where it is (`nohup`): such a run is meant to outlive its terminal.
+    A slot is `patient`: where a whole process group is told to end, it hears that twice, from
+    whoever asked and from its launcher, and is to save what it has all the same. SIGHUP stays
+    ignored where it is (`nohup`): such a run is meant to outlive its terminal.
     """
-    flag = StopFlag()
+    flag = StopFlag(patient=patient)
     signs = {*TERMINAL_SIGNALS, signal.SIGTERM}
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signs.remove(signal.SIGHUP)

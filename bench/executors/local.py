@@ -108,7 +108,7 @@ def _serve(
         with suppress(OSError):
             pipe.send(event)
 
-    with stop_on_signals() as flag, handled(TERMINAL_SIGNALS, signal.SIG_IGN):
+    with stop_on_signals(patient=True) as flag, handled(TERMINAL_SIGNALS, signal.SIG_IGN):
         try:
             work_through(
                 cells,

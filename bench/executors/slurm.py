@@ -175,7 +175,7 @@ class ArrayElement:
         self._error: Exception | None = None
         # in a thread, for `checkpoint` is called amidst whatever the main one does
         self._thread = threading.Thread(target=self._work)
-        with stop_on_signals() as asked:
+        with stop_on_signals(patient=True) as asked:
             self._thread.start()
             while self._thread.is_alive():
                 self._thread.join(0.2)

@@ -66,7 +66,8 @@ def run_cell(cell: Cell, context: RunContext) -> Record:
 
     A done cell is left alone. The cell's folder must be this process's own: a record, checkpoint
     or draft in it that is of no use is put out of the way. Raises Interrupted (after saving),
-    ClaimLost, RecordError (disk full, folder not writable), and OSError if `context.will_retry`.
+    ClaimLost, RecordError (disk full, folder not writable), OSError if `context.will_retry`, and
+    KeyboardInterrupt for a request to end at once, whatever became of it on its way.
     """
     started = time.time()
     record, notes = load_or_quarantine(cell)
@@ -79,6 +80,8 @@ def run_cell(cell: Cell, context: RunContext) -> Record:
     except (Interrupted, ClaimLost, RecordError):
         raise
     except (Exception, SystemExit) as error:  # a foreign method may raise anything
+        if _comes_from_ctrl_c(error):
+            raise KeyboardInterrupt from error
         if context.will_retry and isinstance(error, OSError) and error.errno in TRANSIENT:
             raise
         record = _failure_record(cell, error)
@@ -87,6 +90,13 @@ def run_cell(cell: Cell, context: RunContext) -> Record:
     write_record(cell.folder, record)
     _remove(checkpoint_file(cell))
     return record
+
+
+def _comes_from_ctrl_c(error: BaseException | None) -> bool:
+    """Tell whether a library made an error of its own of a person's second Ctrl-C (torch does)."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _remove(path: Path) -> None:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -226,7 +227,7 @@ def test_ctrl_c_while_frames_are_decoded_says_how_to_go_on(person, monkeypatch):
 
 
 PRESSES = """
-import os, signal
+import os, signal, time
 from methods._base import Method
 from methods.supervised import Supervised as _Supervised
 class Presses(Method):
@@ -237,6 +238,7 @@ class Presses(Method):
     def losses(self, batch, progress):
         if progress.step == 1:
             os.kill(os.getpid(), signal.{signal})
+            time.sleep({nap})
         return self.inner.losses(batch, progress)
     def encode(self, frames, landmarks=None):
         return self.inner.encode(frames)
@@ -257,7 +259,7 @@ def hangup_heard():
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_request_to_stop_saves_the_cell_and_the_same_command_goes_on(person, tmp_path, name):
     plugin = tmp_path / "presses.py"
-    plugin.write_text(PRESSES.format(signal=name))
+    plugin.write_text(PRESSES.format(signal=name, nap=0))
     line = f"--methods presses --ratios 0.2 --plugin {quoted(plugin)}"
     handler = signal.getsignal(signal.SIGINT)
     stopped = person.runs(line)
@@ -269,12 +271,24 @@ def test_a_request_to_stop_saves_the_cell_and_the_same_command_goes_on(person, t
     assert person.asks("status").out == "1 done\n"
 
 
+def read_to_the_end(terminal: int) -> bytes:
+    """Read what is written to a terminal until nobody has it open any more."""
+    said = b""
+    with suppress(OSError):
+        while more := os.read(terminal, 4096):
+            said += more
+    return said
+
+
 @pytest.mark.usefixtures("hangup_heard")
-def test_a_closed_terminal_saves_the_cells_of_all_its_processes(
-    person: Person, tmp_path: Path
+@pytest.mark.parametrize("sent", [signal.SIGHUP, signal.SIGTERM])
+def test_a_signal_to_the_group_saves_the_cells_of_all_its_processes(
+    person: Person, tmp_path: Path, sent: signal.Signals
 ) -> None:
+    """A closed terminal, or `timeout`: slots hear SIGTERM twice, from outside and the launcher."""
     plugin = tmp_path / "presses.py"
-    plugin.write_text(PRESSES.format(signal="SIGCONT"))  # a signal that does nothing
+    text = PRESSES.replace("progress.step == 1", "progress.step >= 1")
+    plugin.write_text(text.format(signal="SIGCONT", nap=1))  # a signal that does nothing
     folders = {"root": person.root, "results": person.results, "cache": person.cache}
     where = " ".join(f"--{name} {quoted(path)}" for name, path in folders.items())
     line = f"run --dataset bp4d {SMALL} --methods presses --ratios 0.2,0.5 {where} --workers 2"
@@ -290,9 +304,15 @@ def test_a_closed_terminal_saves_the_cells_of_all_its_processes(
     while len(set(re.findall(rb"presses-r0\.\d+", seen))) < 2 or b"frames/s" not in seen:
         assert time.monotonic() < deadline
         seen += os.read(terminal, 4096)
-    os.close(terminal)  # nobody reads any more, and every write fails
-    os.killpg(work.pid, signal.SIGHUP)
+    if sent == signal.SIGHUP:
+        os.close(terminal)  # nobody reads any more, and every write fails
+    os.killpg(work.pid, sent)
+    if sent == signal.SIGTERM:
+        said = read_to_the_end(terminal)
+        assert b"Traceback" not in said
+        assert b"stopped: nothing is lost" in said
     assert work.wait(timeout=60) == 130
+    assert not list(person.results.glob("runs/*/record.json"))
     assert len(list(person.results.glob("runs/*/checkpoint.pt"))) == 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -336,6 +337,25 @@ def test_a_full_disk_is_no_failed_cell(tmp_path, monkeypatch):
         run(cell)
     assert not (cell.folder / "record.json").exists()
     assert not list(cell.folder.glob(".*tmp"))
+
+
+def test_a_second_ctrl_c_amid_a_checkpoint_is_no_failed_cell(tmp_path, monkeypatch):
+    """Within its file torch.save makes a RuntimeError of it."""
+    (cell,) = cells.grid(cells.study(tmp_path, knobs=["train.checkpoint_steps=2"]))
+    save = torch.save
+
+    class Pressed(io.BytesIO):
+        def write(self, content):
+            if self.tell():
+                raise KeyboardInterrupt
+            return super().write(content)
+
+    monkeypatch.setattr(torch, "save", lambda content, _: save(content, Pressed()))
+    with pytest.raises(KeyboardInterrupt):
+        cells.run(cell)
+    assert not (cell.folder / "record.json").exists()
+    monkeypatch.undo()
+    assert cells.run(cell).status == "done"
 
 
 def test_validation_subjects_choose_a_step_and_cost_no_label_more(tmp_path):
