@@ -107,6 +107,8 @@ class Record:
     arithmetic: dict[str, Any] = field(default_factory=dict)
     """precision of the steps (`bfloat16` autocast or `float32`), and whether they were compiled."""
     peak_memory_mib: float = 0.0
+    """Of the GPU's allocator, or of the worker's process, from the cell's start on. Records of
+    older code hold the peak of all cells that their worker had had by then."""
     environment: dict[str, Any] = field(default_factory=dict)
     """device, versions, host, command, deterministic, started, finished."""
     warnings: list[str] = field(default_factory=list)

@@ -21,6 +21,7 @@ from bench.study.cell import Cell
 from bench.study.plan import load_or_quarantine
 from bench.system.environment import (
     describe,
+    forget_peak_memory,
     set_deterministic,
 )
 from bench.system.files import RecordError, cannot_write, quarantine, remove_temporary_files
@@ -123,6 +124,7 @@ def _safe_text(error: BaseException) -> str:
 
 def _attempt(cell: Cell, context: RunContext, notes: list[str], *, low_memory: bool) -> Record:
     began = time.perf_counter()
+    forget_peak_memory(context.device)
     experiment = build_experiment(cell, context.device, low_memory=low_memory)
     selection = ModelSelection(cell.settings.train, experiment)
     checkpointer = Checkpointer(cell, context, experiment, selection)

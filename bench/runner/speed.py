@@ -25,7 +25,7 @@ from bench.config.presets import PRESETS
 from bench.config.settings import Settings
 from bench.results.speed_rows import Rate, SpeedRow
 from bench.study.cell import Cell
-from bench.system.environment import describe, peak_memory_mib
+from bench.system.environment import describe, forget_peak_memory, peak_memory_mib
 from bench.training.loader import HiddenLabels, Loader
 from bench.training.precision import autocast
 from bench.training.trainer import Trainer
@@ -115,6 +115,7 @@ def measure(
     Raises CannotMeasure, with the method's own reason.
     """
     started = time.time()
+    forget_peak_memory(device)
     try:
         experiment = build_experiment(cell, device, low_memory=host)
     except MethodError as error:

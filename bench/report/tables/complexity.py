@@ -23,7 +23,8 @@ COLUMNS: tuple[tuple[str, int, Callable[[Record], float | None]], ...] = (
 """Heading, digits, value. Rates are of the training loop, data included."""
 
 SPEED = (
-    "speed and memory: of training, mean over all runs of a row; compare rows of one device only"
+    "speed and memory: of training, mean over all runs of a row; compare rows of one device only; "
+    "memory: the highest of each cell, with the interpreter and its libraries on a processor"
 )
 
 PAPER_SPEED = "the paper's samples/s are at 224 x 224 on its own hardware"

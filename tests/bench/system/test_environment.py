@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.system import environment
 
@@ -64,3 +66,18 @@ def test_a_repository_that_does_not_keep_the_suite_has_no_say(
 def test_without_git_there_is_no_commit(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(checkout))
     assert environment.commit() is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux forgets a peak")
+def test_a_peak_is_of_what_came_after_it_was_forgotten() -> None:
+    """A cell's peak is not that of a larger one before it, though freed memory is kept."""
+    cpu = torch.device("cpu")
+    environment.keep_freed_memory()
+    environment.forget_peak_memory(cpu)
+    before = environment.peak_memory_mib(cpu)
+    block = torch.ones(50, 2**20)  # 200 MiB
+    del block
+    large = environment.peak_memory_mib(cpu)
+    assert large > before + 150
+    environment.forget_peak_memory(cpu)
+    assert environment.peak_memory_mib(cpu) < large - 150
