@@ -154,6 +154,7 @@ class Dataset(ABC):
     aus: tuple[int, ...]
     fps: float
     needs_root: ClassVar[bool] = True
+    """Whether it reads a folder; one that does not takes none (`--root` is then an error)."""
     option_help: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, root: Path | None = None, **options: object):

@@ -28,7 +28,7 @@ from bench.config.resolve import (
 )
 from bench.config.settings import Settings
 from bench.data.dataset import DatasetSpec
-from bench.errors import ValueT, pick
+from bench.errors import UsageError, ValueT, pick
 from bench.results.records import Record
 from datasets._splits.masks import RULES
 
@@ -152,6 +152,11 @@ def make_study(
     registry = Registry(tuple(plugins))
     chosen = pick("preset", preset, PRESETS)
     pick("dataset", dataset, registry.datasets())
+    if root is not None and not registry.dataset(dataset).needs_root:
+        raise UsageError(
+            f"--root {root}: dataset {dataset} reads no folder: name by --dataset what lies there "
+            f"(python -m bench doctor --root {root} finds out)"
+        )
     sections = split_settings(knobs)
     own = own_knobs(registry, dataset, sections)
     options = own.pop(dataset, {})

@@ -279,7 +279,6 @@ def test_seeds_draw_masks_of_their_own_and_methods_share_them(tmp_path):
     [
         {"results": "elsewhere"},
         {"cache": Path("elsewhere")},
-        {"root": Path("elsewhere")},
         {"knobs": ["train.checkpoint_minutes=1"]},
         {"deterministic": True},
         {"knobs": ["fixmatch.tau=0.5"]},
@@ -291,6 +290,16 @@ def test_how_a_cell_is_carried_out_and_where_is_no_part_of_its_id(tmp_path, othe
     if "results" in other:
         other = {"results": tmp_path / "elsewhere"}
     assert only(tmp_path, **other).id == only(tmp_path).id
+
+
+def test_where_a_dataset_lies_is_no_part_of_a_cells_id(tmp_path):
+    here, there = (only(tmp_path, dataset="bp4d", root=tmp_path / name) for name in "ab")
+    assert here.id == there.id
+
+
+def test_a_folder_for_a_dataset_that_reads_none_is_refused():
+    with pytest.raises(UsageError, match=r"--root X: dataset synthetic reads no folder: name by"):
+        make_study(root=Path("X"))
 
 
 def test_a_grid_of_several_rules_is_the_grids_of_each(tmp_path):
