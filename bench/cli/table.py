@@ -14,6 +14,7 @@ from ._study_file import study_of_file, take_file
 if TYPE_CHECKING:
     from bench.report.model import Table
     from bench.results.records import Record
+    from bench.study.study import Study
 
 
 def command(
@@ -92,7 +93,7 @@ def command(
     from bench.report.tables.render import render_all
     from bench.results.records import read_records
     from bench.results.selection import latest as latest_of
-    from bench.results.selection import only_matching, select_records
+    from bench.results.selection import none_selected, only_matching, select_records
 
     records, problems = read_records(results)
     for problem in problems:
@@ -100,14 +101,22 @@ def command(
     named = {k: v for k, v in (("dataset", dataset), ("preset", preset)) if v}
     wanted = opt.split_commas(methods)
     wanted += [against] if wanted and against and kind == "ranks" else []
-    chosen = select_records(records, named, wanted, opt.label_ratios(ratios))
-    chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
-    if config:  # only then is torch imported, which takes longer than a small table
-        chosen = study_of_file(ctx, config, **named).select(chosen)
+    if kind == "ablation":
+        wanted += [name for name in _variants_of(wanted, records) if name not in wanted]
+    shares, folder = opt.label_ratios(ratios), results / "runs"
+    chosen = select_records(records, named, wanted, shares)
     if records and not chosen:
-        parts = [*([config] if config else []), *named.values(), methods, ratios, *(only or [])]
-        of = " ".join(str(part) for part in parts if part)
-        raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
+        raise none_selected(records, named, wanted, shares, folder)
+    absent = set() if config else {*wanted} - {record.cell["method"] for record in chosen}
+    for name in sorted(absent):
+        typer.echo(f"note: no record in {folder} is of {name} there", err=True)
+    chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
+    if records and not chosen:
+        raise UsageError(f"no record in {folder} has {' '.join(only or [])}")
+    if config:  # only then is torch imported, which takes longer than a small table
+        chosen = _of_study(study_of_file(ctx, config, **named), chosen, config, folder)
+    if not records and not results.is_dir():
+        raise UsageError(f"--results {results}: there is no such folder")
     asked = TableOptions(
         select=Scoring(select, find_metric(metric), results),
         published=published,
@@ -126,6 +135,27 @@ def command(
     if kind == "ssl" and style != "csv" and (together or not chosen):
         found = joined(found)
     typer.echo(render_all(found, style, width), nl=False)
+
+
+def _variants_of(methods: Sequence[str], records: Sequence[Record]) -> list[str]:
+    """Return the variants of `methods` that records are of: an ablation is of these."""
+    known = dict.fromkeys(str(record.cell["method"]) for record in records)
+    return [name for name in known if name.partition(":")[0] in methods]
+
+
+def _of_study(study: Study, records: Sequence[Record], config: Path, folder: Path) -> list[Record]:
+    """Keep the records of a study file; raises UsageError, which says in what others differ."""
+    from bench.errors import UsageError
+
+    chosen = study.select(records)
+    if records and not chosen:
+        knobs = study.differences(records)
+        why = f"the closest differ in {knobs}: " if knobs else ""
+        raise UsageError(
+            f"no record in {folder} is of {config}: {why}leave out "
+            "--config, or change the file"
+        )
+    return chosen
 
 
 def _tables_of_their_own(

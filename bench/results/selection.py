@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bench.config.names import MethodName
-from bench.errors import UsageError, unknown_name
+from bench.errors import UsageError, closest, unknown_name
 
 from .compare import flatten
 from .records import Record
@@ -29,6 +30,27 @@ def select_records(
         and (not methods or record.cell["method"] in methods)
         and (not ratios or record.cell["ratio"] in ratios)
     ]
+
+
+def none_selected(
+    records: Sequence[Record],
+    named: Mapping[str, str],
+    methods: Collection[str],
+    ratios: Collection[float],
+    folder: Path,
+) -> UsageError:
+    """Build the error for names of which no record is: the first that nobody knows, or all."""
+    asked: dict[str, Collection[Any]] = {key: [value] for key, value in named.items()}
+    for key, values in {**asked, "method": methods, "ratio": ratios}.items():
+        known = {record.cell[key] for record in records}
+        for value in (value for value in values if value not in known):
+            listed = ", ".join(map(str, sorted(known)))
+            near = closest(str(value), map(str, known)) if isinstance(value, str) else ""
+            return UsageError(
+                f"no record in {folder} is of {key} {value}: {near}there are: {listed}"
+            )
+    of = " ".join(map(str, [*named.values(), *methods, *ratios]))
+    return UsageError(f"none of the {len(records)} records in {folder} is of {of} at once")
 
 
 def only_matching(records: Sequence[Record], texts: Iterable[str]) -> list[Record]:

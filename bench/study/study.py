@@ -115,6 +115,16 @@ class Study:
             and _agree(configs[record.cell["method"]], record.config)
         ]
 
+    def differences(self, records: Iterable[Record]) -> str:
+        """Name the knobs in which the most similar record differs from the study; "" if in none."""
+        configs = {str(name): self._recorded_config(name) for name in self.methods}
+        found = [
+            _differing(configs[record.cell["method"]], record.config)
+            for record in records
+            if record.cell["preset"] == self.context.preset and record.cell["method"] in configs
+        ]
+        return ", ".join(min(found, key=len)[:4]) if found else ""
+
     def _recorded_config(self, method: MethodName) -> dict[str, Any]:
         """Return the knobs of the study's cells of `method`, as a record tells them."""
         config = {"method": asdict(self.config_of(method)), **asdict(self.settings_of(method))}
@@ -125,11 +135,17 @@ class Study:
 
 
 def _agree(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
-    return all(
-        recorded.get(section, {}).get(knob, value) == value
+    return not _differing(asked, recorded)
+
+
+def _differing(asked: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+    """Return the knobs that a record has otherwise, each with its value there and as asked."""
+    return [
+        f"{section}.{knob} ({recorded[section][knob]}, not {value})"
         for section, knobs in asked.items()
         for knob, value in knobs.items()
-    )
+        if recorded.get(section, {}).get(knob, value) != value
+    ]
 
 
 def make_study(

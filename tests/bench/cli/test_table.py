@@ -20,3 +20,12 @@ def test_ranks_against_one_method_need_not_name_it_twice(tmp_path, monkeypatch, 
     whole = person.asks("table ranks").out
     assert "over tcl" in whole
     assert person.asks("table --against supervised").error.startswith("only `ranks` and `settings`")
+
+
+def test_the_ablation_of_a_method_is_of_its_variants(tmp_path, monkeypatch, capsys):
+    person = Person(tmp_path, tmp_path, tmp_path, monkeypatch, capsys)
+    for place, method in enumerate(("ks", "ks:no_skd", "tcl", "tcl:no_kd")):
+        write_record(person.results / "runs" / str(place), record(method))
+    told = person.asks("table ablation --methods ks").out
+    assert "no_skd" in told
+    assert "no_kd" not in told.replace("no_skd", "")

@@ -111,7 +111,7 @@ def test_the_table_shows_where_trained_and_where_tested(person, trained):
     assert "[" in person.asks("table transfer --intervals").out
     # no other table knows of it
     assert "bp4d" not in person.asks("table").out
-    assert "none of the 2 records" in person.asks("table transfer --dataset bp4d").error
+    assert "is of dataset bp4d: there" in person.asks("table transfer --dataset bp4d").error
 
 
 def test_the_datasets_own_frames_are_not_a_transfer(person, trained):

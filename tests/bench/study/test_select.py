@@ -79,8 +79,12 @@ def test_a_table_of_a_study_file_holds_its_cells_and_no_others(tmp_path, monkeyp
     everything = person.types("table --format csv --results", person.results)
     assert "0.1," in everything.out
     nothing = person.types("table --preset quick --config", file)
-    assert nothing.error == (
-        f"none of the 2 records in {person.results / 'runs'} is of {file} quick 0.2"
+    folder = person.results / "runs"
+    assert nothing.error == f"no record in {folder} is of preset quick: there are: smoke"
+    file.write_text(file.read_text().replace("train.steps=6", "train.steps=7"))
+    assert person.types("table --config", file).error == (
+        f"no record in {folder} is of {file}: the closest differ in train.steps (6, "
+        "not 7): leave out --config, or change the file"
     )
 
 
@@ -94,7 +98,16 @@ def test_a_table_can_be_narrowed_to_methods_and_ratios(tmp_path, monkeypatch, ca
     assert "0.2" in answer.out
     assert "0.1," not in answer.out
     assert "tcl" not in answer.out
-    assert person.types("table --ratios 0.3", *where).error == (
-        f"none of the 3 records in {person.results / 'runs'} is of 0.3"
-    )
+    here = f"no record in {person.results / 'runs'} is of"
+    for line, sentence in (
+        ("--ratios 0.3", f"{here} ratio 0.3: there are: 0.1, 0.2"),
+        ("--methods tcll", f"{here} method tcll: did you mean tcl? there are: supervised, tcl"),
+        ("--dataset bp4", f"{here} dataset bp4: there are: synthetic"),
+    ):
+        assert person.types(f"table {line}", *where).error == sentence
+    both = person.types("table --methods supervised,tcl --ratios 0.1", *where)
+    assert both.code == 0
+    assert f"note: {here} tcl there" in both.err
+    nowhere = person.types("table --results", tmp_path / "nowhere")
+    assert nowhere.error == f"--results {tmp_path / 'nowhere'}: there is no such folder"
     assert "outside (0, 1]" in person.types("table --ratios 3", *where).error
