@@ -63,6 +63,7 @@ Latest = Annotated[
 
 RESULTS = Path("results")
 CACHE = Path(".cache/frames")
+PRESET = "quick"
 
 
 def split_commas(text: str) -> list[str]:
@@ -90,7 +91,10 @@ def whole_numbers(option: str, text: str) -> list[int]:
 RATIOS = "0.01,0.02,0.05,0.1,0.15,0.2,0.5,1"
 """Shares of labels that the paper reports on, up to a half, and all."""
 
-Size = Annotated[int, typer.Option(min=8, help="Side of the stored crop, pixels.")]
+Size = Annotated[
+    int | None,
+    typer.Option(min=8, help="Side of the stored crop, pixels; none = the preset's."),
+]
 
 Landmarks = Annotated[
     Path | None,
@@ -102,15 +106,26 @@ def study_of(
     dataset: str,
     root: Path | None,
     landmarks: Path | None,
-    size: int,
+    size: int | None,
     settings: list[str] | None,
     cache: Path,
     plugins: list[Path] | None,
+    preset: str = PRESET,
 ) -> Study:
-    """Check what was asked about a dataset; raises UsageError on the first flaw."""
+    """Check what was asked about a dataset; raises UsageError on the first flaw.
+
+    Without a `size` its frames are those that a `run` of the preset trains on.
+    """
     from bench.study.study import make_study
 
-    knobs = [f"data.size={size}", *(settings or [])]
+    knobs = [*([f"data.size={size}"] if size else []), *(settings or [])]
     if landmarks is not None:
         knobs.append(f"{dataset}.landmarks={landmarks}")
-    return make_study(dataset=dataset, root=root, knobs=knobs, cache=cache, plugins=plugins or [])
+    return make_study(
+        dataset=dataset,
+        root=root,
+        preset=preset,
+        knobs=knobs,
+        cache=cache,
+        plugins=plugins or [],
+    )

@@ -19,7 +19,8 @@ def prepare(
     dataset: opt.DatasetName = "synthetic",
     root: opt.Root = None,
     landmarks: opt.Landmarks = None,
-    size: opt.Size = 224,
+    preset: opt.Preset = opt.PRESET,
+    size: opt.Size = None,
     settings: opt.SetOption = None,
     cache: opt.Cache = opt.CACHE,
     workers: opt.Workers = 0,
@@ -34,13 +35,13 @@ def prepare(
 
     from ._console import open_study_data, stderr_console
 
-    study = opt.study_of(dataset, root, landmarks, size, settings, cache, plugins)
+    study = opt.study_of(dataset, root, landmarks, size, settings, cache, plugins, preset)
     began = time.monotonic()
     data = open_study_data(study, stderr_console(), workers or cpu_count(), named=None, retry=True)
     seconds, store = time.monotonic() - began, data.store
     kept = len(store.images) - store.left_out
     typer.echo(
-        f"{dataset}: {len(store.sequences)} sequences, {kept:,} frames of {size} px "
+        f"{dataset}: {len(store.sequences)} sequences, {kept:,} frames of {store.images.shape[1]} px "
         f"({store.crop}), {store.images.nbytes / 1e9:,.2f} GB in {store.path}, "
         f"content {store.content_hash[:12]}"
     )
@@ -77,7 +78,7 @@ def stats(
 
     shares = opt.label_ratios(ratios)
     draws = opt.whole_numbers("--seeds", seeds) or [0]
-    study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
+    study = opt.study_of(dataset, root, landmarks, None, settings, opt.CACHE, plugins)
     reader, recordings = study.context.dataset.read_labels()
     print_problems(stderr_console(), [*reader.notes, *reader.problems], None)
     found = label_stats(dataset, recordings, reader.aus, reader.fps, reader.folds())
@@ -94,7 +95,8 @@ def audit(
     dataset: opt.DatasetName = "synthetic",
     root: opt.Root = None,
     landmarks: opt.Landmarks = None,
-    size: opt.Size = 224,
+    preset: opt.Preset = opt.PRESET,
+    size: opt.Size = None,
     style: Annotated[str, typer.Option("--format", help="text or json.")] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings too.")] = False,
     settings: opt.SetOption = None,
@@ -117,7 +119,7 @@ def audit(
     from ._console import open_study_data, stderr_console
 
     pick("format", style, {"text": None, "json": None})
-    study = opt.study_of(dataset, root, landmarks, size, settings, cache, plugins)
+    study = opt.study_of(dataset, root, landmarks, size, settings, cache, plugins, preset)
     data = open_study_data(study, stderr_console(), workers or cpu_count())
     found = []
     for finding in audit_dataset(data, results, stride=study.context.settings.data.stride):

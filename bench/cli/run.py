@@ -26,7 +26,7 @@ def command(
     rule: Annotated[
         str, typer.Option(help="Key frames: sparse, contiguous, random; several by commas.")
     ] = "sparse",
-    preset: opt.Preset = "quick",
+    preset: opt.Preset = opt.PRESET,
     settings: SetOption = None,
     val_subjects: Annotated[
         int, typer.Option(min=0, help="Training subjects held out to choose the step by.")

@@ -32,7 +32,7 @@ def command(
     trunks: Annotated[
         str, typer.Option(help="timm names, comma-separated; none = the preset's.")
     ] = "",
-    preset: opt.Preset = "quick",
+    preset: opt.Preset = opt.PRESET,
     dataset: opt.DatasetName = "synthetic",
     root: opt.Root = None,
     settings: opt.SetOption = None,

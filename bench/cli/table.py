@@ -152,8 +152,7 @@ def _of_study(study: Study, records: Sequence[Record], config: Path, folder: Pat
         knobs = study.differences(records)
         why = f"the closest differ in {knobs}: " if knobs else ""
         raise UsageError(
-            f"no record in {folder} is of {config}: {why}leave out "
-            "--config, or change the file"
+            f"no record in {folder} is of {config}: {why}leave out --config, or change the file"
         )
     return chosen
 

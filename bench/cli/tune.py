@@ -30,7 +30,7 @@ def command(
         str, typer.Option(help="Of the study file; a trial has the first; none = the preset's.")
     ] = "",
     rule: Annotated[str, typer.Option(help="Key frames: sparse, contiguous or random.")] = "sparse",
-    preset: opt.Preset = "quick",
+    preset: opt.Preset = opt.PRESET,
     settings: SetOption = None,
     val_subjects: Annotated[
         int, typer.Option(min=0, help="Training subjects that choices are made on.")

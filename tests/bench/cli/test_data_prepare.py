@@ -96,3 +96,11 @@ def test_ctrl_c_and_kill_end_it_with_a_sentence_and_it_goes_on_later(person, com
     decoded, there = re.search(r"decoded ([\d,]+) .* ([\d,]+) were there", again).groups()
     assert int(there.replace(",", "")) > 0
     assert int(decoded.replace(",", "")) > 0
+
+
+@pytest.mark.parametrize(("more", "side"), [("", 64), ("--preset paper", 224), ("--size 16", 16)])
+def test_frames_are_stored_as_the_preset_takes_them(person, more, side):
+    """So that `run`, asked alike, decodes nothing again."""
+    where = ("--root", person.root, "--cache", person.cache, "--workers", 1)
+    answer = person.types(f"data prepare --dataset bp4d {more}", *where)
+    assert f"frames of {side} px" in answer.out
