@@ -61,7 +61,7 @@ def _check(onnx: Path | None, weights: Path | None) -> None:
 
 
 def _card_file(path: Path) -> Path:
-    return path.with_suffix(".md")
+    return path.with_name(f"{path.name}.md")
 
 
 def _copy(source: Path, target: Path) -> None:

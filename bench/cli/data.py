@@ -39,9 +39,9 @@ def prepare(
     began = time.monotonic()
     data = open_study_data(study, stderr_console(), workers or cpu_count(), named=None, retry=True)
     seconds, store = time.monotonic() - began, data.store
-    kept = len(store.images) - store.left_out
+    kept, side = len(store.images) - store.left_out, store.images.shape[1]
     typer.echo(
-        f"{dataset}: {len(store.sequences)} sequences, {kept:,} frames of {store.images.shape[1]} px "
+        f"{dataset}: {len(store.sequences)} sequences, {kept:,} frames of {side} px "
         f"({store.crop}), {store.images.nbytes / 1e9:,.2f} GB in {store.path}, "
         f"content {store.content_hash[:12]}"
     )

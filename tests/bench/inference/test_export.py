@@ -68,7 +68,7 @@ def test_the_card_says_what_the_record_says(person, trained, tmp_path):
     assert told.code == 0, told.err
     kept = folder / "runs" / ids["supervised"] / "weights.safetensors"
     assert (tmp_path / "net.safetensors").read_bytes() == kept.read_bytes()
-    card = (tmp_path / "net.md").read_text()
+    card = (tmp_path / "net.safetensors.md").read_text()
     record = read_record(folder / "runs" / ids["supervised"] / "record.json")
     scores = record.scores["last"]
     assert f"mean F1 {100 * scores.mean_f1:.1f} %" in card
@@ -97,10 +97,10 @@ def test_wrong_requests_are_said_in_a_sentence(person, trained, tmp_path):
     name = trained[1]["supervised"]
     assert "say what to write" in person.asks(f"export {name}").error
     assert "name ends in .onnx" in person.asks(f"export {name} --onnx net.pt").error
-    (tmp_path / "net.md").write_text("mine")
+    (tmp_path / "net.onnx.md").write_text("mine")
     said = person.asks(f"export {name}", "--onnx", tmp_path / "net.onnx").error
-    assert "net.md is there already" in said
-    assert (tmp_path / "net.md").read_text() == "mine"
+    assert "net.onnx.md is there already" in said
+    assert (tmp_path / "net.onnx.md").read_text() == "mine"
     assert "no cell's id begins with" in person.asks("export other --onnx net.onnx").error
 
 
