@@ -1,4 +1,4 @@
-"""What `predict` does: check what is asked, find faces, predict, write tables, figures, the film.
+"""What `predict` does: find faces, predict, write tables, figures, the film.
 
 Apart from `predict.py`, whose options must be there before torch is imported.
 """
@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from bench.config.registry import Registry
 from bench.data.dataset import DatasetSpec
-from bench.errors import UsageError, pick
+from bench.errors import UsageError
 from bench.inference.faces import faces_from_file, write_face_file
 from bench.inference.films import (
     Steps,
@@ -39,47 +38,15 @@ from bench.system.environment import commit, cpu_count, pick_device, versions
 
 from . import _options as opt
 from ._console import FrameBar, stderr_console
+from ._predict_options import PredictOptions, check
 
 TIMELINES = 20
 """Recordings up to which each gets a figure: thousands would be looked at by nobody."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictOptions:
-    """What was asked of `predict`."""
-
-    cells: tuple[str, ...]
-    source: Path | None
-    dataset: str | None
-    root: Path | None
-    landmarks: Path | None
-    landmarks_offset: int
-    detect: bool
-    faces: str
-    out: Path | None
-    formats: tuple[str, ...]
-    video: Path | None
-    fps: float
-    stills: bool
-    overwrite: bool
-    score: bool
-    settings: tuple[str, ...]
-    device: str
-    results: Path
-    cache: Path
-    workers: int
-    plugins: tuple[Path, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where the files go."""
-        name = self.dataset or (self.source.resolve().stem if self.source else "")
-        return self.out or Path("predictions") / name
-
-
 def predict(asked: PredictOptions) -> None:
     """Carry out a `predict`; raises UsageError before anything is decoded where that can be."""
-    _check(asked)
+    check(asked)
     console, device = stderr_console(), pick_device(asked.device)
     if device.type == "cpu":
         torch.set_num_threads(cpu_count())
@@ -96,35 +63,6 @@ def predict(asked: PredictOptions) -> None:
         found = _predict_source(asked, networks, console)
     _write(asked, networks, found)
     _summarise(found, time.monotonic() - began)
-
-
-def _check(asked: PredictOptions) -> None:
-    """Raise UsageError for options that do not go together, and for output that is there."""
-    for style in asked.formats:
-        pick("format", style, WRITERS)
-    pick("value of --faces", asked.faces, {"largest": None, "all": None})
-    if (asked.source is None) == (asked.dataset is None):
-        raise UsageError("say what to predict on: SOURCE (a video, picture or folder) or --dataset")
-    wrong = {
-        "--detect finds the faces of SOURCE: leave out --landmarks and --dataset": asked.detect
-        and (asked.landmarks or asked.dataset),
-        "--score needs labels: give --dataset NAME --root DIR": asked.score and not asked.dataset,
-        "--score writes a record below --results: leave out --out": asked.score and asked.out,
-        "--video draws on a film: give SOURCE instead of --dataset": asked.video and asked.dataset,
-        f"--video {asked.video}: the film's name ends in .mp4": asked.video
-        and asked.video.suffix.lower() != ".mp4",
-    }
-    for sentence in (sentence for sentence, holds in wrong.items() if holds):
-        raise UsageError(sentence)
-    if not (asked.overwrite or asked.score):
-        _check_free(asked.folder, "--out")
-        if asked.video:
-            _check_free(asked.video, "--video")
-
-
-def _check_free(path: Path, option: str) -> None:
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise UsageError(f"{path} is there already: give another {option}, or --overwrite")
 
 
 def _score(asked: PredictOptions, networks: Sequence[Network], console: Console) -> None:
