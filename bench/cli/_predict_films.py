@@ -127,7 +127,12 @@ def _predict_source(
     asked: PredictOptions, networks: Sequence[Network], console: Console
 ) -> list[FacePrediction]:
     assert asked.source
-    recordings = find_recordings(asked.source, fps=asked.fps, stills=asked.stills)
+    recordings = find_recordings(
+        asked.source,
+        fps=asked.fps,
+        stills=asked.stills,
+        note=lambda sentence: console.print(f"note: {sentence}", markup=False),
+    )
     if asked.video and len(recordings) != 1:
         raise UsageError(f"--video draws one film: {asked.source} holds {len(recordings)}")
     faces = _faces(asked, recordings, console)

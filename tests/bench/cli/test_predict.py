@@ -178,6 +178,25 @@ def test_pictures_and_datasets_are_predicted_too(person, trained, tmp_path):
     np.testing.assert_allclose(shares.loc[said["frame"][mine]], expected, atol=2e-4)
 
 
+def test_a_broken_picture_is_named_and_a_gap_of_its_film(person, trained, tmp_path):
+    folder = write_pictures(tmp_path / "film", trained[1])
+    (folder / "frame_0007.png").write_bytes(b"")  # the middle one of 12
+    told = asks(person, f"{trained[3][0]} {quoted(folder)}")
+    assert told.code == 0, told.err
+    assert [path.name for path in (tmp_path / "predictions/film").glob("*.csv")] == ["film.csv"]
+    table = pd.read_csv("predictions/film/film.csv")
+    assert table[table["success"] == 0]["frame"].tolist() == [7]
+    assert "note: frame_0007.png: the file is empty" in told.err
+
+
+def test_pictures_taken_as_stills_are_said_to_be(person, trained, tmp_path):
+    folder = write_pictures(tmp_path / "film", trained[1][:3])
+    Image.fromarray(trained[1][0][:40]).save(folder / "frame_0003.png")
+    told = asks(person, f"{trained[3][0]} {quoted(folder)}")
+    assert "pictures differ in size (frame_0003.png): taken as stills" in told.err
+    assert len(list((tmp_path / "predictions/film").glob("*.csv"))) == 3
+
+
 class TestRefusals:
     def said(self, person, line, *more):
         told = asks(person, line, *more)
