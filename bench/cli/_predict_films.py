@@ -55,13 +55,16 @@ def predict(asked: PredictOptions) -> None:
         _score(asked, networks, console)
         return
     began = time.monotonic()
+    recordings: list[Recording] = []
     if asked.dataset:
         spec = _spec(asked)
         with _steps(asked, console) as steps:
             found = predict_dataset(networks, spec, steps)
     else:
-        found = _predict_source(asked, networks, console)
+        recordings = _recordings(asked, console)
+        found = _predict_source(asked, networks, recordings, console)
     _write(asked, networks, found)
+    write_about(asked.folder, _about(asked, networks, recordings))
     _summarise(found, time.monotonic() - began)
 
 
@@ -123,9 +126,7 @@ def _steps(asked: PredictOptions, console: Console) -> Iterator[Steps]:
             bar.close()
 
 
-def _predict_source(
-    asked: PredictOptions, networks: Sequence[Network], console: Console
-) -> list[FacePrediction]:
+def _recordings(asked: PredictOptions, console: Console) -> list[Recording]:
     assert asked.source
     recordings = find_recordings(
         asked.source,
@@ -135,6 +136,15 @@ def _predict_source(
     )
     if asked.video and len(recordings) != 1:
         raise UsageError(f"--video draws one film: {asked.source} holds {len(recordings)}")
+    return recordings
+
+
+def _predict_source(
+    asked: PredictOptions,
+    networks: Sequence[Network],
+    recordings: Sequence[Recording],
+    console: Console,
+) -> list[FacePrediction]:
     faces = _faces(asked, recordings, console)
     with _steps(asked, console) as steps:
         found = predict_recordings(networks, recordings, faces, steps)
@@ -149,7 +159,7 @@ def _faces(
     asked: PredictOptions, recordings: Sequence[Recording], console: Console
 ) -> Mapping[str, list[Face]] | None:
     if asked.landmarks:
-        return faces_from_file(asked.landmarks, recordings, asked.landmarks_offset)
+        return _faces_from_file(asked.landmarks, asked.landmarks_offset, recordings, console)
     if not asked.detect:
         return None
     faces = _detected(recordings, all_of_them=asked.faces == "all", console=console)
@@ -160,6 +170,18 @@ def _faces(
         )
     for name in (name for name, found in faces.items() if not found):
         console.print(f"note: {name}: no face was found in it", markup=False)
+    return faces
+
+
+def _faces_from_file(
+    path: Path, offset: int, recordings: Sequence[Recording], console: Console
+) -> dict[str, list[Face]]:
+    faces = faces_from_file(path, recordings, offset)
+    lacking = [name for name, found in faces.items() if not found]
+    if lacking:
+        some = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+        what = f"no row is about {len(lacking)} of {len(faces)} recordings ({some}): all gap"
+        console.print(f"note: --landmarks {path}: {what}", markup=False)
     return faces
 
 
@@ -224,13 +246,15 @@ def _write(
                 title = f"{each.recording}, face {each.face}"
                 save(timeline_figure(title, aus, each.times, each.probabilities), path)
                 typer.echo(str(path))
-    write_about(folder, _about(asked, networks))
 
 
-def _about(asked: PredictOptions, networks: Sequence[Network]) -> dict[str, object]:
+def _about(
+    asked: PredictOptions, networks: Sequence[Network], recordings: Sequence[Recording]
+) -> dict[str, object]:
     return {
         "cells": {n.description.id: n.description.final_weights for n in networks},
         "source": str(asked.source or asked.dataset),
+        "recordings": {recording.name: str(recording.path) for recording in recordings},
         "command": _command(),
         "commit": commit(),
         "versions": versions(),

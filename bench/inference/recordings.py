@@ -38,6 +38,8 @@ class Recording:
     """(T,) numbers: of a video from 1 on, of pictures those in their names."""
     times: NDArray[np.float64]
     """(T,) seconds from the first frame."""
+    path: Path
+    """The video, the picture, or the folder of a film's pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +143,7 @@ def find_recordings(
     if not found:
         kinds = ", ".join(sorted(kind.removeprefix(".") for kind in PICTURES | VIDEOS))
         raise UsageError(f"{source}: there is no video or picture in this folder ({kinds})")
-    return _with_names_of_their_own(found)
+    return _named_by_path(source, found)
 
 
 def _of_file(file: Path) -> Recording:
@@ -149,12 +151,12 @@ def _of_file(file: Path) -> Recording:
         return _still(file.parent, file)
     times = frame_times(file)
     source = VideoFrames(file.parent, file.name, tuple(range(len(times))))
-    return Recording(file.stem, source, np.arange(1, len(times) + 1), times)
+    return Recording(file.stem, source, np.arange(1, len(times) + 1), times, file)
 
 
 def _still(root: Path, file: Path) -> Recording:
     source = ImageFiles(root, (file.relative_to(root).as_posix(),))
-    return Recording(file.stem, source, np.array([_number(file) or 1]), np.zeros(1))
+    return Recording(file.stem, source, np.array([_number(file) or 1]), np.zeros(1), file)
 
 
 def _below(
@@ -179,7 +181,7 @@ def _film(folder: Path, pictures: list[Path], fps: float) -> Recording:
     ordered = sorted(pictures, key=lambda file: _number(file) or 0)
     frames = np.array([_number(file) for file in ordered], np.int64)
     source = ImageFiles(folder, tuple(file.name for file in ordered))
-    return Recording(folder.resolve().name, source, frames, (frames - frames[0]) / fps)
+    return Recording(folder.resolve().name, source, frames, (frames - frames[0]) / fps, folder)
 
 
 def _why_no_film(pictures: list[Path]) -> str | None:
@@ -225,15 +227,20 @@ def _size(file: Path) -> tuple[int, ...] | None:
     return None if isinstance(frame, BrokenFrame) else frame.shape[:2]
 
 
-def _with_names_of_their_own(recordings: list[Recording]) -> list[Recording]:
-    """Add numbers to names that several recordings share: they may lie in other folders."""
+def _named_by_path(source: Path, recordings: list[Recording]) -> list[Recording]:
+    """Name recordings by their paths below the source: F001/T1 is F001_T1, as datasets have it.
+
+    Where that is taken (smile.mp4 lies beside smile.avi), a number is added.
+    """
     names: set[str] = set()
     kept = []
     for recording in recordings:
-        name, count = recording.name, 1
+        folders = recording.path.relative_to(source).parent.parts
+        name = whole = "_".join((*folders, recording.name))
+        count = 1
         while name in names:
             count += 1
-            name = f"{recording.name}-{count}"
+            name = f"{whole}-{count}"
         names.add(name)
         kept.append(replace(recording, name=name))
     return kept

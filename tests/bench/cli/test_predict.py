@@ -178,6 +178,25 @@ def test_pictures_and_datasets_are_predicted_too(person, trained, tmp_path):
     np.testing.assert_allclose(shares.loc[said["frame"][mine]], expected, atol=2e-4)
 
 
+def test_outputs_tell_which_recording_they_are_of(person, trained, tmp_path):
+    _, frames, landmarks, ids = trained
+    for subject in ("F001", "F002"):
+        write_pictures(tmp_path / "films" / subject / "T1", frames[:3])
+    (tmp_path / "faces").mkdir()
+    landmark_file(tmp_path / "faces" / "F002_T1.csv", landmarks[:3])
+    told = asks(person, f"{ids[0]} films --format csv,jsonl --landmarks faces")
+    assert told.code == 0, told.err
+    out = tmp_path / "predictions" / "films"
+    assert sorted(path.name for path in out.glob("*.csv")) == ["F001_T1.csv", "F002_T1.csv"]
+    text = (out / "predictions.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    seen = {(row["recording"], row["success"]) for row in rows}
+    assert seen == {("F001_T1", 0), ("F002_T1", 1)}
+    assert "no row is about 1 of 2 recordings (F001_T1): all gap" in told.err
+    about = json.loads((out / "about.json").read_text())
+    assert about["recordings"] == {"F001_T1": "films/F001/T1", "F002_T1": "films/F002/T1"}
+
+
 def test_a_broken_picture_is_named_and_a_gap_of_its_film(person, trained, tmp_path):
     folder = write_pictures(tmp_path / "film", trained[1])
     (folder / "frame_0007.png").write_bytes(b"")  # the middle one of 12

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -87,11 +89,24 @@ def test_why_pictures_are_stills_is_said(tmp_path, names, reason):
     assert told == []  # nobody wonders at stills that were asked for, nor at a single picture
 
 
-def test_a_folder_holds_films_below_it_with_names_of_their_own(tmp_path, face):
-    write_video(tmp_path / "x" / "smile.mp4", face[0])
-    write_video(tmp_path / "y" / "smile.mp4", face[0])
-    write_pictures(tmp_path / "z", face[0])
-    assert [each.name for each in find_recordings(tmp_path)] == ["smile", "smile-2", "z"]
+def test_recordings_below_a_folder_are_named_by_their_paths(tmp_path, face, monkeypatch):
+    for below in ("F001/T1.5", "F002/T1.5"):
+        write_pictures(tmp_path / below, face[0])
+    for below in ("smile.mp4", "x/smile.mp4", "x/smile.mkv"):
+        write_video(tmp_path / below, face[0])
+    paths = {each.name: each.path for each in find_recordings(tmp_path)}
+    below = {name: path.relative_to(tmp_path).as_posix() for name, path in paths.items()}
+    assert below == {
+        "smile": "smile.mp4",
+        "F001_T1.5": "F001/T1.5",
+        "F002_T1.5": "F002/T1.5",
+        "x_smile": "x/smile.mkv",
+        "x_smile-2": "x/smile.mp4",  # in one folder: no path tells them apart
+    }
+    monkeypatch.chdir(tmp_path / "F001")
+    assert [each.name for each in find_recordings(Path())] == ["T1.5"]
+    monkeypatch.chdir("T1.5")
+    assert [each.name for each in find_recordings(Path())] == ["T1.5"]
 
 
 def test_what_cannot_be_a_recording_is_said(tmp_path):
