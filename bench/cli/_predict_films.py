@@ -263,9 +263,19 @@ def _about(
 
 def _summarise(found: Sequence[FacePrediction], seconds: float) -> None:
     frames = sum(len(p.frames) for p in found)
-    seen = sum(int(p.success.sum()) for p in found)
     length = sum(float(p.times[-1]) for p in {p.recording: p for p in found}.values())
     speed = f", {length / seconds:.1f} times as fast as it was filmed" if length else ""
-    typer.echo(
-        f"{seen:,} of {frames:,} frames with a face, {frames / seconds:,.0f} frames/s{speed}"
-    )
+    typer.echo(f"{frames_seen(found)}, {frames / seconds:,.0f} frames/s{speed}")
+
+
+def frames_seen(found: Sequence[FacePrediction]) -> str:
+    """Say on how many frames a face is known, apart from those where none was looked for."""
+    parts = []
+    for looked_for, what in (
+        (True, "frames with a face"),
+        (False, "frames predicted, faces not looked for"),
+    ):
+        group = [p for p in found if p.looked_for is looked_for]
+        good, frames = sum(int(p.success.sum()) for p in group), sum(len(p.frames) for p in group)
+        parts += [f"{good:,} of {frames:,} {what}"] if frames else []
+    return "; ".join(parts)

@@ -148,7 +148,7 @@ def _placed(
         return found
     face = next(face for face in faces[recording.name] if face.id == number)
     confidence = np.where(found.success, face.confidence, 0).astype(np.float32)
-    found = replace(found, confidence=confidence)
+    found = replace(found, confidence=confidence, looked_for=True)
     return _padded(found, recording) if len(faces[recording.name]) == 1 else found
 
 
@@ -162,6 +162,7 @@ def _padded(found: FacePrediction, recording: Recording) -> FacePrediction:
 
 
 def _all_gap(recording: Recording, aus: int) -> FacePrediction:
+    """Return what is said of a recording in which a face was looked for, and none is known."""
     count = len(recording.frames)
     return FacePrediction(
         recording=recording.name,
@@ -171,6 +172,7 @@ def _all_gap(recording: Recording, aus: int) -> FacePrediction:
         success=np.zeros(count, bool),
         confidence=np.zeros(count, np.float32),
         probabilities=np.full((count, aus), np.nan, np.float32),
+        looked_for=True,
     )
 
 
