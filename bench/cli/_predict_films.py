@@ -72,9 +72,9 @@ def _score(asked: PredictOptions, networks: Sequence[Network], console: Console)
     """Score on another dataset, into a record of its own."""
     with _steps(asked, console) as steps:
         record = score_dataset(networks, _spec(asked), steps, _command())
+        for warning in record.warnings:
+            steps.note(warning)  # those of the frame store are said already, and not said again
     path = write_transfer(asked.results, record, overwrite=asked.overwrite)
-    for warning in record.warnings:
-        console.print(f"note: {warning}", markup=False)
     own, names = record.cell["dataset"], ", ".join(f"AU{au}" for au in record.aus)
     typer.echo(
         f"trained on {own}, tested on {record.dataset}: F1 {100 * record.scores.mean_f1:.1f} over "

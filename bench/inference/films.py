@@ -74,8 +74,6 @@ def predict_dataset(
     """Predict every frame of a dataset's sequences; its store stays in the cache, as ever."""
     reader = spec.reader()
     store = _open(networks[0], reader, spec.name, steps.cache, steps)
-    for sentence in (*reader.notes, *reader.problems):
-        steps.note(sentence)
     found = _predict(networks, store, reader.sequences(), steps)
     return [replace(p, times=(p.frames - p.frames[0]) / reader.fps) for p, _ in found]
 
@@ -102,7 +100,7 @@ def _open(network: Network, dataset: Dataset, name: str, cache: Path, steps: Ste
         workers=steps.workers,
         progress=steps.decoding,
     )
-    for sentence in store.problems:
+    for sentence in (*dataset.notes, *dataset.problems, *store.problems):
         steps.note(sentence)
     _warn_of_landmarks(network, store, steps)
     return store
