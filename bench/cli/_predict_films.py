@@ -1,4 +1,4 @@
-"""What `predict` does: check what is asked, find faces, predict, write tables, figures, the film.
+"""What `predict` does: find faces, predict, write tables, figures, the film.
 
 Apart from `predict.py`, whose options must be there before torch is imported.
 """
@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,7 +18,7 @@ from rich.console import Console
 
 from bench.config.registry import Registry
 from bench.data.dataset import DatasetSpec
-from bench.errors import UsageError, pick
+from bench.errors import UsageError
 from bench.inference.faces import faces_from_file, write_face_file
 from bench.inference.films import (
     Steps,
@@ -39,47 +38,15 @@ from bench.system.environment import commit, cpu_count, pick_device, versions
 
 from . import _options as opt
 from ._console import FrameBar, stderr_console
+from ._predict_options import PredictOptions, check
 
 TIMELINES = 20
 """Recordings up to which each gets a figure: thousands would be looked at by nobody."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class PredictOptions:
-    """What was asked of `predict`."""
-
-    cells: tuple[str, ...]
-    source: Path | None
-    dataset: str | None
-    root: Path | None
-    landmarks: Path | None
-    landmarks_offset: int
-    detect: bool
-    faces: str
-    out: Path | None
-    formats: tuple[str, ...]
-    video: Path | None
-    fps: float
-    stills: bool
-    overwrite: bool
-    score: bool
-    settings: tuple[str, ...]
-    device: str
-    results: Path
-    cache: Path
-    workers: int
-    plugins: tuple[Path, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where the files go."""
-        name = self.dataset or (self.source.resolve().stem if self.source else "")
-        return self.out or Path("predictions") / name
-
-
 def predict(asked: PredictOptions) -> None:
     """Carry out a `predict`; raises UsageError before anything is decoded where that can be."""
-    _check(asked)
+    check(asked)
     console, device = stderr_console(), pick_device(asked.device)
     if device.type == "cpu":
         torch.set_num_threads(cpu_count())
@@ -88,52 +55,26 @@ def predict(asked: PredictOptions) -> None:
         _score(asked, networks, console)
         return
     began = time.monotonic()
+    recordings: list[Recording] = []
     if asked.dataset:
         spec = _spec(asked)
         with _steps(asked, console) as steps:
             found = predict_dataset(networks, spec, steps)
     else:
-        found = _predict_source(asked, networks, console)
+        recordings = _recordings(asked, console)
+        found = _predict_source(asked, networks, recordings, console)
     _write(asked, networks, found)
+    write_about(asked.folder, _about(asked, networks, recordings))
     _summarise(found, time.monotonic() - began)
-
-
-def _check(asked: PredictOptions) -> None:
-    """Raise UsageError for options that do not go together, and for output that is there."""
-    for style in asked.formats:
-        pick("format", style, WRITERS)
-    pick("value of --faces", asked.faces, {"largest": None, "all": None})
-    if (asked.source is None) == (asked.dataset is None):
-        raise UsageError("say what to predict on: SOURCE (a video, picture or folder) or --dataset")
-    wrong = {
-        "--detect finds the faces of SOURCE: leave out --landmarks and --dataset": asked.detect
-        and (asked.landmarks or asked.dataset),
-        "--score needs labels: give --dataset NAME --root DIR": asked.score and not asked.dataset,
-        "--score writes a record below --results: leave out --out": asked.score and asked.out,
-        "--video draws on a film: give SOURCE instead of --dataset": asked.video and asked.dataset,
-        f"--video {asked.video}: the film's name ends in .mp4": asked.video
-        and asked.video.suffix.lower() != ".mp4",
-    }
-    for sentence in (sentence for sentence, holds in wrong.items() if holds):
-        raise UsageError(sentence)
-    if not (asked.overwrite or asked.score):
-        _check_free(asked.folder, "--out")
-        if asked.video:
-            _check_free(asked.video, "--video")
-
-
-def _check_free(path: Path, option: str) -> None:
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise UsageError(f"{path} is there already: give another {option}, or --overwrite")
 
 
 def _score(asked: PredictOptions, networks: Sequence[Network], console: Console) -> None:
     """Score on another dataset, into a record of its own."""
     with _steps(asked, console) as steps:
         record = score_dataset(networks, _spec(asked), steps, _command())
+        for warning in record.warnings:
+            steps.note(warning)  # those of the frame store are said already, and not said again
     path = write_transfer(asked.results, record, overwrite=asked.overwrite)
-    for warning in record.warnings:
-        console.print(f"note: {warning}", markup=False)
     own, names = record.cell["dataset"], ", ".join(f"AU{au}" for au in record.aus)
     typer.echo(
         f"trained on {own}, tested on {record.dataset}: F1 {100 * record.scores.mean_f1:.1f} over "
@@ -185,13 +126,25 @@ def _steps(asked: PredictOptions, console: Console) -> Iterator[Steps]:
             bar.close()
 
 
-def _predict_source(
-    asked: PredictOptions, networks: Sequence[Network], console: Console
-) -> list[FacePrediction]:
+def _recordings(asked: PredictOptions, console: Console) -> list[Recording]:
     assert asked.source
-    recordings = find_recordings(asked.source, fps=asked.fps, stills=asked.stills)
+    recordings = find_recordings(
+        asked.source,
+        fps=asked.fps,
+        stills=asked.stills,
+        note=lambda sentence: console.print(f"note: {sentence}", markup=False),
+    )
     if asked.video and len(recordings) != 1:
         raise UsageError(f"--video draws one film: {asked.source} holds {len(recordings)}")
+    return recordings
+
+
+def _predict_source(
+    asked: PredictOptions,
+    networks: Sequence[Network],
+    recordings: Sequence[Recording],
+    console: Console,
+) -> list[FacePrediction]:
     faces = _faces(asked, recordings, console)
     with _steps(asked, console) as steps:
         found = predict_recordings(networks, recordings, faces, steps)
@@ -206,7 +159,7 @@ def _faces(
     asked: PredictOptions, recordings: Sequence[Recording], console: Console
 ) -> Mapping[str, list[Face]] | None:
     if asked.landmarks:
-        return faces_from_file(asked.landmarks, recordings, asked.landmarks_offset)
+        return _faces_from_file(asked.landmarks, asked.landmarks_offset, recordings, console)
     if not asked.detect:
         return None
     faces = _detected(recordings, all_of_them=asked.faces == "all", console=console)
@@ -217,6 +170,18 @@ def _faces(
         )
     for name in (name for name, found in faces.items() if not found):
         console.print(f"note: {name}: no face was found in it", markup=False)
+    return faces
+
+
+def _faces_from_file(
+    path: Path, offset: int, recordings: Sequence[Recording], console: Console
+) -> dict[str, list[Face]]:
+    faces = faces_from_file(path, recordings, offset)
+    lacking = [name for name, found in faces.items() if not found]
+    if lacking:
+        some = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+        what = f"no row is about {len(lacking)} of {len(faces)} recordings ({some}): all gap"
+        console.print(f"note: --landmarks {path}: {what}", markup=False)
     return faces
 
 
@@ -281,13 +246,15 @@ def _write(
                 title = f"{each.recording}, face {each.face}"
                 save(timeline_figure(title, aus, each.times, each.probabilities), path)
                 typer.echo(str(path))
-    write_about(folder, _about(asked, networks))
 
 
-def _about(asked: PredictOptions, networks: Sequence[Network]) -> dict[str, object]:
+def _about(
+    asked: PredictOptions, networks: Sequence[Network], recordings: Sequence[Recording]
+) -> dict[str, object]:
     return {
         "cells": {n.description.id: n.description.final_weights for n in networks},
         "source": str(asked.source or asked.dataset),
+        "recordings": {recording.name: str(recording.path) for recording in recordings},
         "command": _command(),
         "commit": commit(),
         "versions": versions(),
@@ -296,9 +263,19 @@ def _about(asked: PredictOptions, networks: Sequence[Network]) -> dict[str, obje
 
 def _summarise(found: Sequence[FacePrediction], seconds: float) -> None:
     frames = sum(len(p.frames) for p in found)
-    seen = sum(int(p.success.sum()) for p in found)
     length = sum(float(p.times[-1]) for p in {p.recording: p for p in found}.values())
     speed = f", {length / seconds:.1f} times as fast as it was filmed" if length else ""
-    typer.echo(
-        f"{seen:,} of {frames:,} frames with a face, {frames / seconds:,.0f} frames/s{speed}"
-    )
+    typer.echo(f"{frames_seen(found)}, {frames / seconds:,.0f} frames/s{speed}")
+
+
+def frames_seen(found: Sequence[FacePrediction]) -> str:
+    """Say on how many frames a face is known, apart from those where none was looked for."""
+    parts = []
+    for looked_for, what in (
+        (True, "frames with a face"),
+        (False, "frames predicted, faces not looked for"),
+    ):
+        group = [p for p in found if p.looked_for is looked_for]
+        good, frames = sum(int(p.success.sum()) for p in group), sum(len(p.frames) for p in group)
+        parts += [f"{good:,} of {frames:,} {what}"] if frames else []
+    return "; ".join(parts)

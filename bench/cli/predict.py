@@ -67,7 +67,8 @@ def command(
     form, a timeline, and where asked the film with the probabilities drawn on it. With --score, a
     record of how the network does on another dataset (`table transfer`) instead.
     """
-    from ._predict_films import PredictOptions, predict
+    from ._predict_films import predict
+    from ._predict_options import PredictOptions
 
     predict(
         PredictOptions(

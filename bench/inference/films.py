@@ -74,8 +74,6 @@ def predict_dataset(
     """Predict every frame of a dataset's sequences; its store stays in the cache, as ever."""
     reader = spec.reader()
     store = _open(networks[0], reader, spec.name, steps.cache, steps)
-    for sentence in (*reader.notes, *reader.problems):
-        steps.note(sentence)
     found = _predict(networks, store, reader.sequences(), steps)
     return [replace(p, times=(p.frames - p.frames[0]) / reader.fps) for p, _ in found]
 
@@ -102,7 +100,7 @@ def _open(network: Network, dataset: Dataset, name: str, cache: Path, steps: Ste
         workers=steps.workers,
         progress=steps.decoding,
     )
-    for sentence in store.problems:
+    for sentence in (*dataset.notes, *dataset.problems, *store.problems):
         steps.note(sentence)
     _warn_of_landmarks(network, store, steps)
     return store
@@ -148,7 +146,7 @@ def _placed(
         return found
     face = next(face for face in faces[recording.name] if face.id == number)
     confidence = np.where(found.success, face.confidence, 0).astype(np.float32)
-    found = replace(found, confidence=confidence)
+    found = replace(found, confidence=confidence, looked_for=True)
     return _padded(found, recording) if len(faces[recording.name]) == 1 else found
 
 
@@ -162,6 +160,7 @@ def _padded(found: FacePrediction, recording: Recording) -> FacePrediction:
 
 
 def _all_gap(recording: Recording, aus: int) -> FacePrediction:
+    """Return what is said of a recording in which a face was looked for, and none is known."""
     count = len(recording.frames)
     return FacePrediction(
         recording=recording.name,
@@ -171,6 +170,7 @@ def _all_gap(recording: Recording, aus: int) -> FacePrediction:
         success=np.zeros(count, bool),
         confidence=np.zeros(count, np.float32),
         probabilities=np.full((count, aus), np.nan, np.float32),
+        looked_for=True,
     )
 
 

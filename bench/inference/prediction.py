@@ -47,6 +47,8 @@ class FacePrediction:
     """(T,) of the face's position, NaN where nobody says."""
     probabilities: NDArray[np.float32]
     """(T, A), NaN where there is no success."""
+    looked_for: bool
+    """Whether anything says where the face is; else the middle of each frame was taken."""
 
 
 def predict_films(
@@ -135,6 +137,7 @@ def face_prediction(
         success=success,
         confidence=unknown.astype(np.float32),
         probabilities=found,
+        looked_for=crop != "centre" and (film.landmarks is not None or film.boxes is not None),
     )
 
 

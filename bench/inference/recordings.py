@@ -7,18 +7,17 @@ each. The frame store crops them as it does any dataset's frames.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from bench.errors import UsageError
-from datasets._base import UNCODED, Dataset, FoldList, FrameSource, Sequence
-from datasets._files.images import DAMAGE, ImageFiles
+from datasets._base import UNCODED, BrokenFrame, Dataset, FoldList, FrameSource, Sequence
+from datasets._files.images import ImageFiles
 from datasets._files.video import VideoFrames, frame_times
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png"})
@@ -39,6 +38,8 @@ class Recording:
     """(T,) numbers: of a video from 1 on, of pictures those in their names."""
     times: NDArray[np.float64]
     """(T,) seconds from the first frame."""
+    path: Path
+    """The video, the picture, or the folder of a film's pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,21 +122,28 @@ def part_of(source: FrameSource, places: range) -> FrameSource:
     return source.pick(places)
 
 
-def find_recordings(source: Path, *, fps: float = FPS, stills: bool = False) -> list[Recording]:
+def find_recordings(
+    source: Path,
+    *,
+    fps: float = FPS,
+    stills: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> list[Recording]:
     """Find the films and pictures that a path stands for: a file, or a folder and those below it.
 
-    `stills` takes every picture for itself. Raises UsageError if there is nothing to read, and
-    DatasetCorrupt for a video that cannot be.
+    `stills` takes every picture for itself; where it is not asked for, `note` is told why several
+    pictures are no film. Raises UsageError if there is nothing to read, and DatasetCorrupt for a
+    video that cannot be.
     """
     if source.is_file():
         return [_of_file(source)]
     if not source.is_dir():
         raise UsageError(f"{source}: there is no such video, picture or folder")
-    found = list(_below(source, fps, stills=stills))
+    found = list(_below(source, fps, note, stills=stills))
     if not found:
         kinds = ", ".join(sorted(kind.removeprefix(".") for kind in PICTURES | VIDEOS))
         raise UsageError(f"{source}: there is no video or picture in this folder ({kinds})")
-    return _with_names_of_their_own(found)
+    return _named_by_path(source, found)
 
 
 def _of_file(file: Path) -> Recording:
@@ -143,44 +151,68 @@ def _of_file(file: Path) -> Recording:
         return _still(file.parent, file)
     times = frame_times(file)
     source = VideoFrames(file.parent, file.name, tuple(range(len(times))))
-    return Recording(file.stem, source, np.arange(1, len(times) + 1), times)
+    return Recording(file.stem, source, np.arange(1, len(times) + 1), times, file)
 
 
 def _still(root: Path, file: Path) -> Recording:
     source = ImageFiles(root, (file.relative_to(root).as_posix(),))
-    return Recording(file.stem, source, np.array([_number(file) or 1]), np.zeros(1))
+    return Recording(file.stem, source, np.array([_number(file) or 1]), np.zeros(1), file)
 
 
-def _below(folder: Path, fps: float, *, stills: bool) -> Iterator[Recording]:
+def _below(
+    folder: Path, fps: float, note: Callable[[str], None], *, stills: bool
+) -> Iterator[Recording]:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     yield from (_of_file(file) for file in files if file.suffix.lower() in VIDEOS)
     pictures = [file for file in files if file.suffix.lower() in PICTURES]
-    if not stills and _are_a_film(pictures):
-        yield _film(folder, pictures, fps)
-    else:
+    wanted = stills or len(pictures) < 2
+    reason = None if wanted else _why_no_film(pictures)
+    if reason:
+        note(f"{folder}: {reason}: taken as stills (--stills says that this is meant)")
+    if wanted or reason:
         yield from (_still(folder, picture) for picture in pictures)
+    else:
+        yield _film(folder, pictures, fps)
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        yield from _below(below, fps, stills=stills)
+        yield from _below(below, fps, note, stills=stills)
 
 
 def _film(folder: Path, pictures: list[Path], fps: float) -> Recording:
     ordered = sorted(pictures, key=lambda file: _number(file) or 0)
     frames = np.array([_number(file) for file in ordered], np.int64)
     source = ImageFiles(folder, tuple(file.name for file in ordered))
-    return Recording(folder.resolve().name, source, frames, (frames - frames[0]) / fps)
+    return Recording(folder.resolve().name, source, frames, (frames - frames[0]) / fps, folder)
 
 
-def _are_a_film(pictures: list[Path]) -> bool:
-    """Tell whether pictures are one film: names alike but for their last number, and of one size.
+def _why_no_film(pictures: list[Path]) -> str | None:
+    """Say why pictures are not one film, numbered frames of one size; None if they are."""
+    patterns = {re.sub(r"[0-9]+(?=[^0-9]*$)", "#", file.name): file.name for file in pictures}
+    if len(patterns) > 1:
+        one, other = sorted(patterns.values())[:2]
+        return f"names of pictures differ in more than a number ({one}, {other})"
+    numbers: dict[int, str] = {}
+    for file in pictures:
+        number = _number(file)
+        if number is None:
+            return f"a number is too long for a frame ({file.name})"
+        if number in numbers:
+            return f"pictures have the same number ({numbers[number]}, {file.name})"
+        numbers[number] = file.name
+    return _other_size(pictures)
 
-    Sizes are those of the first, the middle and the last one: to open thousands takes a while.
+
+def _other_size(pictures: list[Path]) -> str | None:
+    """Say which picture is of another size than those before it, if any is.
+
+    Looked at are the first, the middle and the last one: to open thousands takes a while. One that
+    cannot be read has no size, and is a gap of the film.
     """
-    numbers = [_number(file) for file in pictures]
-    if len(pictures) < 2 or None in numbers or len(set(numbers)) < len(numbers):
-        return False
-    patterns = {re.sub(r"[0-9]+(?=[^0-9]*$)", "#", file.name) for file in pictures}
-    sizes = {_size(pictures[k]) for k in (0, len(pictures) // 2, -1)}
-    return len(patterns) == 1 and len(sizes) == 1
+    looked_at = [pictures[k] for k in (0, len(pictures) // 2, -1)]
+    sizes = [(file, size) for file in looked_at if (size := _size(file))]
+    for file, size in sizes:
+        if size != sizes[0][1]:
+            return f"pictures differ in size ({file.name})"
+    return None
 
 
 def _number(file: Path) -> int | None:
@@ -189,23 +221,26 @@ def _number(file: Path) -> int | None:
     return int(digits[-1]) if digits and len(digits[-1]) <= 18 else None
 
 
-def _size(file: Path) -> tuple[int, int] | None:
-    try:
-        with Image.open(file) as image:
-            return image.size
-    except DAMAGE:
-        return None
+def _size(file: Path) -> tuple[int, ...] | None:
+    """Return the (height, width) of a picture, None if it cannot be decoded, header or not."""
+    (frame,) = ImageFiles(file.parent, (file.name,)).read()
+    return None if isinstance(frame, BrokenFrame) else frame.shape[:2]
 
 
-def _with_names_of_their_own(recordings: list[Recording]) -> list[Recording]:
-    """Add numbers to names that several recordings share: they may lie in other folders."""
+def _named_by_path(source: Path, recordings: list[Recording]) -> list[Recording]:
+    """Name recordings by their paths below the source: F001/T1 is F001_T1, as datasets have it.
+
+    Where that is taken (smile.mp4 lies beside smile.avi), a number is added.
+    """
     names: set[str] = set()
     kept = []
     for recording in recordings:
-        name, count = recording.name, 1
+        folders = recording.path.relative_to(source).parent.parts
+        name = whole = "_".join((*folders, recording.name))
+        count = 1
         while name in names:
             count += 1
-            name = f"{recording.name}-{count}"
+            name = f"{whole}-{count}"
         names.add(name)
         kept.append(replace(recording, name=name))
     return kept

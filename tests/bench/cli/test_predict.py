@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bench.cli._predict_films import frames_seen
 from bench.frame_store.crop import plan_crops, warp
 from bench.frame_store.decode import frame_sizes
 from bench.inference import prediction
@@ -119,6 +120,27 @@ def test_a_face_that_is_not_known_is_a_gap(person, trained, tmp_path):
     np.testing.assert_allclose(parquet["AU12_p"], table["AU12_p"])
 
 
+@pytest.mark.parametrize(
+    ("looked_for", "said"),
+    [
+        ((True, True), "5 of 6 frames with a face"),
+        ((False, False), "5 of 6 frames predicted, faces not looked for"),
+        (
+            (True, False),
+            "2 of 3 frames with a face; 3 of 3 frames predicted, faces not looked for",
+        ),
+    ],
+)
+def test_faces_are_counted_only_where_looked_for(looked_for, said):
+    successes = np.array([[True, False, True], [True, True, True]])
+    rows = (np.arange(3), np.zeros(3))
+    found = [
+        prediction.FacePrediction("film", 0, *rows, success, np.ones(3), np.ones((3, 1)), looked)
+        for success, looked in zip(successes, looked_for, strict=True)
+    ]
+    assert frames_seen(found) == said
+
+
 def test_several_cells_are_averaged(person, trained):
     folder, _, _, ids = trained
     film = folder / "smile.mp4"
@@ -161,7 +183,10 @@ def test_the_film_is_drawn_on(person, trained, tmp_path):
 def test_pictures_and_datasets_are_predicted_too(person, trained, tmp_path):
     folder, frames, _, ids = trained
     write_pictures(tmp_path / "film", frames, first=7)
-    assert asks(person, f"{ids[0]} {quoted(tmp_path / 'film')} --out pictures").code == 0
+    told = asks(person, f"{ids[0]} {quoted(tmp_path / 'film')} --out pictures")
+    assert told.code == 0, told.err
+    assert "12 of 12 frames predicted, faces not looked for, " in told.out
+    assert "with a face" not in told.out
     table = pd.read_csv("pictures/film.csv")
     assert table["frame"].tolist() == list(range(7, 19))
     assert table["confidence"].isna().all()  # nobody has looked for a face
@@ -169,6 +194,7 @@ def test_pictures_and_datasets_are_predicted_too(person, trained, tmp_path):
     knobs = [word for knob in options for word in ("--set", knob)]
     told = asks(person, f"{ids[0]} --dataset synthetic --out whole", *knobs)
     assert told.code == 0, told.err
+    assert "140 of 140 frames with a face, " in told.out  # landmarks are the dataset's own
     said = np.load(folder / "runs" / ids[0] / "predictions.npz")
     name = f"{said['subject'][0]}_{said['task'][0]}"
     mine = (said["subject"] == said["subject"][0]) & (said["task"] == said["task"][0])
@@ -176,6 +202,45 @@ def test_pictures_and_datasets_are_predicted_too(person, trained, tmp_path):
     shares = table[[c for c in table if c.endswith("_p")]]
     expected = said["probabilities"][mine]
     np.testing.assert_allclose(shares.loc[said["frame"][mine]], expected, atol=2e-4)
+
+
+def test_outputs_tell_which_recording_they_are_of(person, trained, tmp_path):
+    _, frames, landmarks, ids = trained
+    for subject in ("F001", "F002"):
+        write_pictures(tmp_path / "films" / subject / "T1", frames[:3])
+    (tmp_path / "faces").mkdir()
+    landmark_file(tmp_path / "faces" / "F002_T1.csv", landmarks[:3])
+    told = asks(person, f"{ids[0]} films --format csv,jsonl --landmarks faces")
+    assert told.code == 0, told.err
+    out = tmp_path / "predictions" / "films"
+    assert sorted(path.name for path in out.glob("*.csv")) == ["F001_T1.csv", "F002_T1.csv"]
+    text = (out / "predictions.jsonl").read_text()
+    rows = [json.loads(line) for line in text.splitlines()]
+    seen = {(row["recording"], row["success"]) for row in rows}
+    assert seen == {("F001_T1", 0), ("F002_T1", 1)}
+    assert "no row is about 1 of 2 recordings (F001_T1): all gap" in told.err
+    assert "3 of 6 frames with a face, " in told.out
+    about = json.loads((out / "about.json").read_text())
+    assert about["recordings"] == {"F001_T1": "films/F001/T1", "F002_T1": "films/F002/T1"}
+
+
+def test_a_broken_picture_is_named_and_a_gap_of_its_film(person, trained, tmp_path):
+    folder = write_pictures(tmp_path / "film", trained[1])
+    (folder / "frame_0007.png").write_bytes(b"")  # the middle one of 12
+    told = asks(person, f"{trained[3][0]} {quoted(folder)}")
+    assert told.code == 0, told.err
+    assert [path.name for path in (tmp_path / "predictions/film").glob("*.csv")] == ["film.csv"]
+    table = pd.read_csv("predictions/film/film.csv")
+    assert table[table["success"] == 0]["frame"].tolist() == [7]
+    assert "note: frame_0007.png: the file is empty" in told.err
+
+
+def test_pictures_taken_as_stills_are_said_to_be(person, trained, tmp_path):
+    folder = write_pictures(tmp_path / "film", trained[1][:3])
+    Image.fromarray(trained[1][0][:40]).save(folder / "frame_0003.png")
+    told = asks(person, f"{trained[3][0]} {quoted(folder)}")
+    assert "pictures differ in size (frame_0003.png): taken as stills" in told.err
+    assert len(list((tmp_path / "predictions/film").glob("*.csv"))) == 3
 
 
 class TestRefusals:

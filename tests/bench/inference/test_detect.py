@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,12 @@ class Shown:
 
 
 def film(count, fps=30.0):
-    return Recording("film", Shown(count), np.arange(1, count + 1), np.arange(count) / fps)
+    return shown_film(Shown(count), fps)
+
+
+def shown_film(source, fps=30.0):
+    frames = np.arange(len(source))
+    return Recording("film", source, frames + 1, frames / fps, Path("film.mp4"))
 
 
 def told(places):
@@ -80,7 +87,7 @@ def test_a_large_face_is_followed_small_and_sought_in_whole_pictures():
         box = np.float32([[0.2, 0.2, 0.6, 0.8]]) * np.tile(frame.shape[1::-1], 2)
         return (box[:0], np.ones(0, np.float32)) if unseen else (box, np.ones(1, np.float32))
 
-    shown = Recording("film", Shown(60, (400, 600)), np.arange(1, 61), np.arange(60) / 30)
+    shown = shown_film(Shown(60, (400, 600)))
     (face,) = detect_faces(shown, look)
     np.testing.assert_allclose(face.boxes, np.tile([120, 80, 360, 320], (60, 1)), atol=1e-3)
     # one a second, one where the small one showed nobody

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,11 +55,58 @@ def test_pictures_of_other_sizes_or_names_stand_for_themselves(tmp_path):
     assert [each.name for each in find_recordings(tmp_path)] == ["a_1", "b_2"]
 
 
-def test_a_folder_holds_films_below_it_with_names_of_their_own(tmp_path, face):
-    write_video(tmp_path / "x" / "smile.mp4", face[0])
-    write_video(tmp_path / "y" / "smile.mp4", face[0])
-    write_pictures(tmp_path / "z", face[0])
-    assert [each.name for each in find_recordings(tmp_path)] == ["smile", "smile-2", "z"]
+@pytest.mark.parametrize("broken", [1, 4, 6])  # sizes are those of the first, middle and last
+@pytest.mark.parametrize("damage", ["empty", "cut, and of another size"])
+def test_a_broken_picture_leaves_a_film_one_film(tmp_path, face, broken, damage):
+    folder, told = write_pictures(tmp_path / "smile", face[0]), []
+    picture = folder / f"frame_{broken:04d}.png"
+    Image.fromarray(np.tile(face[0][0], (2, 2, 1))).save(picture)
+    picture.write_bytes(b"" if damage == "empty" else picture.read_bytes()[:2000])
+    (film,) = find_recordings(folder, note=told.append)
+    assert film.frames.tolist() == [1, 2, 3, 4, 5, 6]
+    assert told == []
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (("a_1", "a_2"), "pictures differ in size (a_2.png)"),
+        (("a_1", "b_2"), "names of pictures differ in more than a number (a_1.png, b_2.png)"),
+        (("a_01", "a_1"), "pictures have the same number (a_01.png, a_1.png)"),
+        (("1" * 19, "2" * 19), f"a number is too long for a frame ({'1' * 19}.png)"),
+    ],
+)
+def test_why_pictures_are_stills_is_said(tmp_path, names, reason):
+    for name, size in zip(names, ((20, 20), (20, 24)), strict=True):
+        Image.new("RGB", size).save(tmp_path / f"{name}.png")
+    told = []
+    assert len(find_recordings(tmp_path, note=told.append)) == 2
+    assert told == [f"{tmp_path}: {reason}: taken as stills (--stills says that this is meant)"]
+    told.clear()
+    find_recordings(tmp_path, stills=True, note=told.append)
+    (tmp_path / f"{names[0]}.png").unlink()
+    find_recordings(tmp_path, note=told.append)
+    assert told == []  # nobody wonders at stills that were asked for, nor at a single picture
+
+
+def test_recordings_below_a_folder_are_named_by_their_paths(tmp_path, face, monkeypatch):
+    for below in ("F001/T1.5", "F002/T1.5"):
+        write_pictures(tmp_path / below, face[0])
+    for below in ("smile.mp4", "x/smile.mp4", "x/smile.mkv"):
+        write_video(tmp_path / below, face[0])
+    paths = {each.name: each.path for each in find_recordings(tmp_path)}
+    below = {name: path.relative_to(tmp_path).as_posix() for name, path in paths.items()}
+    assert below == {
+        "smile": "smile.mp4",
+        "F001_T1.5": "F001/T1.5",
+        "F002_T1.5": "F002/T1.5",
+        "x_smile": "x/smile.mkv",
+        "x_smile-2": "x/smile.mp4",  # in one folder: no path tells them apart
+    }
+    monkeypatch.chdir(tmp_path / "F001")
+    assert [each.name for each in find_recordings(Path())] == ["T1.5"]
+    monkeypatch.chdir("T1.5")
+    assert [each.name for each in find_recordings(Path())] == ["T1.5"]
 
 
 def test_what_cannot_be_a_recording_is_said(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -77,6 +78,21 @@ def test_a_network_is_scored_on_the_aus_that_both_code(person, trained, tmp_path
     assert set(record.scores.counts) == {"F001", "F002", "M001", "M002"}
     assert f"F1 {100 * record.scores.mean_f1:.1f} over {len(record.aus)} AUs" in told.out
     assert record.environment["command"].startswith("python -m bench predict")
+
+
+def test_a_score_comes_with_the_notes_of_run_each_once(person, trained, tmp_path):
+    shutil.copytree(trained[0] / "runs", tmp_path / "results" / "runs")  # no record for others
+    person.results = tmp_path / "results"
+    person.root = shutil.copytree(person.root, tmp_path / "tree")
+    (person.root / "Sequences" / "M002" / "T1").rename(person.root / "Sequences" / "M002" / "T2")
+    told = scores(person, trained[1][0])
+    assert told.code == 0, told.err
+    notes = [line for line in told.err.splitlines() if line.startswith("note: ")]
+    spec = DatasetSpec("bp4d", person.root)
+    problems = spec.open(DataConfig(size=32), person.cache).problems  # what `run` prints
+    assert notes == [f"note: {problem}" for problem in problems]
+    assert sum("no face boxes or landmarks" in note for note in notes) == 1
+    assert "note: M002_T1: label file without images, left out" in notes
 
 
 def test_a_score_that_is_there_stays(person, trained):
