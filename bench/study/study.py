@@ -168,11 +168,7 @@ def make_study(
     registry = Registry(tuple(plugins))
     chosen = pick("preset", preset, PRESETS)
     pick("dataset", dataset, registry.datasets())
-    if root is not None and not registry.dataset(dataset).needs_root:
-        raise UsageError(
-            f"--root {root}: dataset {dataset} reads no folder: name by --dataset what lies there "
-            f"(python -m bench doctor --root {root} finds out)"
-        )
+    _check_root(registry, dataset, root)
     sections = split_settings(knobs)
     own = own_knobs(registry, dataset, sections)
     options = own.pop(dataset, {})
@@ -219,6 +215,14 @@ def _named_by(knobs: Knobs) -> Iterator[MethodName]:
 def _known_rule(name: str) -> str:
     pick("rule", name, RULES)
     return name
+
+
+def _check_root(registry: Registry, dataset: str, root: Path | None) -> None:
+    if root is not None and not registry.dataset(dataset).needs_root:
+        raise UsageError(
+            f"--root {root}: dataset {dataset} reads no folder: name by --dataset what lies there "
+            f"(python -m bench doctor --root {root} finds out)"
+        )
 
 
 def _once(values: Iterable[ValueT]) -> tuple[ValueT, ...]:
