@@ -30,7 +30,7 @@ EXPECTED = "expected is a table manifest.csv or manifest.parquet (docs/datasets/
 
 @final
 class Manifest(Dataset):
-    """Any dataset that one table lists; `aus` are known once it has been read."""
+    """Any dataset that one table lists."""
 
     aus: tuple[int, ...] = ()
     fps = 25.0

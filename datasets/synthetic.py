@@ -98,7 +98,7 @@ def portrait(
 
 @final
 class Synthetic(Dataset):
-    """The embedded dataset; `root` is ignored, `options` are those of `option_help`."""
+    """The embedded dataset: faces drawn from a seed, with every label; reads no folder."""
 
     aus = AUS
     fps = performance.FPS

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    kind: Annotated[str, typer.Argument(help="methods, datasets or presets.")],
+    kind: Annotated[str, typer.Argument(help="methods, datasets or presets; none = all.")] = "",
     plugins: opt.Plugins = None,
 ) -> None:
     """List methods (with their variants), datasets or presets, a line each.
@@ -26,8 +26,12 @@ def command(
     from bench.errors import pick
 
     kinds = {"methods": _methods, "datasets": _datasets, "presets": _presets}
-    for name, text in pick("kind", kind, kinds)(Registry(tuple(plugins or []))):
-        typer.echo(f"{name:<14} {text}")
+    registry = Registry(tuple(plugins or []))
+    for heading, lines in kinds.items() if not kind else [("", pick("kind", kind, kinds))]:
+        if heading:
+            typer.echo(f"{heading}:")
+        for name, text in lines(registry):
+            typer.echo(f"{name:<14} {text}")
 
 
 def _methods(registry: Registry) -> Iterator[tuple[str, str]]:

@@ -97,6 +97,8 @@ def command(
     study = checked_study(ctx, asked, config)
     for name in study.methods:
         study.context.registry.require_method(name.base)
+    if methods:
+        _name_broken_plugins(study.context.registry)
     executor_config = ExecutorConfig(
         executor=executor,
         device=device,
@@ -127,3 +129,11 @@ def _usable(registry: Registry) -> list[str]:
     for problem in problems:
         typer.echo(f"note: {problem}; it is left out", err=True)
     return usable
+
+
+def _name_broken_plugins(registry: Registry) -> None:
+    """Say which `--plugin` files cannot be used, though nothing asks for what is in them."""
+    given = {file.resolve() for file in registry.plugins}
+    named = [name for name, found in registry.methods().items() if found.file in given]
+    for problem in registry.unusable(named).values():
+        typer.echo(f"note: {problem}", err=True)

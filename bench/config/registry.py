@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -124,15 +124,18 @@ class Registry:
 
     def usable_methods(self) -> tuple[list[str], list[str]]:
         """Return the names of all methods that are whole, and a sentence about each other one."""
-        names, problems = [], []
-        for name in self.methods():
+        problems = self.unusable(self.methods())
+        return [name for name in self.methods() if name not in problems], [*problems.values()]
+
+    def unusable(self, names: Iterable[str]) -> dict[str, str]:
+        """Return those of the methods that are broken or not whole, each with a sentence."""
+        problems = {}
+        for name in names:
             try:
                 self.require_method(name)
             except UsageError as error:
-                problems.append(str(error))
-            else:
-                names.append(name)
-        return names, problems
+                problems[name] = str(error)
+        return problems
 
     def dataset(self, name: str) -> type[Dataset]:
         """Import dataset `name`; raises UsageError naming the closest one."""

@@ -61,7 +61,7 @@ def _notes(stats: LabelStats) -> list[str]:
     if stats.idle is not None:
         notes[-1] += f"; no AU at all on {100 * stats.idle:.1f} % of them"
     if stats.agreement is not None:
-        notes.append(f"a label is that of the frame before {100 * stats.agreement:.2f} % of times")
+        notes.append(f"{100 * stats.agreement:.2f} % of labels are those of the frame before")
     notes.append(
         "an event is a run of consecutive frames with the AU; one that touches an end of the "
         "coding is cut, and counts for as long as it is seen"

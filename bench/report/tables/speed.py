@@ -94,7 +94,9 @@ def _entries(row: SpeedRow) -> tuple[Entry, ...]:
 def _rate(rate: Rate | None) -> Entry:
     if rate is None:
         return MISSING
-    return Entry(value=rate.median, spread=(rate.most - rate.least) / 2)
+    # of a single repeat nothing tells how far it may be off
+    spread = (rate.most - rate.least) / 2 if rate.most > rate.least else None
+    return Entry(value=rate.median, spread=spread)
 
 
 def _published() -> list[Row]:
