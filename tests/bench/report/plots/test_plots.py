@@ -127,6 +127,19 @@ def test_pseudo_labels_draw_the_audit() -> None:
         pseudo_labels(grid(("supervised",)))
 
 
+def test_a_method_looks_the_same_in_both_panels_of_pseudo_labels() -> None:
+    none = {"overall_accuracy": None, "overall_used": 0.0}
+    some = {"overall_accuracy": 0.7, "overall_majority_accuracy": 0.8, "overall_used": 1.0}
+    figure = pseudo_labels([record("fixmatch", audit=none), record("pseudo_label", audit=some)])
+    above, below = texts(figure, 0), texts(figure, 1)
+    assert (set(above), set(below)) == ({"pseudo_label"}, {"fixmatch", "pseudo_label"})
+    colour = above["pseudo_label"].get_color()
+    assert below["pseudo_label"].get_color() == colour != below["fixmatch"].get_color()
+    right, constant = figure.axes[0].lines
+    used = next(line for line in figure.axes[1].lines if line.get_color() == colour)
+    assert (right.get_marker(), constant.get_color()) == (used.get_marker(), colour)
+
+
 def test_sampling_draws_means_over_seeds_of_what_each_rule_keeps() -> None:
     figure = sampling_figure("toy", kept())
     lines = drawn(figure, 0)
