@@ -50,11 +50,13 @@ def figures(
     Some kinds give a figure for each of its label ratios. Raises NothingToShow if no condition
     gives one, with the reasons.
     """
+    asked = options or FigureOptions()
     found, reasons = 0, []
     for condition, members in by_condition(records).items():
-        name = [kind, *condition.name, *([condition.data[:6]] if condition.data else [])]
-        matrix = RunMatrix.of(members, (options or FigureOptions()).scoring)
-        for suffix, build in _BUILDERS[kind](matrix, options or FigureOptions()):
+        data = [condition.data[:6]] if condition.data else []
+        name = [_file_stem(kind, asked), *condition.name, *data]
+        matrix = RunMatrix.of(members, asked.scoring)
+        for suffix, build in _BUILDERS[kind](matrix, asked):
             try:
                 made = build()
             except NothingToShow as error:
@@ -64,6 +66,11 @@ def figures(
             yield "-".join([*name, *suffix]), made
     if not found:
         raise NothingToShow("; ".join(reasons) or "there are no records: run some cells first")
+
+
+def _file_stem(kind: str, options: FigureOptions) -> str:
+    """Begin a figure's file name: both kinds of timeline lie in one folder."""
+    return f"{kind}-pseudo-labels" if kind == "timeline" and options.timeline.training else kind
 
 
 Parts = Iterator[tuple[list[str], Callable[[], Figure]]]
@@ -84,6 +91,12 @@ def _each_ratio(draw: Callable[[RunMatrix, float, FigureOptions], Figure]) -> _B
     return parts
 
 
+def _timelines(matrix: RunMatrix, options: FigureOptions) -> Parts:
+    for ratio in matrix.ratios:
+        suffix = [f"r{ratio:g}", *options.timeline.chosen]
+        yield suffix, partial(timeline_plot, matrix, ratio, options.timeline)
+
+
 _BUILDERS: Mapping[str, _Builder] = {
     "curves": _whole(
         lambda matrix, options: curves(
@@ -97,7 +110,7 @@ _BUILDERS: Mapping[str, _Builder] = {
     "cost": _whole(lambda matrix, _: cost_figure(matrix)),
     "calibration": _each_ratio(lambda matrix, ratio, _: calibration_figure(matrix, ratio)),
     "co-occurrence": _each_ratio(lambda matrix, ratio, _: cooccurrence_figure(matrix, ratio)),
-    "timeline": _each_ratio(lambda m, ratio, options: timeline_plot(m, ratio, options.timeline)),
+    "timeline": _timelines,
     "training": _each_ratio(lambda m, ratio, options: training_figure(m, ratio, options.results)),
 }
 

@@ -10,6 +10,7 @@ Shapes: N frames of a run, T frames of the sequence, A action units.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,12 @@ class TimelineOptions:
     """Whether a training sequence with the pseudo labels is shown, and not a test sequence."""
     confidence: float = 0.95
     faces: Faces | None = None
+
+    @property
+    def chosen(self) -> list[str]:
+        """Return the AU and the sequence that were asked for, as parts of a file's name."""
+        au = [] if self.au is None else [f"AU{self.au}"]
+        return [*au, *([re.sub(r"[^\w.]+", "-", self.sequence)] if self.sequence else [])]
 
 
 def sure_states(probabilities: NDArray[np.float64], confidence: float) -> Codes:

@@ -145,6 +145,31 @@ def test_runs_without_pseudo_labels_are_a_sentence(tmp_path) -> None:
         timeline_plot(write(tmp_path), 0.1, TimelineOptions(training=True))
 
 
+def test_timelines_of_other_things_are_other_files(tmp_path, monkeypatch, capsys) -> None:
+    person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
+    records = [record(method, 0.1) for method in ("supervised", "ks")]
+    pseudo_labelled(person.results)
+    for each in records:
+        with (person.results / "runs" / each.id / NAME).open("wb") as stream:
+            predictions().save(stream)
+    chosen = (
+        "",
+        "--pseudo-labels",
+        "--au 12",
+        "--sequence F001/T1 --au 1",
+        "--pseudo-labels --au 1",
+    )
+    answers = [person.asks(f"plot timeline {options}") for options in chosen]
+    assert [answer.code for answer in answers] == [0] * 5, [answer.err for answer in answers]
+    assert [answer.out.split("/")[-1].strip() for answer in answers] == [
+        "timeline-synthetic-sparse-quick-da7asy-r0.1.png",
+        "timeline-pseudo-labels-synthetic-sparse-quick-da7asy-r0.1.png",
+        "timeline-synthetic-sparse-quick-da7asy-r0.1-AU12.png",
+        "timeline-synthetic-sparse-quick-da7asy-r0.1-AU1-F001-T1.png",
+        "timeline-pseudo-labels-synthetic-sparse-quick-da7asy-r0.1-AU1.png",
+    ]
+
+
 def test_a_person_draws_it(tmp_path, monkeypatch, capsys) -> None:
     person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
     write(person.results)
