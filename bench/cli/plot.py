@@ -28,7 +28,13 @@ def command(
             "training, pseudo-labels or sampling."
         ),
     ] = "curves",
-    dataset: Annotated[str, typer.Option(help="Of `sampling`: whose labels.")] = "synthetic",
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Only records of cells on this dataset; of `sampling`: whose labels (default: "
+            "synthetic)."
+        ),
+    ] = None,
     root: opt.Root = None,
     landmarks: opt.Landmarks = None,
     methods: Annotated[
@@ -89,8 +95,7 @@ def command(
     from bench.report.plots.style import SUFFIXES
     from bench.report.plots.timeline import TimelineOptions
     from bench.results.records import read_records
-    from bench.results.selection import latest as latest_of
-    from bench.results.selection import only_matching, select_records, without_variants
+    from bench.results.selection import without_variants
 
     pick("plot", kind, dict.fromkeys(("sampling", *KINDS)))
     pick("format", style, dict.fromkeys(SUFFIXES))
@@ -99,11 +104,12 @@ def command(
         typer.echo(f"note: {problem}", err=True)
     notes: list[str] = []
     if kind == "sampling":
-        study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
+        study = opt.study_of(
+            dataset or "synthetic", root, landmarks, 224, settings, opt.CACHE, plugins
+        )
         found = _sampling(study, ratios, seeds, records)
     else:
-        chosen = select_records(records, {}, opt.split_commas(methods), opt.label_ratios(ratios))
-        chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
+        chosen = _chosen(records, results, dataset, methods, ratios, only or [], newest=latest)
         chosen = chosen if variants or methods else without_variants(chosen)
         crops = _faces(chosen, root, cache, plugins) if faces else None
         options = FigureOptions(
@@ -116,6 +122,27 @@ def command(
         )
         notes, found = options.notes, figures(kind, chosen, options)
     _write(found, notes, out or results / "plots", style)
+
+
+def _chosen(
+    records: Sequence[Record],
+    results: Path,
+    dataset: str | None,
+    methods: str,
+    ratios: str,
+    only: Sequence[str],
+    *,
+    newest: bool,
+) -> Sequence[Record]:
+    """Choose records as `table` does; raises UsageError if there are some, and none is left."""
+    from bench.results.selection import check_some_chosen, latest, only_matching, select_records
+
+    named = {"dataset": dataset} if dataset else {}
+    wanted, shares = opt.split_commas(methods), opt.label_ratios(ratios)
+    chosen = select_records(records, named, wanted, shares)
+    chosen = only_matching(latest(chosen) if newest else chosen, only)
+    check_some_chosen(records, chosen, results, [dataset, methods, ratios, *only])
+    return chosen
 
 
 def _write(

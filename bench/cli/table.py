@@ -91,8 +91,8 @@ def command(
     from bench.report.tables.kinds import TableOptions, tables
     from bench.report.tables.render import render_all
     from bench.results.records import read_records
+    from bench.results.selection import check_some_chosen, only_matching, select_records
     from bench.results.selection import latest as latest_of
-    from bench.results.selection import only_matching, select_records
 
     records, problems = read_records(results)
     for problem in problems:
@@ -104,10 +104,8 @@ def command(
     chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
     if config:  # only then is torch imported, which takes longer than a small table
         chosen = study_of_file(ctx, config, **named).select(chosen)
-    if records and not chosen:
-        parts = [*([config] if config else []), *named.values(), methods, ratios, *(only or [])]
-        of = " ".join(str(part) for part in parts if part)
-        raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
+    asked_for = [config, *named.values(), methods, ratios, *(only or [])]
+    check_some_chosen(records, chosen, results, asked_for)
     asked = TableOptions(
         select=Scoring(select, find_metric(metric), results),
         published=published,

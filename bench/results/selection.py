@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from bench.config.names import MethodName
@@ -62,6 +63,15 @@ def _tells(record: Record) -> dict[str, Any]:
 
 def _agrees(key: str, told: str, wanted: str) -> bool:
     return told.startswith(wanted) if key in _BY_FIRST_DIGITS else told == wanted
+
+
+def check_some_chosen(
+    records: Sequence[Record], chosen: Sequence[Record], results: Path, asked: Iterable[object]
+) -> None:
+    """Raise UsageError, naming what was `asked` for, if there are records and none is of it."""
+    if records and not chosen:
+        of = " ".join(str(part) for part in asked if part)
+        raise UsageError(f"none of the {len(records)} records in {results / 'runs'} is of {of}")
 
 
 def without_variants(records: Iterable[Record]) -> list[Record]:

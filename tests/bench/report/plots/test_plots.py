@@ -18,6 +18,7 @@ from bench.report.plots.sampling import sampling_figures as by_preset
 from bench.report.plots.style import COLOURS, WIDTH, save
 from tests.helpers.cli_driver import Person
 from tests.helpers.fake_records import record, unfinished
+from tests.helpers.results_folders import write_records
 
 RATIOS = (0.01, 0.1, 1.0)
 METHODS = ("supervised", "ks", "fixmatch", "tcl", "pseudo_label")
@@ -210,3 +211,15 @@ def test_the_command_prints_the_names_of_what_it_drew(tmp_path, monkeypatch, cap
     assert "there are no records" in person.asks("plot curves").error
     assert "did you mean sampling" in person.asks("plot samplings").error
     assert "did you mean png" in person.asks("plot curves --format pnh").error
+
+
+def test_the_command_draws_the_datasets_asked_for_alone(tmp_path, monkeypatch, capsys) -> None:
+    person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
+    write_records(person.results, [*grid(("ks",)), *grid(("ks",), dataset="disfa")])
+    answer = person.asks("plot curves --dataset disfa")
+    assert answer.out.split("/")[-1] == "curves-disfa-sparse-quick-da7adi.png\n"
+    assert len(list((person.results / "plots").iterdir())) == 1
+    for wrong in ("--dataset bp4d --ratios 0.1", "--methods tcl"):
+        told = [person.asks(f"{command} {wrong}").error for command in ("plot curves", "table ssl")]
+        assert told[0] == told[1]
+        assert told[0].startswith("none of the 12 records in ")
