@@ -39,7 +39,7 @@ class FigureOptions:
     """Whose `runs/` hold the histories and predictions of the records."""
     timeline: TimelineOptions = field(default_factory=TimelineOptions)
     notes: list[str] = field(default_factory=list)
-    """Takes sentences on what a figure leaves out."""
+    """Takes sentences on what a figure leaves out, and on figures that cannot be drawn."""
 
 
 def figures(
@@ -47,8 +47,8 @@ def figures(
 ) -> Iterator[tuple[str, Figure]]:
     """Yield a file name (without ending) and a figure for each condition among the records.
 
-    Some kinds give a figure for each of its label ratios. Raises NothingToShow if no condition
-    gives one, with the reasons.
+    Some kinds give a figure for each of its label ratios. Why one is missing is a note of the
+    options. Raises NothingToShow if no condition gives one, with the reasons.
     """
     asked = options or FigureOptions()
     found, reasons = 0, []
@@ -61,11 +61,14 @@ def figures(
                 made = build()
             except NothingToShow as error:
                 reasons.append(f"{', '.join(condition.name)}: {error}")
+                asked.notes.append(f"no figure of {reasons[-1]}")
                 continue
             found += 1
             yield "-".join([*name, *suffix]), made
     if not found:
-        raise NothingToShow("; ".join(reasons) or "there are no records: run some cells first")
+        raise NothingToShow(
+            "; ".join(dict.fromkeys(reasons)) or "there are no records: run some cells first"
+        )
 
 
 def _file_stem(kind: str, options: FigureOptions) -> str:
@@ -94,7 +97,7 @@ def _each_ratio(draw: Callable[[RunMatrix, float, FigureOptions], Figure]) -> _B
 def _timelines(matrix: RunMatrix, options: FigureOptions) -> Parts:
     for ratio in matrix.ratios:
         suffix = [f"r{ratio:g}", *options.timeline.chosen]
-        yield suffix, partial(timeline_plot, matrix, ratio, options.timeline)
+        yield suffix, partial(timeline_plot, matrix, ratio, options.timeline, options.notes)
 
 
 _BUILDERS: Mapping[str, _Builder] = {
@@ -108,8 +111,12 @@ _BUILDERS: Mapping[str, _Builder] = {
     "heat-map": _each_ratio(lambda matrix, ratio, _: heat_map(matrix, ratio)),
     "subjects": _each_ratio(lambda matrix, ratio, _: subject_dots(matrix, ratio)),
     "cost": _whole(lambda matrix, _: cost_figure(matrix)),
-    "calibration": _each_ratio(lambda matrix, ratio, _: calibration_figure(matrix, ratio)),
-    "co-occurrence": _each_ratio(lambda matrix, ratio, _: cooccurrence_figure(matrix, ratio)),
+    "calibration": _each_ratio(
+        lambda m, ratio, options: calibration_figure(m, ratio, options.notes)
+    ),
+    "co-occurrence": _each_ratio(
+        lambda m, ratio, options: cooccurrence_figure(m, ratio, options.notes)
+    ),
     "timeline": _timelines,
     "training": _each_ratio(lambda m, ratio, options: training_figure(m, ratio, options.results)),
 }

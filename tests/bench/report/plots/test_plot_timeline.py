@@ -145,6 +145,18 @@ def test_runs_without_pseudo_labels_are_a_sentence(tmp_path) -> None:
         timeline_plot(write(tmp_path), 0.1, TimelineOptions(training=True))
 
 
+def test_pseudo_labels_that_a_run_made_and_lost_are_named(tmp_path) -> None:
+    matrix, notes = pseudo_labelled(tmp_path), list[str]()
+    options = TimelineOptions(training=True)
+    timeline_plot(matrix, 0.1, options, notes)
+    assert notes == []  # the control made none
+    lost = record("tcl", 0.1, audit={"overall_used": 0.5})
+    some = RunMatrix.of([*matrix.records, lost], matrix.scoring)
+    timeline_plot(some, 0.1, options, notes)
+    path = tmp_path / "runs" / lost.id / PSEUDO_LABELS
+    assert [note.partition(" (")[2] for note in notes] == [f"{path} is missing)"]
+
+
 def test_timelines_of_other_things_are_other_files(tmp_path, monkeypatch, capsys) -> None:
     person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
     records = [record(method, 0.1) for method in ("supervised", "ks")]
