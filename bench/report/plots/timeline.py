@@ -271,14 +271,15 @@ def _drawn(
 ) -> Figure:
     keys = _legend(rows, given)
     legend = 0.2 * -(-len(keys) // _KEYS_A_ROW)
-    panels = [*([_FACE_HEIGHT] if faces else []), 0.55 + legend + 0.26 * len(rows)]
+    panels = [*([_FACE_HEIGHT] if faces else []), 0.75 + legend + 0.26 * len(rows)]
     with grid_figure(len(panels), 1, sum(panels) / len(panels)) as (made, axes):
         grid = axes[0].get_gridspec()
         assert grid is not None
         grid.set_height_ratios(panels)
         _states(axes[-1], rows, frames)
         at = np.flatnonzero(given)
-        axes[-1].plot(at, np.full(len(at), -0.62), **_MARK, clip_on=False)
+        if at.size:  # an empty line would take all room below the rows
+            axes[-1].plot(at, np.full(len(at), -0.62), **_MARK, clip_on=False)
         if faces:
             axes[0].imshow(np.concatenate(list(faces), axis=1))
             axes[0].axis("off")

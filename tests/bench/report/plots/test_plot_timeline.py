@@ -72,6 +72,14 @@ def test_labels_and_states_stand_in_the_order_of_frames(tmp_path) -> None:
     assert made.get_suptitle().startswith("AU12 of F001 T1 at 10 % labels")
 
 
+def test_one_method_alone_has_room_beside_title_and_legend(tmp_path) -> None:
+    made = timeline_plot(write(tmp_path, ["ks"]), 0.1, TimelineOptions())
+    FigureCanvasAgg(made).draw()  # a warning that there is no room would be an error
+    rows, legend = made.axes[0].get_window_extent(), made.legends[0].get_window_extent()
+    assert rows.height > 2 * 0.2 * made.dpi
+    assert rows.y0 - legend.y1 < 0.5 * made.dpi
+
+
 def test_the_faces_are_those_of_frames_spread_over_the_sequence(tmp_path) -> None:
     asked = []
 
