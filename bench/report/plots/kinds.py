@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from bench.report.aggregate import RunMatrix
 from bench.report.grouping import by_condition
 from bench.report.metric import Scoring
-from bench.report.model import NothingToShow
+from bench.report.model import NothingToShow, ReportError
 from bench.results.records import Record
 
 from .calibration import calibration_figure
@@ -48,9 +48,13 @@ def figures(
     """Yield a file name (without ending) and a figure for each condition among the records.
 
     Some kinds give a figure for each of its label ratios. Why one is missing is a note of the
-    options. Raises NothingToShow if no condition gives one, with the reasons.
+    options. Raises NothingToShow if no condition gives one, with the reasons, and ReportError for a
+    timeline of an AU that no record has.
     """
     asked = options or FigureOptions()
+    records = list(records)
+    if kind == "timeline":
+        _check_au(records, asked.timeline.au)
     found, reasons = 0, []
     for condition, members in by_condition(records).items():
         data = [condition.data[:6]] if condition.data else []
@@ -69,6 +73,14 @@ def figures(
         raise NothingToShow(
             "; ".join(dict.fromkeys(reasons)) or "there are no records: run some cells first"
         )
+
+
+def _check_au(records: Iterable[Record], wanted: int | None) -> None:
+    """Name the AUs of all records at once: each condition by itself knows only its own."""
+    known = sorted({au for record in records for au in record.aus})
+    if wanted is not None and known and wanted not in known:
+        listed = ", ".join(map(str, known))
+        raise ReportError(f"no AU{wanted} is there: choose one of {listed}")
 
 
 def _file_stem(kind: str, options: FigureOptions) -> str:

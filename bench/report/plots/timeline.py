@@ -25,7 +25,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bench.report.aggregate import RunMatrix
-from bench.report.model import NothingToShow, ReportError
+from bench.report.model import NothingToShow
 from bench.report.stored_frames import drawn_without, listed, read_labelled
 from bench.results.predictions import NAME as PREDICTIONS
 from bench.results.predictions import StoredPredictions
@@ -127,8 +127,8 @@ def timeline_plot(
     """Draw a strip of faces (if they are given), the labels, and a row for each method.
 
     Of a method's runs the first that holds the sequence is shown; `notes` takes a sentence on runs
-    whose files cannot be read. Raises NothingToShow if no run stored what is asked for, ReportError
-    for an AU or a sequence that none of them holds.
+    whose files cannot be read. Raises NothingToShow if no run stored what is asked for, be it an AU
+    or a sequence.
     """
     runs, flaws = _runs(matrix, ratio, options)
     if flaws and notes is not None:
@@ -229,7 +229,7 @@ def _au(run: _Run, wanted: int | None) -> int:
         changes = (np.diff(run.labels.astype(np.int64), axis=0) != 0).sum(axis=0)
         return run.aus[int(np.argmax(changes))]
     if wanted not in run.aus:
-        raise ReportError(f"no AU{wanted} is there: choose one of {', '.join(map(str, run.aus))}")
+        raise NothingToShow(f"no AU{wanted} is there: choose one of {', '.join(map(str, run.aus))}")
     return wanted
 
 
@@ -252,7 +252,9 @@ def _sequence(runs: Sequence[_Run], au: int, wanted: str) -> tuple[str, str]:
     subject, _, task = wanted.partition("/")
     if (subject, task) not in seen:
         some = ", ".join("/".join(name) for name in list(seen)[:5])
-        raise ReportError(f"{wanted} is no sequence of these runs (SUBJECT/TASK); such are {some}")
+        raise NothingToShow(
+            f"{wanted} is no sequence of these runs (SUBJECT/TASK); such are {some}"
+        )
     return subject, task
 
 

@@ -23,6 +23,8 @@ from tests.helpers.cli_driver import Person
 from tests.helpers.fake_records import AUS, record
 from tests.helpers.results_folders import write_records
 
+DISFA = "--dataset disfa"
+
 # of AU12, in the order of frames
 LABELS = [1, 1, 0, -1, 0, 1]
 SHARES = [0.97, 0.6, 0.02, 0.5, 0.95, 0.04]
@@ -146,6 +148,33 @@ def test_pseudo_labels_of_a_training_sequence_stand_below_its_labels(tmp_path) -
     assert [t.get_text() for t in axes.get_yticklabels()] == ["labels", "ks"]
     assert axes.lines[-1].get_xdata().tolist() == [3]
     assert "the pseudo labels of the step that last held a frame" in made.get_suptitle()
+
+
+def two_datasets(person):
+    """One dataset codes AU 1 and 12, the other AU 1 and 25."""
+    for dataset, aus in (("synthetic", AUS), ("disfa", [1, 25])):
+        each = record("ks", 0.1, dataset=dataset, aus=aus)
+        write_records(person.results, [each])
+        with (person.results / "runs" / each.id / NAME).open("wb") as stream:
+            predictions(aus=np.array(aus)).save(stream)
+
+
+def test_an_unknown_au_lists_those_of_the_records_chosen(tmp_path, monkeypatch, capsys) -> None:
+    person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
+    two_datasets(person)
+    told = {option: person.asks(f"plot timeline --au 99 {option}").error for option in ("", DISFA)}
+    assert told[""] == "no AU99 is there: choose one of 1, 12, 25"
+    assert told[DISFA] == "no AU99 is there: choose one of 1, 25"
+
+
+def test_an_au_that_one_dataset_codes_is_drawn_of_that_one(tmp_path, monkeypatch, capsys) -> None:
+    person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
+    two_datasets(person)
+    answer = person.asks("plot timeline --au 12")
+    (drawn,) = answer.out.splitlines()
+    assert drawn.endswith("/timeline-synthetic-sparse-quick-da7asy-r0.1-AU12.png")
+    why = "disfa, sparse, quick: no AU12 is there: choose one of 1, 25"
+    assert answer.err == f"note: no figure of {why}\n"
 
 
 def test_runs_without_pseudo_labels_are_a_sentence(tmp_path) -> None:
