@@ -137,6 +137,19 @@ def test_training_has_a_panel_for_each_method_with_a_history(tmp_path) -> None:
         training_figure(matrix_of([record("ks", 0.1)]), 0.1, tmp_path / "elsewhere")
 
 
+def test_a_loss_logged_once_is_a_marker_at_a_whole_step(tmp_path) -> None:
+    results = write_records(tmp_path, [record("supervised", 0.1), record("ks", 0.1)])
+    once = results / "runs" / record("supervised", 0.1).id / "history.jsonl"
+    once.write_text('{"step": 20, "epoch": 1.0, "lr": 0.01, "au": 0.5}\n')
+    made = training_figure(matrix_of([record("supervised", 0.1)]), 0.1, results)
+    FigureCanvasAgg(made).draw()
+    (axes,) = made.axes
+    assert axes.lines[0].get_marker() == "o"
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+    whole = training_figure(matrix_of([record("ks", 0.1)]), 0.1, results)
+    assert whole.axes[0].lines[0].get_marker() == ""
+
+
 def test_published_points_are_hollow_and_named_where_the_data_are_theirs(monkeypatch) -> None:
     printed = {
         "ks": {0.1: Entry(value=61.0), 1.0: Entry(value=63.0)},
