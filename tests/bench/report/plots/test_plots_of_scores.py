@@ -80,6 +80,18 @@ def test_subjects_are_dots_and_the_worst_are_named() -> None:
     assert made.get_figwidth() == WIDTH
 
 
+@pytest.mark.parametrize("name", ["F1", "F013", "a_film_of_a_woman_who_smiles.mp4"])
+def test_the_name_of_the_worst_subject_lies_beside_the_axis(name) -> None:
+    scores = counted([0.5, 0.5])
+    scores.counts[name] = [[1, 1], [9, 9], [9, 9], [0, 0]]
+    made = subject_dots(matrix_of([record("ks", 0.1, scores={"last": scores})]), 0.1)
+    FigureCanvasAgg(made).draw()
+    (axes,) = made.axes
+    text = next(text for text in axes.texts if text.get_text() == name)
+    assert text.get_window_extent().x0 > axes.get_window_extent().x0
+    assert axes.get_xlim()[0] < 10 < 50 < axes.get_xlim()[1]
+
+
 def test_the_front_holds_what_nothing_cheaper_equals() -> None:
     points = [(3, 50), (1, 40), (2, 40), (4, 45), (5, 60), (1, 30), (6, 60)]
     front = pareto_front(points)
