@@ -144,11 +144,23 @@ def test_a_method_looks_the_same_in_both_panels_of_pseudo_labels() -> None:
 def test_sampling_draws_means_over_seeds_of_what_each_rule_keeps() -> None:
     figure = sampling_figure("toy", kept())
     lines = drawn(figure, 0)
-    assert lines[texts(figure)["random"].get_color()] == [9, 79, 99]
+    keys = {line.get_label(): line.get_color() for line in figure.legends[0].get_lines()}
+    assert lines[keys["random"]] == [9, 79, 99]
     assert "toy" in figure.axes[0].get_title(loc="left")
     dashed = [line for line in figure.axes[1].lines if line.get_linestyle() == "--"]
     assert [round(line.get_ydata()[1]) for line in dashed] == [40, 60, 80]
     assert "solid" not in figure.axes[1].get_title(loc="left")
+
+
+def test_sampling_names_rules_where_no_line_is_and_titles_whole() -> None:
+    figure = sampling_figure("affwild2_au", kept())
+    FigureCanvasAgg(figure).draw()
+    names = {text.get_text(): text.get_window_extent() for text in figure.legends[0].get_texts()}
+    assert set(names) == {"sparse", "contiguous", "random"}
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    assert not [name for name, box in names.items() if any(box.overlaps(p) for p in panels)]
+    whole = [axes.get_tightbbox() for axes in figure.axes]  # with its title
+    assert all(panel.x1 <= figure.bbox.x1 for panel in whole)
 
 
 def test_measured_f1_is_a_share_of_the_f1_with_all_labels() -> None:
