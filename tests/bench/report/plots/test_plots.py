@@ -107,6 +107,12 @@ def test_one_ratio_alone_is_drawn_as_points() -> None:
     assert all(len(line) == 1 for line in drawn(curves([record("ks"), record("tcl")])).values())
 
 
+def test_the_ceiling_at_one_ratio_is_seen_too() -> None:
+    (axes,) = curves([record("supervised", f1=0.5), record("ceiling", f1=0.7)]).axes
+    marked = [line for line in axes.lines if line.get_marker() not in ("", "None")]
+    assert [list(line.get_ydata()) for line in marked] == [[50], [70]]
+
+
 def test_what_failed_is_no_point_and_without_any_there_is_no_figure() -> None:
     broken = unfinished("failed", "out of memory", method="tcl", ratio=0.1)
     assert "tcl" not in texts(curves([*grid(("ks",)), broken]))
