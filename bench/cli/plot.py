@@ -28,7 +28,13 @@ def command(
             "training, pseudo-labels or sampling."
         ),
     ] = "curves",
-    dataset: Annotated[str, typer.Option(help="Of `sampling`: whose labels.")] = "synthetic",
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Only records of cells on this dataset; of `sampling`: whose labels (default: "
+            "synthetic)."
+        ),
+    ] = None,
     root: opt.Root = None,
     landmarks: opt.Landmarks = None,
     methods: Annotated[
@@ -89,8 +95,7 @@ def command(
     from bench.report.plots.style import SUFFIXES
     from bench.report.plots.timeline import TimelineOptions
     from bench.results.records import read_records
-    from bench.results.selection import latest as latest_of
-    from bench.results.selection import only_matching, select_records, without_variants
+    from bench.results.selection import choose, without_variants
 
     pick("plot", kind, dict.fromkeys(("sampling", *KINDS)))
     pick("format", style, dict.fromkeys(SUFFIXES))
@@ -99,22 +104,26 @@ def command(
         typer.echo(f"note: {problem}", err=True)
     notes: list[str] = []
     if kind == "sampling":
-        study = opt.study_of(dataset, root, landmarks, 224, settings, opt.CACHE, plugins)
+        study = opt.study_of(
+            dataset or "synthetic", root, landmarks, 224, settings, opt.CACHE, plugins
+        )
         found = _sampling(study, ratios, seeds, records)
     else:
-        chosen = select_records(records, {}, opt.split_commas(methods), opt.label_ratios(ratios))
-        chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
+        named = {"dataset": dataset} if dataset else {}
+        wanted, shares = opt.split_commas(methods), opt.label_ratios(ratios)
+        chosen, notes = choose(records, results, named, wanted, shares, only or [], newest=latest)
         chosen = chosen if variants or methods else without_variants(chosen)
         crops = _faces(chosen, root, cache, plugins) if faces else None
         options = FigureOptions(
             scoring=Scoring(select, find_metric(metric), results),
             published=published,
             results=results,
+            notes=notes,
             timeline=TimelineOptions(
                 au=au, sequence=sequence, confidence=confidence, faces=crops, training=pseudo_labels
             ),
         )
-        notes, found = options.notes, figures(kind, chosen, options)
+        found = figures(kind, chosen, options)
     _write(found, notes, out or results / "plots", style)
 
 

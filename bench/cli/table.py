@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,8 +92,7 @@ def command(
     from bench.report.tables.kinds import TableOptions, tables
     from bench.report.tables.render import render_all
     from bench.results.records import read_records
-    from bench.results.selection import latest as latest_of
-    from bench.results.selection import only_matching
+    from bench.results.selection import choose
 
     records, problems = read_records(results)
     for problem in problems:
@@ -103,10 +102,10 @@ def command(
     wanted += [against] if wanted and against and kind == "ranks" else []
     if kind == "ablation":
         wanted += [name for name in _variants_of(wanted, records) if name not in wanted]
-    chosen = _named(records, named, wanted, opt.label_ratios(ratios), results)
-    chosen = only_matching(latest_of(chosen) if latest else chosen, only or [])
-    if records and not chosen:
-        raise UsageError(f"no record in {results / 'runs'} has {' '.join(only or [])}")
+    shares = opt.label_ratios(ratios)
+    chosen, notes = choose(records, results, named, wanted, shares, only or [], newest=latest)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     if config:  # only then is torch imported, which takes longer than a small table
         chosen = _of_study(study_of_file(ctx, config, **named), chosen, config, results / "runs")
     asked = TableOptions(
@@ -133,31 +132,6 @@ def _variants_of(methods: Sequence[str], records: Sequence[Record]) -> list[str]
     """Return the variants of `methods` that records are of: an ablation is of these."""
     known = dict.fromkeys(str(record.cell["method"]) for record in records)
     return [name for name in known if name.partition(":")[0] in methods]
-
-
-def _named(
-    records: Sequence[Record],
-    named: Mapping[str, str],
-    methods: Sequence[str],
-    ratios: Sequence[float],
-    results: Path,
-) -> list[Record]:
-    """Keep the records of what is named; raises UsageError, which says what there is, for none.
-
-    Methods that others are shown without are named in a note.
-    """
-    from bench.errors import UsageError
-    from bench.results.selection import none_selected, select_records
-
-    folder = results / "runs"
-    if not records and not results.is_dir():
-        raise UsageError(f"--results {results}: there is no such folder")
-    chosen = select_records(records, named, methods, ratios)
-    if records and not chosen:
-        raise none_selected(records, named, methods, ratios, folder)
-    for name in sorted({*methods} - {str(record.cell["method"]) for record in chosen}):
-        typer.echo(f"note: no record in {folder} is of {name} there", err=True)
-    return chosen
 
 
 def _of_study(study: Study, records: Sequence[Record], config: Path, folder: Path) -> list[Record]:

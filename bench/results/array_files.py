@@ -5,8 +5,10 @@ Used by predictions and pseudo labels.
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -36,12 +38,36 @@ def read_arrays(
     """
     names = [item.name for item in fields(kind)]
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            found: dict[str, Any] = {name: stored[name] for name in names if name in stored}
+        with path.open("rb") as stream:
+            found = _arrays(stream, names)
         arrays = kind(**found)
         check(arrays)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except _DAMAGE as error:
         raise RecordError(f"{path} holds no readable {what} ({error})") from error
     return arrays
+
+
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    KeyError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RuntimeError,  # a flag of the zip file says that it is encrypted
+    SyntaxError,  # as the next: an array's header is a Python literal
+    tokenize.TokenError,
+)
+"""What reading a file raises that is not as it was written."""
+
+
+def _arrays(stream: IO[bytes], names: Iterable[str]) -> dict[str, Any]:
+    """Read the arrays that there are of these names; raises one of `_DAMAGE`."""
+    if not zipfile.is_zipfile(stream):  # numpy would take it for a pickle, and advise to load that
+        raise ValueError("it is not a whole .npz file")
+    stream.seek(0)
+    with np.load(stream, allow_pickle=False) as stored:
+        return {name: stored[name] for name in names if name in stored}

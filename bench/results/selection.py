@@ -32,7 +32,34 @@ def select_records(
     ]
 
 
-def none_selected(
+def choose(
+    records: Sequence[Record],
+    results: Path,
+    named: Mapping[str, str],
+    methods: Collection[str],
+    ratios: Collection[float],
+    only: Sequence[str] = (),
+    *,
+    newest: bool = False,
+) -> tuple[list[Record], list[str]]:
+    """Keep the records of what is asked for; returns with them notes on what is not there.
+
+    Raises UsageError, saying what there is, if none is left of some.
+    """
+    folder = results / "runs"
+    if not records and not results.is_dir():
+        return [], [f"--results {results}: there is no such folder"]
+    chosen = select_records(records, named, methods, ratios)
+    if records and not chosen:
+        raise _none_of(records, named, methods, ratios, folder)
+    absent = sorted({*methods} - {str(record.cell["method"]) for record in chosen})
+    kept = only_matching(latest(chosen) if newest else chosen, only)
+    if chosen and not kept:
+        raise UsageError(f"no record in {folder} that is asked for has {' '.join(only)}")
+    return kept, [f"no record in {folder} is of {name} there" for name in absent]
+
+
+def _none_of(
     records: Sequence[Record],
     named: Mapping[str, str],
     methods: Collection[str],

@@ -49,12 +49,14 @@ def reliability(frames: PooledFrames, bins: int = BINS) -> Reliability:
     return Reliability(told, true, count[held] / count.sum())
 
 
-def calibration_figure(matrix: RunMatrix, ratio: float) -> Figure:
+def calibration_figure(matrix: RunMatrix, ratio: float, notes: list[str] | None = None) -> Figure:
     """Draw told against true probabilities of every method, and how often each was told.
 
-    All action units and runs together. Raises NothingToShow if no run stored its labels.
+    All action units and runs together; `notes` takes a sentence on runs that are left out. Raises
+    NothingToShow if no run stored its labels.
     """
-    found = {name: reliability(frames) for name, frames in pooled_frames(matrix, ratio).items()}
+    pooled = pooled_frames(matrix, ratio, notes)
+    found = {name: reliability(frames) for name, frames in pooled.items()}
     looks = looks_of(list(found), CONTROL)
     with grid_figure(2, 1, 2.0, WIDTH, sharex=True) as (made, (above, below)):
         above.plot([0, 1], [0, 1], color=GREY, lw=1, zorder=1)

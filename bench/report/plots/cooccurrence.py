@@ -37,13 +37,13 @@ def correlations(values: Floats, coded: NDArray[np.bool_]) -> Floats:
     return found
 
 
-def cooccurrence_figure(matrix: RunMatrix, ratio: float) -> Figure:
+def cooccurrence_figure(matrix: RunMatrix, ratio: float, notes: list[str] | None = None) -> Figure:
     """Draw how AUs go together in the test labels, and in every method's probabilities.
 
-    Above each is the mean absolute difference from the true one. Raises NothingToShow if no run
-    stored its labels.
+    Above each is the mean absolute difference from the true one. `notes` takes a sentence on runs
+    that are left out. Raises NothingToShow if no run stored its labels.
     """
-    frames = pooled_frames(matrix, ratio)
+    frames = pooled_frames(matrix, ratio, notes)
     first = next(iter(frames.values()))
     true = correlations(first.labels.astype(np.float64), first.labels != -1)
     panels = {"labels": true} | {

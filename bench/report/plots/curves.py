@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -20,6 +20,9 @@ from .style import GREY, Label, figure, looks_of, name_lines, ratio_axis, title
 
 Drawn = list[tuple[MethodRuns, dict[float, Entry]]]
 """The lines of a figure: of each, ratio -> an entry with a value."""
+
+Looks = Mapping[str, dict[str, Any]]
+"""Label of a line -> how it is drawn in every panel of a figure."""
 
 RATIO_LABEL = "labelled frames (%)"
 
@@ -47,10 +50,11 @@ def curves(
     found = _points(matrix, lambda line, ratio: matrix.score(line, ratio, intervals=True))
     if not found:
         raise NothingToShow("no finished record has a score to draw")
+    looks = _looks([line for line, _ in found])
     with figure(1, 3.0) as (made, (axes,)):
-        _bands(axes, found)
-        printed = _published(axes, paper.ssl(), found) if paper else ()
-        _lines(axes, found, printed)
+        _bands(axes, found, looks)
+        printed = _published(axes, paper.ssl(), found, looks) if paper else ()
+        _lines(axes, found, looks, printed)
         axes.set_ylabel(f"mean {matrix.metric.heading}")
         axes.set_xlabel(RATIO_LABEL)
         more = "; hollow: as printed in the paper" if paper else ""
@@ -59,25 +63,24 @@ def curves(
     return made
 
 
-def _bands(axes: Axes, drawn: Drawn) -> None:
+def _bands(axes: Axes, drawn: Drawn, looks: Looks) -> None:
     """Fill between the ends of each line's intervals."""
     for (line, points), beside in zip(drawn, _beside(len(drawn)), strict=True):
         known = {ratio: e.interval for ratio, e in points.items() if e.interval is not None}
         if len(known) > 1:
             low, high = zip(*known.values(), strict=True)
-            colour = _looks([line for line, _ in drawn])[line.label]["color"]
-            places = [ratio * beside for ratio in known]
+            places, colour = [ratio * beside for ratio in known], looks[line.label]["color"]
             axes.fill_between(places, low, high, color=colour, alpha=0.1, lw=0, zorder=0.5)
 
 
-def _published(axes: Axes, figures: Figures, drawn: Drawn) -> list[Label]:
+def _published(axes: Axes, figures: Figures, drawn: Drawn, looks: Looks) -> list[Label]:
     """Draw what the paper prints, methods that were not run in grey; returns their names."""
-    looks = {line.method: _looks([d for d, _ in drawn])[line.label] for line, _ in drawn}
+    of_method = {line.method: looks[line.label] for line, _ in drawn}
     names = []
     for method, entries in figures.items():
         points = {ratio: e.value for ratio, e in sorted(entries.items()) if e.value is not None}
         if points:
-            style = looks.get(method, {"color": GREY, "marker": "x"})
+            style = of_method.get(method, {"color": GREY, "marker": "x"})
             axes.plot(
                 list(points), list(points.values()), color=style["color"], marker=style["marker"],
                 mfc="none", linestyle=":", lw=0.9,
@@ -99,11 +102,14 @@ def pseudo_labels(records: Iterable[Record] | RunMatrix) -> Figure:
     used = _audited(matrix, "overall_used")
     if not accuracy:
         raise NothingToShow(NO_PSEUDO_LABELS)
+    # a method that used none is in the lower panel alone
+    shown = {line.label for panel in (accuracy, constant, used) for line, _ in panel}
+    looks = _looks([line for line in matrix.lines if line.label in shown])
     with figure(2, 1.9) as (made, (above, below)):
-        _lines(above, accuracy)
-        _dashed(above, constant, [line for line, _ in accuracy])
+        _lines(above, accuracy, looks)
+        _dashed(above, constant, looks)
         above.set_ylabel("right, % of those used")
-        _lines(below, used)
+        _lines(below, used, looks)
         below.set_ylabel("used, % of those offered")
         below.set_xlabel(RATIO_LABEL)
         what = "Pseudo labels against the hidden labels; dashed: a constant"
@@ -132,13 +138,12 @@ def _audited(matrix: RunMatrix, key: str) -> Drawn:
     return _points(matrix, lambda line, ratio: matrix.entry(line, ratio, value))
 
 
-def _lines(axes: Axes, drawn: Drawn, more: Iterable[Label] = ()) -> None:
+def _lines(axes: Axes, drawn: Drawn, looks: Looks, more: Iterable[Label] = ()) -> None:
     """Draw a line a method with its bars, the control black, each named at its right end.
 
     `more` are names of lines that were drawn already.
     """
     names: list[Label] = [*more]
-    looks = _looks([line for line, _ in drawn])
     for (line, points), beside in zip(drawn, _beside(len(drawn)), strict=True):
         style = looks[line.label]
         places = [ratio * beside for ratio in points]
@@ -153,16 +158,15 @@ def _lines(axes: Axes, drawn: Drawn, more: Iterable[Label] = ()) -> None:
     name_lines(axes, names)
 
 
-def _dashed(axes: Axes, drawn: Drawn, order: Sequence[MethodRuns]) -> None:
+def _dashed(axes: Axes, drawn: Drawn, looks: Looks) -> None:
     """Draw values in the colours of the lines that they belong to, without a name."""
-    looks = _looks(order)
     for line, points in drawn:
         values = [float(entry.value or 0) for entry in points.values()]
         axes.plot(list(points), values, color=looks[line.label]["color"], linestyle="--", lw=0.8)
 
 
-def _looks(lines: Sequence[MethodRuns]) -> dict[str, dict[str, Any]]:
-    """Give each line its colour and marker, the control black."""
+def _looks(lines: Sequence[MethodRuns]) -> Looks:
+    """Give each line of a figure its colour and marker, in all panels the same; control black."""
     control = next((line.label for line in lines if line.method == CONTROL), "")
     return looks_of([line.label for line in lines], control)
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from bench.report.aggregate import RunMatrix
 from bench.report.grouping import by_condition
 from bench.report.metric import Scoring
-from bench.report.model import NothingToShow
+from bench.report.model import NothingToShow, ReportError
 from bench.results.records import Record
 
 from .calibration import calibration_figure
@@ -39,7 +39,7 @@ class FigureOptions:
     """Whose `runs/` hold the histories and predictions of the records."""
     timeline: TimelineOptions = field(default_factory=TimelineOptions)
     notes: list[str] = field(default_factory=list)
-    """Takes sentences on what a figure leaves out."""
+    """Takes sentences on what a figure leaves out, and on figures that cannot be drawn."""
 
 
 def figures(
@@ -47,23 +47,45 @@ def figures(
 ) -> Iterator[tuple[str, Figure]]:
     """Yield a file name (without ending) and a figure for each condition among the records.
 
-    Some kinds give a figure for each of its label ratios. Raises NothingToShow if no condition
-    gives one, with the reasons.
+    Some kinds give a figure for each of its label ratios. Why one is missing is a note of the
+    options. Raises NothingToShow if no condition gives one, with the reasons, and ReportError for a
+    timeline of an AU that no record has.
     """
+    asked = options or FigureOptions()
+    records = list(records)
+    if kind == "timeline":
+        _check_au(records, asked.timeline.au)
     found, reasons = 0, []
     for condition, members in by_condition(records).items():
-        name = [kind, *condition.name, *([condition.data[:6]] if condition.data else [])]
-        matrix = RunMatrix.of(members, (options or FigureOptions()).scoring)
-        for suffix, build in _BUILDERS[kind](matrix, options or FigureOptions()):
+        data = [condition.data[:6]] if condition.data else []
+        name = [_file_stem(kind, asked), *condition.name, *data]
+        matrix = RunMatrix.of(members, asked.scoring)
+        for suffix, build in _BUILDERS[kind](matrix, asked):
             try:
                 made = build()
             except NothingToShow as error:
                 reasons.append(f"{', '.join(condition.name)}: {error}")
+                asked.notes.append(f"no figure of {reasons[-1]}")
                 continue
             found += 1
             yield "-".join([*name, *suffix]), made
     if not found:
-        raise NothingToShow("; ".join(reasons) or "there are no records: run some cells first")
+        raise NothingToShow(
+            "; ".join(dict.fromkeys(reasons)) or "there are no records: run some cells first"
+        )
+
+
+def _check_au(records: Iterable[Record], wanted: int | None) -> None:
+    """Name the AUs of all records at once: each condition by itself knows only its own."""
+    known = sorted({au for record in records for au in record.aus})
+    if wanted is not None and known and wanted not in known:
+        listed = ", ".join(map(str, known))
+        raise ReportError(f"no AU{wanted} is there: choose one of {listed}")
+
+
+def _file_stem(kind: str, options: FigureOptions) -> str:
+    """Begin a figure's file name: both kinds of timeline lie in one folder."""
+    return f"{kind}-pseudo-labels" if kind == "timeline" and options.timeline.training else kind
 
 
 Parts = Iterator[tuple[list[str], Callable[[], Figure]]]
@@ -84,6 +106,12 @@ def _each_ratio(draw: Callable[[RunMatrix, float, FigureOptions], Figure]) -> _B
     return parts
 
 
+def _timelines(matrix: RunMatrix, options: FigureOptions) -> Parts:
+    for ratio in matrix.ratios:
+        suffix = [f"r{ratio:g}", *options.timeline.chosen]
+        yield suffix, partial(timeline_plot, matrix, ratio, options.timeline, options.notes)
+
+
 _BUILDERS: Mapping[str, _Builder] = {
     "curves": _whole(
         lambda matrix, options: curves(
@@ -95,9 +123,13 @@ _BUILDERS: Mapping[str, _Builder] = {
     "heat-map": _each_ratio(lambda matrix, ratio, _: heat_map(matrix, ratio)),
     "subjects": _each_ratio(lambda matrix, ratio, _: subject_dots(matrix, ratio)),
     "cost": _whole(lambda matrix, _: cost_figure(matrix)),
-    "calibration": _each_ratio(lambda matrix, ratio, _: calibration_figure(matrix, ratio)),
-    "co-occurrence": _each_ratio(lambda matrix, ratio, _: cooccurrence_figure(matrix, ratio)),
-    "timeline": _each_ratio(lambda m, ratio, options: timeline_plot(m, ratio, options.timeline)),
+    "calibration": _each_ratio(
+        lambda m, ratio, options: calibration_figure(m, ratio, options.notes)
+    ),
+    "co-occurrence": _each_ratio(
+        lambda m, ratio, options: cooccurrence_figure(m, ratio, options.notes)
+    ),
+    "timeline": _timelines,
     "training": _each_ratio(lambda m, ratio, options: training_figure(m, ratio, options.results)),
 }
 

@@ -55,14 +55,15 @@ def sampling_figure(
     held = _means(kept, lambda k: 100 * k.held_f1)
     with figure(2, 2.0) as (made, (above, below)):
         _rules(above, combinations)
-        _name_rules(above, combinations)
+        named = above.get_legend_handles_labels()
+        made.legend(*named, loc="outside lower center", ncols=3, frameon=False)
         above.set_ylabel("combinations kept (%)")
         _rules(below, held, dashed=True)
         _rules(below, measured)
         below.set_ylabel("F1 kept (%)")
         below.set_xlabel(RATIO_LABEL)
         ratio_axis(below, [k.ratio for k in kept])
-        above.set_title(f"{dataset}: AU combinations among key frames, of {every:,}")
+        above.set_title(f"{dataset}: AU combinations kept, of {every:,}")
         held_is = "dashed: labels held, no training"
         below.set_title(f"F1; {held_is}; solid: {CONTROL}" if measured else f"F1; {held_is}")
     return made
@@ -86,25 +87,7 @@ def _rules(
 ) -> None:
     for rule, points in curves.items():
         style = {**RULE_LOOKS[rule], **({"linestyle": "--", "marker": ""} if dashed else {})}
-        axes.plot(list(points), list(points.values()), **style)
-
-
-def _name_rules(axes: Axes, curves: Mapping[str, Mapping[float, float]]) -> None:
-    """Name each rule where the lines are farthest apart."""
-    ratios = next(iter(curves.values()))
-    at = max(ratios, key=lambda ratio: np.ptp([points[ratio] for points in curves.values()]))
-    highest = max(curves, key=lambda rule: curves[rule][at])
-    for rule, points in curves.items():
-        above = rule == highest
-        axes.annotate(
-            rule,
-            (at, points[at]),
-            xytext=(-4, 3) if above else (4, -2),
-            textcoords="offset points",
-            ha="right" if above else "left",
-            va="bottom" if above else "top",
-            color=RULE_LOOKS[rule]["color"],
-        )
+        axes.plot(list(points), list(points.values()), label=rule, **style)
 
 
 def measured_kept(records: Iterable[Record]) -> dict[str, dict[float, float]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -12,7 +10,7 @@ from bench.report.method_runs import CONTROL
 from bench.report.model import NothingToShow
 from bench.results.searches import SearchRecord
 
-from .style import BLACK, WIDTH, Label, grid_figure, look, name_lines, title
+from .style import WIDTH, grid_figure, looks_of, title
 
 
 def search_figure(record: SearchRecord) -> Figure:
@@ -34,6 +32,13 @@ def search_figure(record: SearchRecord) -> Figure:
         what = f"F1 on {question['val_subjects']} validation subjects, the best so far"
         where = f"{question['dataset']}, rule {question['rule']}, preset {question['preset']}"
         title(made, f"{what}\n{where}")
+        made.legend(
+            *above.get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=3,
+            frameon=False,
+            fontsize=7,
+        )
     return made
 
 
@@ -53,19 +58,13 @@ def _curves(record: SearchRecord) -> dict[tuple[str, int], Curve]:
 
 
 def _draw(axes: Axes, lines: dict[tuple[str, int], Curve], place: int) -> None:
-    """Draw steps; folds of a method have one colour, and the last of them its name."""
-    methods = list(dict.fromkeys(method for method, _ in lines))
-    others = [method for method in methods if method != CONTROL]
-    names: dict[str, Label] = {}
+    """Draw steps, and a marker at their end; folds of a method have one look and one name.
+
+    Lines end anywhere, so that a leader from there to a name would run across the others.
+    """
+    looks = looks_of(list(dict.fromkeys(method for method, _ in lines)), CONTROL)
     for (method, _), points in lines.items():
-        style = _style(method, others)
         x, y = [point[place] for point in points], [point[2] for point in points]
-        axes.step(x, y, where="post", color=style["color"], linestyle=style["linestyle"])
-        axes.plot(x[-1:], y[-1:], **{**style, "linestyle": ""})
-        names[method] = (x[-1], y[-1], method, style["color"])
-    name_lines(axes, list(names.values()))
-
-
-def _style(method: str, others: list[str]) -> dict[str, Any]:
-    control = {"color": BLACK, "marker": "o", "linestyle": "-"}
-    return control if method == CONTROL else look(others.index(method))
+        axes.plot(x, y, drawstyle="steps-post", markevery=[-1], **looks[method])
+    for method, style in looks.items():
+        axes.plot([], [], label=method, **style)

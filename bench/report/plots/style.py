@@ -95,8 +95,8 @@ def look(index: int) -> dict[str, Any]:
 CONTROL_LOOK: dict[str, Any] = {"color": BLACK, "marker": "o", "linestyle": "-"}
 
 
-CEILING_LOOK: dict[str, Any] = {"color": BLACK, "marker": "", "linestyle": "--"}
-"""Of the control that sees hidden labels: a bound, and no method."""
+CEILING_LOOK: dict[str, Any] = {"color": BLACK, "marker": "x", "linestyle": "--"}
+"""Of the control that sees hidden labels: a bound, and no method. Its points may have no line."""
 
 
 def looks_of(labels: Sequence[str], control: str) -> dict[str, dict[str, Any]]:

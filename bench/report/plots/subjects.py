@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 from bench.report.aggregate import RunMatrix
 from bench.report.method_runs import CONTROL
@@ -14,6 +18,12 @@ from .style import GREY, figure, looks_of, title
 
 _NAMED = 2
 """Subjects of each method that are named: those it serves worst."""
+
+_GAP = 3
+"""Dots between a name and the axis."""
+
+_MOST = 0.6
+"""Of the axis, which a name may take at most."""
 
 _SPREAD = 0.3
 """Of a row's height, over which its dots are spread, so that they are told apart."""
@@ -49,8 +59,23 @@ def subject_dots(matrix: RunMatrix, ratio: float) -> Figure:
                 )  # fmt: skip
         axes.set_yticks(range(len(found)), list(found))
         axes.invert_yaxis()
-        axes.margins(x=0.12)
+        axes.margins(x=0.05)
         axes.set_xlabel("F1 of a subject (%); bar: median")
         what = f"F1 of each test subject at {matrix.heading(ratio)} labels"
         title(made, f"{what}\n{matrix.condition.title(matrix.select)}")
+        _make_room(made, axes)
     return made
+
+
+def _make_room(made: Figure, axes: Axes) -> None:
+    """Begin the x axis where the name that lies farthest to the left has room beside its dot."""
+    made.draw_without_rendering()  # only then is it known how wide things are
+    whole = axes.get_window_extent()
+    low, high = axes.get_xlim()
+    for name in cast("list[Annotation]", list(axes.texts)):
+        dot = axes.transData.transform(name.xy)[0]
+        length = min(dot - name.get_window_extent().x0 + _GAP, _MOST * whole.width)
+        # the dot moves as the axis grows: (value - low) / (high - low) = length / width
+        value, share = name.xy[0], length / whole.width
+        low = min(low, (value - share * high) / (1 - share))
+    axes.set_xlim(low, high)

@@ -10,7 +10,8 @@ Shapes: N frames of a run, T frames of the sequence, A action units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,10 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from bench.report.aggregate import RunMatrix
-from bench.report.model import NothingToShow, ReportError
+from bench.report.model import NothingToShow
+from bench.report.stored_frames import drawn_without, listed, read_labelled
 from bench.results.predictions import NAME as PREDICTIONS
-from bench.results.predictions import StoredPredictions, read_predictions
+from bench.results.predictions import StoredPredictions
 from bench.results.pseudo_labels import (
     ABSENT,
     DISCARDED,
@@ -36,6 +38,7 @@ from bench.results.pseudo_labels import (
     read_pseudo_labels,
 )
 from bench.results.pseudo_labels import NAME as PSEUDO_LABELS
+from bench.results.records import Record
 from bench.system.files import RecordError
 
 from .style import grid_figure, title
@@ -81,6 +84,12 @@ class TimelineOptions:
     confidence: float = 0.95
     faces: Faces | None = None
 
+    @property
+    def chosen(self) -> list[str]:
+        """Return the AU and the sequence that were asked for, as parts of a file's name."""
+        au = [] if self.au is None else [f"AU{self.au}"]
+        return [*au, *([re.sub(r"[^\w.]+", "-", self.sequence)] if self.sequence else [])]
+
 
 def sure_states(probabilities: NDArray[np.float64], confidence: float) -> Codes:
     """Return PRESENT, ABSENT or DISCARDED for probabilities (T,)."""
@@ -112,13 +121,18 @@ class _Run:
         return ordered
 
 
-def timeline_plot(matrix: RunMatrix, ratio: float, options: TimelineOptions) -> Figure:
+def timeline_plot(
+    matrix: RunMatrix, ratio: float, options: TimelineOptions, notes: list[str] | None = None
+) -> Figure:
     """Draw a strip of faces (if they are given), the labels, and a row for each method.
 
-    Of a method's runs the first that holds the sequence is shown. Raises NothingToShow if no run
-    stored what is asked for, ReportError for an AU or a sequence that none of them holds.
+    Of a method's runs the first that holds the sequence is shown; `notes` takes a sentence on runs
+    whose files cannot be read. Raises NothingToShow if no run stored what is asked for, be it an AU
+    or a sequence.
     """
-    runs = _runs(matrix, ratio, options)
+    runs, flaws = _runs(matrix, ratio, options)
+    if flaws and notes is not None:
+        notes.append(drawn_without(matrix, ratio, flaws))
     longest = max(runs.values(), key=len)
     au = _au(longest[0], options.au)
     subject, task = _sequence(longest, au, options.sequence)
@@ -145,43 +159,51 @@ def _what(options: TimelineOptions) -> str:
     return f"what each network is {100 * options.confidence:g} % sure of"
 
 
-def _runs(matrix: RunMatrix, ratio: float, options: TimelineOptions) -> dict[str, list[_Run]]:
-    """Return what runs stored, by line, in the order of folds and seeds."""
-    results, found = matrix.scoring.results, dict[str, list[_Run]]()
+def _runs(
+    matrix: RunMatrix, ratio: float, options: TimelineOptions
+) -> tuple[dict[str, list[_Run]], list[str]]:
+    """Return what runs stored, by line, in the order of folds and seeds; and what is unreadable."""
+    results, flaws = matrix.scoring.results, list[str]()
+    found: dict[str, list[_Run]] = {}
     read = _pseudo_labelled if options.training else _predicted
     for line in matrix.lines:
         for _, record in sorted(line.at(ratio).items(), key=lambda item: item[0]):
-            if results is not None:
-                stored = [*read(results / "runs" / record.id, options)]
-                found.setdefault(line.label, []).extend(stored)
-    found = {label: runs for label, runs in found.items() if runs}
+            if results is None or record.status != "done":
+                continue
+            try:
+                run = read(results / "runs" / record.id, record, options)
+            except RecordError as error:
+                flaws.append(str(error))
+                continue
+            if run is not None:
+                found.setdefault(line.label, []).append(run)
     if not found:
         missing = PSEUDO_LABELS if options.training else f"{PREDICTIONS} that holds labels"
         why = " with a method that makes some" if options.training else ""
-        raise NothingToShow(f"no run at ratio {ratio:g} has a {missing}: run it again{why}")
-    return found
+        what = f"no run at ratio {ratio:g} has a {missing}"
+        raise NothingToShow(f"{what}: run it again{why}{listed(flaws)}")
+    return found, flaws
 
 
-def _predicted(folder: Path, options: TimelineOptions) -> Iterator[_Run]:
-    """Read what a cell's network says of its test frames, if the file holds labels."""
-    try:
-        stored = read_predictions(folder / PREDICTIONS)
-    except RecordError:
-        return
-    if stored is not None and stored.labels is not None:
-        states = sure_states(stored.probabilities.astype(np.float64), options.confidence)
-        yield _run(stored, stored.labels, states, np.zeros(len(states), dtype=np.bool_))
+def _predicted(folder: Path, _: Record, options: TimelineOptions) -> _Run:
+    """Read what a cell's network says of its test frames; raises RecordError if it cannot."""
+    stored, labels = read_labelled(folder / PREDICTIONS)
+    states = sure_states(stored.probabilities.astype(np.float64), options.confidence)
+    return _run(stored, labels, states, np.zeros(len(states), dtype=np.bool_))
 
 
-def _pseudo_labelled(folder: Path, _: TimelineOptions) -> Iterator[_Run]:
-    """Read what a cell's method said of its training frames."""
-    try:
-        stored = read_pseudo_labels(folder / PSEUDO_LABELS)
-    except RecordError:
-        return
-    if stored is not None:
-        codes = stored.codes.astype(np.int64)
-        yield _run(stored, stored.labels, np.where(codes == NEVER, UNSEEN, codes), stored.labelled)
+def _pseudo_labelled(folder: Path, record: Record, _: TimelineOptions) -> _Run | None:
+    """Read what a cell's method said of its training frames; None if it made no pseudo labels.
+
+    Raises RecordError if it did and they cannot be read.
+    """
+    stored = read_pseudo_labels(folder / PSEUDO_LABELS)
+    if stored is None and record.audit:
+        raise RecordError(f"{folder / PSEUDO_LABELS} is missing")
+    if stored is None:
+        return None
+    codes = stored.codes.astype(np.int64)
+    return _run(stored, stored.labels, np.where(codes == NEVER, UNSEEN, codes), stored.labelled)
 
 
 def _run(
@@ -207,7 +229,7 @@ def _au(run: _Run, wanted: int | None) -> int:
         changes = (np.diff(run.labels.astype(np.int64), axis=0) != 0).sum(axis=0)
         return run.aus[int(np.argmax(changes))]
     if wanted not in run.aus:
-        raise ReportError(f"no AU{wanted} is there: choose one of {', '.join(map(str, run.aus))}")
+        raise NothingToShow(f"no AU{wanted} is there: choose one of {', '.join(map(str, run.aus))}")
     return wanted
 
 
@@ -230,7 +252,9 @@ def _sequence(runs: Sequence[_Run], au: int, wanted: str) -> tuple[str, str]:
     subject, _, task = wanted.partition("/")
     if (subject, task) not in seen:
         some = ", ".join("/".join(name) for name in list(seen)[:5])
-        raise ReportError(f"{wanted} is no sequence of these runs (SUBJECT/TASK); such are {some}")
+        raise NothingToShow(
+            f"{wanted} is no sequence of these runs (SUBJECT/TASK); such are {some}"
+        )
     return subject, task
 
 
@@ -249,14 +273,15 @@ def _drawn(
 ) -> Figure:
     keys = _legend(rows, given)
     legend = 0.2 * -(-len(keys) // _KEYS_A_ROW)
-    panels = [*([_FACE_HEIGHT] if faces else []), 0.55 + legend + 0.26 * len(rows)]
+    panels = [*([_FACE_HEIGHT] if faces else []), 0.75 + legend + 0.26 * len(rows)]
     with grid_figure(len(panels), 1, sum(panels) / len(panels)) as (made, axes):
         grid = axes[0].get_gridspec()
         assert grid is not None
         grid.set_height_ratios(panels)
         _states(axes[-1], rows, frames)
         at = np.flatnonzero(given)
-        axes[-1].plot(at, np.full(len(at), -0.62), **_MARK, clip_on=False)
+        if at.size:  # an empty line would take all room below the rows
+            axes[-1].plot(at, np.full(len(at), -0.62), **_MARK, clip_on=False)
         if faces:
             axes[0].imshow(np.concatenate(list(faces), axis=1))
             axes[0].axis("off")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from bench.report.aggregate import RunMatrix
@@ -41,6 +42,7 @@ def training_figure(matrix: RunMatrix, ratio: float, results: Path) -> Figure:
             _panel(axes, curves)
             axes.set_title(label)
         panels[-1].set_xlabel("step")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         what = f"Losses and the methods' own metrics at {matrix.heading(ratio)} labels"
         title(made, f"{what}: mean, lowest and highest of the runs\n{_where(matrix)}")
     return made
@@ -79,10 +81,14 @@ def mean_curves(histories: Sequence[Sequence[Mapping[str, Any]]]) -> Curves:
 def _panel(axes: Axes, curves: Curves) -> None:
     names: list[Label] = []
     for index, (name, (steps, values)) in enumerate(curves.items()):
-        style = {**look(index), "marker": ""}
+        style = look(index)
+        if len(steps) > 1:
+            style["marker"] = ""
         mean = np.nanmean(values, axis=0)
         axes.plot(steps, mean, **style)
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
         axes.fill_between(steps, low, high, color=style["color"], alpha=0.15, lw=0)
+        if len(steps) == 1:  # a band of one step has no width
+            axes.vlines(steps, low, high, color=style["color"], lw=0.8)
         names.append((float(steps[-1]), float(mean[-1]), name, style["color"]))
     name_lines(axes, names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,21 @@ def test_half_a_file_is_named(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(RecordError, match=r"a\.npz holds no readable predictions"):
         read_predictions(path)
+
+
+def test_a_byte_gone_wrong_anywhere_is_an_error_of_the_record(tmp_path: Path) -> None:
+    whole = saved(tmp_path / "a.npz", drawn()).read_bytes()
+    rng, path = np.random.default_rng(0), tmp_path / "b.npz"
+    for at in rng.choice(len(whole), 300, replace=False):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+        with suppress(RecordError):  # a few bytes mean nothing: a date, say
+            read_predictions(path)
+
+
+def test_nobody_is_told_to_load_a_pickle(tmp_path: Path) -> None:
+    (tmp_path / "a.npz").write_text("rubbish")
+    with pytest.raises(RecordError, match=r"predictions \(it is not a whole \.npz file\)"):
+        read_predictions(tmp_path / "a.npz")
 
 
 def test_arrays_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:

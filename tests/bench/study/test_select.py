@@ -109,5 +109,5 @@ def test_a_table_can_be_narrowed_to_methods_and_ratios(tmp_path, monkeypatch, ca
     assert both.code == 0
     assert f"note: {here} tcl there" in both.err
     nowhere = person.types("table --results", tmp_path / "nowhere")
-    assert nowhere.error == f"--results {tmp_path / 'nowhere'}: there is no such folder"
+    assert f"note: --results {tmp_path / 'nowhere'}: there is no such folder" in nowhere.err
     assert "outside (0, 1]" in person.types("table --ratios 3", *where).error

@@ -23,6 +23,8 @@ from tests.helpers.cli_driver import Person
 from tests.helpers.fake_records import AUS, record
 from tests.helpers.results_folders import write_records
 
+DISFA = "--dataset disfa"
+
 # of AU12, in the order of frames
 LABELS = [1, 1, 0, -1, 0, 1]
 SHARES = [0.97, 0.6, 0.02, 0.5, 0.95, 0.04]
@@ -70,6 +72,14 @@ def test_labels_and_states_stand_in_the_order_of_frames(tmp_path) -> None:
     assert [t.get_text() for t in axes.get_yticklabels()] == ["labels", "supervised", "ks"]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["0", "10", "20", "30", "40", "50"]
     assert made.get_suptitle().startswith("AU12 of F001 T1 at 10 % labels")
+
+
+def test_one_method_alone_has_room_beside_title_and_legend(tmp_path) -> None:
+    made = timeline_plot(write(tmp_path, ["ks"]), 0.1, TimelineOptions())
+    FigureCanvasAgg(made).draw()  # a warning that there is no room would be an error
+    rows, legend = made.axes[0].get_window_extent(), made.legends[0].get_window_extent()
+    assert rows.height > 2 * 0.2 * made.dpi
+    assert rows.y0 - legend.y1 < 0.5 * made.dpi
 
 
 def test_the_faces_are_those_of_frames_spread_over_the_sequence(tmp_path) -> None:
@@ -140,9 +150,73 @@ def test_pseudo_labels_of_a_training_sequence_stand_below_its_labels(tmp_path) -
     assert "the pseudo labels of the step that last held a frame" in made.get_suptitle()
 
 
+def two_datasets(person):
+    """One dataset codes AU 1 and 12, the other AU 1 and 25."""
+    for dataset, aus in (("synthetic", AUS), ("disfa", [1, 25])):
+        each = record("ks", 0.1, dataset=dataset, aus=aus)
+        write_records(person.results, [each])
+        with (person.results / "runs" / each.id / NAME).open("wb") as stream:
+            predictions(aus=np.array(aus)).save(stream)
+
+
+def test_an_unknown_au_lists_those_of_the_records_chosen(tmp_path, monkeypatch, capsys) -> None:
+    person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
+    two_datasets(person)
+    told = {option: person.asks(f"plot timeline --au 99 {option}").error for option in ("", DISFA)}
+    assert told[""] == "no AU99 is there: choose one of 1, 12, 25"
+    assert told[DISFA] == "no AU99 is there: choose one of 1, 25"
+
+
+def test_an_au_that_one_dataset_codes_is_drawn_of_that_one(tmp_path, monkeypatch, capsys) -> None:
+    person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
+    two_datasets(person)
+    answer = person.asks("plot timeline --au 12")
+    (drawn,) = answer.out.splitlines()
+    assert drawn.endswith("/timeline-synthetic-sparse-quick-da7asy-r0.1-AU12.png")
+    why = "disfa, sparse, quick: no AU12 is there: choose one of 1, 25"
+    assert answer.err == f"note: no figure of {why}\n"
+
+
 def test_runs_without_pseudo_labels_are_a_sentence(tmp_path) -> None:
     with pytest.raises(NothingToShow, match=r"no run at ratio 0.1 has a pseudo_labels.npz: run it"):
         timeline_plot(write(tmp_path), 0.1, TimelineOptions(training=True))
+
+
+def test_pseudo_labels_that_a_run_made_and_lost_are_named(tmp_path) -> None:
+    matrix, notes = pseudo_labelled(tmp_path), list[str]()
+    options = TimelineOptions(training=True)
+    timeline_plot(matrix, 0.1, options, notes)
+    assert notes == []  # the control made none
+    lost = record("tcl", 0.1, audit={"overall_used": 0.5})
+    some = RunMatrix.of([*matrix.records, lost], matrix.scoring)
+    timeline_plot(some, 0.1, options, notes)
+    path = tmp_path / "runs" / lost.id / PSEUDO_LABELS
+    assert [note.partition(" (")[2] for note in notes] == [f"{path} is missing)"]
+
+
+def test_timelines_of_other_things_are_other_files(tmp_path, monkeypatch, capsys) -> None:
+    person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
+    records = [record(method, 0.1) for method in ("supervised", "ks")]
+    pseudo_labelled(person.results)
+    for each in records:
+        with (person.results / "runs" / each.id / NAME).open("wb") as stream:
+            predictions().save(stream)
+    chosen = (
+        "",
+        "--pseudo-labels",
+        "--au 12",
+        "--sequence F001/T1 --au 1",
+        "--pseudo-labels --au 1",
+    )
+    answers = [person.asks(f"plot timeline {options}") for options in chosen]
+    assert [answer.code for answer in answers] == [0] * 5, [answer.err for answer in answers]
+    assert [answer.out.split("/")[-1].strip() for answer in answers] == [
+        "timeline-synthetic-sparse-quick-da7asy-r0.1.png",
+        "timeline-pseudo-labels-synthetic-sparse-quick-da7asy-r0.1.png",
+        "timeline-synthetic-sparse-quick-da7asy-r0.1-AU12.png",
+        "timeline-synthetic-sparse-quick-da7asy-r0.1-AU1-F001-T1.png",
+        "timeline-pseudo-labels-synthetic-sparse-quick-da7asy-r0.1-AU1.png",
+    ]
 
 
 def test_a_person_draws_it(tmp_path, monkeypatch, capsys) -> None:

@@ -18,6 +18,7 @@ from bench.report.plots.sampling import sampling_figures as by_preset
 from bench.report.plots.style import COLOURS, WIDTH, save
 from tests.helpers.cli_driver import Person
 from tests.helpers.fake_records import record, unfinished
+from tests.helpers.results_folders import write_records
 
 RATIOS = (0.01, 0.1, 1.0)
 METHODS = ("supervised", "ks", "fixmatch", "tcl", "pseudo_label")
@@ -106,6 +107,12 @@ def test_one_ratio_alone_is_drawn_as_points() -> None:
     assert all(len(line) == 1 for line in drawn(curves([record("ks"), record("tcl")])).values())
 
 
+def test_the_ceiling_at_one_ratio_is_seen_too() -> None:
+    (axes,) = curves([record("supervised", f1=0.5), record("ceiling", f1=0.7)]).axes
+    marked = [line for line in axes.lines if line.get_marker() not in ("", "None")]
+    assert [list(line.get_ydata()) for line in marked] == [[50], [70]]
+
+
 def test_what_failed_is_no_point_and_without_any_there_is_no_figure() -> None:
     broken = unfinished("failed", "out of memory", method="tcl", ratio=0.1)
     assert "tcl" not in texts(curves([*grid(("ks",)), broken]))
@@ -127,14 +134,39 @@ def test_pseudo_labels_draw_the_audit() -> None:
         pseudo_labels(grid(("supervised",)))
 
 
+def test_a_method_looks_the_same_in_both_panels_of_pseudo_labels() -> None:
+    none = {"overall_accuracy": None, "overall_used": 0.0}
+    some = {"overall_accuracy": 0.7, "overall_majority_accuracy": 0.8, "overall_used": 1.0}
+    figure = pseudo_labels([record("fixmatch", audit=none), record("pseudo_label", audit=some)])
+    above, below = texts(figure, 0), texts(figure, 1)
+    assert (set(above), set(below)) == ({"pseudo_label"}, {"fixmatch", "pseudo_label"})
+    colour = above["pseudo_label"].get_color()
+    assert below["pseudo_label"].get_color() == colour != below["fixmatch"].get_color()
+    right, constant = figure.axes[0].lines
+    used = next(line for line in figure.axes[1].lines if line.get_color() == colour)
+    assert (right.get_marker(), constant.get_color()) == (used.get_marker(), colour)
+
+
 def test_sampling_draws_means_over_seeds_of_what_each_rule_keeps() -> None:
     figure = sampling_figure("toy", kept())
     lines = drawn(figure, 0)
-    assert lines[texts(figure)["random"].get_color()] == [9, 79, 99]
+    keys = {line.get_label(): line.get_color() for line in figure.legends[0].get_lines()}
+    assert lines[keys["random"]] == [9, 79, 99]
     assert "toy" in figure.axes[0].get_title(loc="left")
     dashed = [line for line in figure.axes[1].lines if line.get_linestyle() == "--"]
     assert [round(line.get_ydata()[1]) for line in dashed] == [40, 60, 80]
     assert "solid" not in figure.axes[1].get_title(loc="left")
+
+
+def test_sampling_names_rules_where_no_line_is_and_titles_whole() -> None:
+    figure = sampling_figure("affwild2_au", kept())
+    FigureCanvasAgg(figure).draw()
+    names = {text.get_text(): text.get_window_extent() for text in figure.legends[0].get_texts()}
+    assert set(names) == {"sparse", "contiguous", "random"}
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    assert not [name for name, box in names.items() if any(box.overlaps(p) for p in panels)]
+    whole = [axes.get_tightbbox() for axes in figure.axes]  # with its title
+    assert all(panel.x1 <= figure.bbox.x1 for panel in whole)
 
 
 def test_measured_f1_is_a_share_of_the_f1_with_all_labels() -> None:
@@ -197,3 +229,15 @@ def test_the_command_prints_the_names_of_what_it_drew(tmp_path, monkeypatch, cap
     assert "there are no records" in person.asks("plot curves").error
     assert "did you mean sampling" in person.asks("plot samplings").error
     assert "did you mean png" in person.asks("plot curves --format pnh").error
+
+
+def test_the_command_draws_the_datasets_asked_for_alone(tmp_path, monkeypatch, capsys) -> None:
+    person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
+    write_records(person.results, [*grid(("ks",)), *grid(("ks",), dataset="disfa")])
+    answer = person.asks("plot curves --dataset disfa")
+    assert answer.out.split("/")[-1] == "curves-disfa-sparse-quick-da7adi.png\n"
+    assert len(list((person.results / "plots").iterdir())) == 1
+    for wrong in ("--dataset bp4d --ratios 0.1", "--methods tcl"):
+        told = [person.asks(f"{command} {wrong}").error for command in ("plot curves", "table ssl")]
+        assert told[0] == told[1]
+        assert told[0].startswith("no record in ")

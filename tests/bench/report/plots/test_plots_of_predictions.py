@@ -110,6 +110,41 @@ def test_the_figures_name_their_lines_and_panels(tmp_path) -> None:
     assert names == ["supervised", "ks"]
 
 
+@pytest.mark.parametrize("kind", ["calibration", "co-occurrence", "timeline"])
+def test_files_that_a_figure_lacks_are_named(tmp_path, monkeypatch, capsys, kind) -> None:
+    person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)
+    records = [record(method, r) for r in (0.1, 0.5) for method in ("supervised", "ks", "tcl")]
+    write(person.results, records)
+    files = {each.id: person.results / "runs" / each.id / NAME for each in records}
+    gone, *broken = [files[each.id] for each in records[:3]]
+    gone.unlink()
+    for path in broken:
+        path.write_text("rubbish")
+    files[records[4].id].unlink()
+    answer = person.asks(f"plot {kind}")
+    assert answer.code == 0
+    (drawn,) = answer.out.splitlines()
+    assert drawn.endswith("-r0.5.png")
+    none, fewer = answer.err.splitlines()
+    assert none.startswith("note: no figure of synthetic, sparse, quick: no run at ratio 0.1 has ")
+    assert f"{gone} is missing; " in none
+    assert all(f"{path} holds no readable predictions" in none for path in broken)
+    what = "synthetic, sparse, quick at ratio 0.5: drawn without 1 run, to be run again"
+    assert fewer == f"note: {what} ({files[records[4].id]} is missing)"
+
+
+def test_of_many_files_the_first_are_named(tmp_path) -> None:
+    records = [record("ks", 0.1, fold=fold) for fold in range(6)]
+    matrix, notes = write(tmp_path, records), list[str]()
+    for each in records[1:]:
+        (tmp_path / "runs" / each.id / NAME).unlink()
+    calibration_figure(matrix, 0.1, notes)
+    (note,) = notes
+    assert "without 5 runs" in note
+    assert note.count(NAME) == 3
+    assert note.endswith("is missing; and 2 more)")
+
+
 @pytest.mark.parametrize("kind", ["calibration", "co-occurrence"])
 def test_a_person_draws_them(tmp_path, monkeypatch, capsys, kind) -> None:
     person = Person(tmp_path, tmp_path / "cache", tmp_path, monkeypatch, capsys)

@@ -80,6 +80,18 @@ def test_subjects_are_dots_and_the_worst_are_named() -> None:
     assert made.get_figwidth() == WIDTH
 
 
+@pytest.mark.parametrize("name", ["F1", "F013", "a_film_of_a_woman_who_smiles.mp4"])
+def test_the_name_of_the_worst_subject_lies_beside_the_axis(name) -> None:
+    scores = counted([0.5, 0.5])
+    scores.counts[name] = [[1, 1], [9, 9], [9, 9], [0, 0]]
+    made = subject_dots(matrix_of([record("ks", 0.1, scores={"last": scores})]), 0.1)
+    FigureCanvasAgg(made).draw()
+    (axes,) = made.axes
+    text = next(text for text in axes.texts if text.get_text() == name)
+    assert text.get_window_extent().x0 > axes.get_window_extent().x0
+    assert axes.get_xlim()[0] < 10 < 50 < axes.get_xlim()[1]
+
+
 def test_the_front_holds_what_nothing_cheaper_equals() -> None:
     points = [(3, 50), (1, 40), (2, 40), (4, 45), (5, 60), (1, 30), (6, 60)]
     front = pareto_front(points)
@@ -135,6 +147,19 @@ def test_training_has_a_panel_for_each_method_with_a_history(tmp_path) -> None:
     np.testing.assert_allclose(made.axes[0].lines[0].get_ydata(), [1 / 20, 1 / 40, 1 / 60])
     with pytest.raises(NothingToShow, match=r"history\.jsonl"):
         training_figure(matrix_of([record("ks", 0.1)]), 0.1, tmp_path / "elsewhere")
+
+
+def test_a_loss_logged_once_is_a_marker_at_a_whole_step(tmp_path) -> None:
+    results = write_records(tmp_path, [record("supervised", 0.1), record("ks", 0.1)])
+    once = results / "runs" / record("supervised", 0.1).id / "history.jsonl"
+    once.write_text('{"step": 20, "epoch": 1.0, "lr": 0.01, "au": 0.5}\n')
+    made = training_figure(matrix_of([record("supervised", 0.1)]), 0.1, results)
+    FigureCanvasAgg(made).draw()
+    (axes,) = made.axes
+    assert axes.lines[0].get_marker() == "o"
+    assert all(tick == int(tick) for tick in axes.get_xticks())
+    whole = training_figure(matrix_of([record("ks", 0.1)]), 0.1, results)
+    assert whole.axes[0].lines[0].get_marker() == ""
 
 
 def test_published_points_are_hollow_and_named_where_the_data_are_theirs(monkeypatch) -> None:
