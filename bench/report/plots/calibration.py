@@ -16,7 +16,7 @@ from bench.report.aggregate import RunMatrix
 from bench.report.method_runs import CONTROL
 from bench.report.stored_frames import PooledFrames, pooled_frames
 
-from .style import GREY, WIDTH, grid_figure, looks_of, title
+from .style import GREY, WIDTH, grid_figure, legend_below, looks_of, title
 
 BINS = 10
 
@@ -71,13 +71,7 @@ def calibration_figure(matrix: RunMatrix, ratio: float, notes: list[str] | None 
         below.yaxis.set_minor_locator(NullLocator())
         below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         below.set_xlabel("probability told")
-        made.legend(
-            *above.get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=2,
-            frameon=False,
-            fontsize=7,
-        )
+        legend_below(made, above)
         what = f"Calibration at {matrix.heading(ratio)} labels; in brackets: calibration error (%)"
         title(made, f"{what}\n{matrix.condition.title(matrix.select)}")
     return made

@@ -15,7 +15,7 @@ from bench.report.metric import Metric
 from bench.report.model import NothingToShow
 from bench.results.records import Record
 
-from .style import GREY, WIDTH, grid_figure, looks_of, title
+from .style import GREY, WIDTH, grid_figure, legend_below, looks_of, title
 
 Point = tuple[float, float]
 """(cost, score x 100)"""
@@ -27,9 +27,9 @@ _FIRST_STEP = 1.15
 def cost_figure(matrix: RunMatrix) -> Figure:
     """Draw the mean score over labelled frames and over seconds of training.
 
-    There is a point for each method and ratio. The grey line is the Pareto front: nothing costs
-    less and scores as much. Seconds are of the device that most runs trained on, and of no other.
-    Raises NothingToShow if no run is done.
+    There is a point for each method and ratio; not for the ceiling, whose labels nobody paid for.
+    The grey line is the Pareto front: nothing costs less and scores as much. Seconds are of the
+    device that most runs trained on, and of no other. Raises NothingToShow if no run is done.
     """
     device = _device(matrix.records)
     by_labels = _points(matrix, lambda record: record.frames.get("labelled"))
@@ -41,8 +41,7 @@ def cost_figure(matrix: RunMatrix) -> Figure:
         metric = matrix.metric
         _panel(above, by_labels, looks, "labelled frames of a run", metric)
         _panel(below, by_time, looks, f"seconds of training a run, on {device}", metric)
-        named = above.get_legend_handles_labels()
-        made.legend(*named, loc="outside lower center", ncols=3, frameon=False, fontsize=7)
+        legend_below(made, above)
         what = f"Cost against {metric.heading}: methods and shares of labels; grey: Pareto front"
         title(made, f"{what}\n{matrix.condition.title(matrix.select)}")
     return made
@@ -61,7 +60,7 @@ def pareto_front(points: Sequence[Point], *, lower_is_better: bool = False) -> l
 def _points(matrix: RunMatrix, cost: Callable[[Record], float | None]) -> dict[str, list[Point]]:
     """Return label -> (mean cost, mean F1) at each ratio where both are known."""
     found: dict[str, list[Point]] = {}
-    for line in matrix.lines:
+    for line in (line for line in matrix.lines if not line.is_ceiling):
         for ratio in matrix.ratios:
             paid = matrix.entry(line, ratio, cost).value
             score = matrix.score(line, ratio).value

@@ -16,7 +16,7 @@ from bench.report.model import NothingToShow
 from bench.results.records import Record
 
 from .curves import RATIO_LABEL
-from .style import figure, look, ratio_axis
+from .style import figure, legend_below, look, ratio_axis
 
 RULE_LOOKS = {"sparse": look(0), "contiguous": look(1), "random": look(2)}
 
@@ -55,8 +55,7 @@ def sampling_figure(
     held = _means(kept, lambda k: 100 * k.held_f1)
     with figure(2, 2.0) as (made, (above, below)):
         _rules(above, combinations)
-        named = above.get_legend_handles_labels()
-        made.legend(*named, loc="outside lower center", ncols=3, frameon=False)
+        legend_below(made, above)
         above.set_ylabel("combinations kept (%)")
         _rules(below, held, dashed=True)
         _rules(below, measured)

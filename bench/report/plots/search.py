@@ -10,7 +10,7 @@ from bench.report.method_runs import CONTROL
 from bench.report.model import NothingToShow
 from bench.results.searches import SearchRecord
 
-from .style import WIDTH, grid_figure, looks_of, title
+from .style import WIDTH, grid_figure, legend_below, looks_of, title
 
 
 def search_figure(record: SearchRecord) -> Figure:
@@ -32,13 +32,7 @@ def search_figure(record: SearchRecord) -> Figure:
         what = f"F1 on {question['val_subjects']} validation subjects, the best so far"
         where = f"{question['dataset']}, rule {question['rule']}, preset {question['preset']}"
         title(made, f"{what}\n{where}")
-        made.legend(
-            *above.get_legend_handles_labels(),
-            loc="outside lower center",
-            ncols=3,
-            frameon=False,
-            fontsize=7,
-        )
+        legend_below(made, above)
     return made
 
 

@@ -85,6 +85,16 @@ def title(made: Figure, text: str) -> None:
     made.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=8)
 
 
+def legend_below(made: Figure, axes: Axes) -> None:
+    """Name the lines of `axes` below the figure, in as many columns as its width holds."""
+    handles, names = axes.get_legend_handles_labels()
+    letters = max(map(len, names), default=0) + 7  # what a line's sample takes
+    columns = max(1, min(3, int(made.get_figwidth() * 18 / letters)))
+    made.legend(
+        handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=7
+    )
+
+
 def look(index: int) -> dict[str, Any]:
     """Return the colour and marker of a line; a seventh line looks like the first, but dashed."""
     style = "-" if index < len(COLOURS) else "--"
@@ -101,7 +111,8 @@ CEILING_LOOK: dict[str, Any] = {"color": BLACK, "marker": "x", "linestyle": "--"
 
 def looks_of(labels: Sequence[str], control: str) -> dict[str, dict[str, Any]]:
     """Give each line its colour and marker by its place; the control black, the ceiling dashed."""
-    fixed = {control: CONTROL_LOOK}
+    controls = [label for label in labels if label.partition(" ")[0] == control]
+    fixed = {controls[0]: CONTROL_LOOK} if len(controls) == 1 else {control: CONTROL_LOOK}
     fixed |= {label: CEILING_LOOK for label in labels if label.partition(" ")[0] == CEILING}
     others = [label for label in labels if label not in fixed]
     return {label: fixed.get(label) or look(others.index(label)) for label in labels}

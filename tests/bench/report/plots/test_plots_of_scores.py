@@ -113,7 +113,8 @@ def test_costs_are_labels_and_seconds_of_one_device() -> None:
         run("ks", 0.1, 10, 20.0),
         run("ks", 0.5, 50, 30.0, device="another"),
     ]
-    made = cost_figure(matrix_of(records))
+    ceiling = run("ceiling", 0.1, 10, 7.0)  # its labels nobody paid for
+    made = cost_figure(matrix_of([*records, ceiling]))
     FigureCanvasAgg(made).draw()
     above, below = made.axes
     drawn = [
@@ -126,6 +127,19 @@ def test_costs_are_labels_and_seconds_of_one_device() -> None:
     }
     assert {name: list(xs) for name, xs in drawn[1].items()} == {"supervised": [5, 6], "ks": [20]}
     assert below.get_xlabel() == "seconds of training a run, on a GPU"
+
+
+def test_names_below_a_figure_stay_within_it() -> None:
+    frames = {**record().frames, "labelled": 10}
+    short = ("ks", "tcl", "uda", "eac", "supervised")
+    for names in (short, [f"{name}:a_variant_of_a_long_name" for name in short]):
+        records = [record(name, frames=frames) for name in names]
+        made = cost_figure(matrix_of(records))
+        canvas = FigureCanvasAgg(made)
+        canvas.draw()
+        box = made.legends[0].get_window_extent(canvas.get_renderer())
+        assert box.x0 >= 0
+        assert box.x1 <= made.bbox.x1
 
 
 def test_histories_are_lined_up_by_step() -> None:
