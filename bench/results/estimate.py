@@ -35,9 +35,11 @@ class Estimate:
         if self.seconds > 7200:
             time = f"{self.seconds / 3600:.1f} h"
         memory = f", {self.memory_mib:,.0f} MiB each" if self.memory_mib else ""
-        rest = f"; without {', '.join(self.unknown)}, new here" if self.unknown else ""
+        names = ", ".join(self.unknown) if len(self.unknown) < 5 else f"{len(self.unknown)} methods"
+        rest = f"; without {names}, new here" if self.unknown else ""
+        least = "at least" if self.unknown else "about"
         workers = f"{slots} worker" + "s" * (slots != 1)
-        return f"about {time} on {workers}{memory}, going by earlier cells{rest}"
+        return f"{least} {time} on {workers}{memory}, going by earlier cells{rest}"
 
 
 class Estimator:

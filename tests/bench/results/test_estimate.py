@@ -93,6 +93,8 @@ def test_what_is_half_done_takes_half_the_time():
 def test_a_forecast_reads_well():
     assert Estimate(42.0, 0.0, ()).describe(1) == "about 42 s on 1 worker, going by earlier cells"
     assert Estimate(600.0, 1234.5, ("ks",)).describe(2) == (
-        "about 10 min on 2 workers, 1,234 MiB each, going by earlier cells; without ks, new here"
+        "at least 10 min on 2 workers, 1,234 MiB each, going by earlier cells; without ks, new here"
     )
+    many = Estimate(600, 0, ("a", "b", "c", "d", "e")).describe(1)
+    assert many.endswith("; without 5 methods, new here")
     assert Estimate(9000.0, 0.0, ()).describe(1).startswith("about 2.5 h on")
