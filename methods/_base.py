@@ -226,7 +226,8 @@ class Method(nn.Module):
         super().__init__()
         self.config, self.task = config, task
         self.metrics: dict[str, Tensor] = {}
-        """Detached scalars of the last step, logged beside the losses by their names."""
+        """Detached scalars of the last step, logged beside the losses by their names; the loop
+        empties it before each step."""
         self.warnings: list[str] = []
         """Sentences about what the method had to do without; they stand in the record."""
 

@@ -18,7 +18,6 @@ from bench.config.resolve import method_config
 from bench.errors import UsageError
 
 from .harness import (
-    ContractViolation,
     Harness,
     differing_entries,
     generator_states,
@@ -26,6 +25,7 @@ from .harness import (
     name_some,
     perturb_rng,
 )
+from .probe import ContractViolation
 
 
 def source_of(harness: Harness) -> tuple[ast.Module, Path]:

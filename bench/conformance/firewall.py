@@ -16,7 +16,8 @@ from bench.runner.setup import Experiment
 from bench.training.trainer import Trainer
 from methods._base import Batch, Method
 
-from .harness import ContractViolation, Harness, differing_entries, name_some
+from .harness import Harness, differing_entries, name_some
+from .probe import ContractViolation
 
 
 def hidden_labels(harness: Harness) -> None:

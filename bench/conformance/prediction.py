@@ -12,7 +12,8 @@ from bench.runner.weights import read_network, write_weights
 from bench.training.augment import normalise
 from bench.training.loader import batch_landmarks
 
-from .harness import CPU, ContractViolation, Harness, differing_entries, name_some
+from .harness import CPU, Harness, differing_entries, name_some
+from .probe import ContractViolation
 
 _CLIPS = 6
 

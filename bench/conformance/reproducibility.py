@@ -13,14 +13,8 @@ from torch import nn
 from bench.training.trainer import Trainer
 from datasets._base import UNCODED
 
-from .harness import (
-    ContractViolation,
-    Harness,
-    generator_states,
-    generators_moved,
-    name_some,
-    perturb_rng,
-)
+from .harness import Harness, generator_states, generators_moved, name_some, perturb_rng
+from .probe import ContractViolation
 
 
 def same_seed(harness: Harness) -> None:

@@ -21,7 +21,8 @@ from bench.config.registry import Registry
 
 from . import contract, firewall, prediction, training
 from . import reproducibility as bits
-from .harness import ContractViolation, Harness
+from .harness import Harness
+from .probe import ContractViolation
 
 
 @dataclass(frozen=True)

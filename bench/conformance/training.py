@@ -19,7 +19,8 @@ from methods._base import Batch, Method
 from methods._trunks import ImageTrunk
 
 from .contract import source_of
-from .harness import STEPS, ContractViolation, Harness, name_some
+from .harness import STEPS, Harness, name_some
+from .probe import ContractViolation
 
 LEARNING_STEPS = 60
 

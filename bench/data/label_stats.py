@@ -108,10 +108,15 @@ def combinations(labels: Labels) -> int:
 
 
 def join_with_breaks(recordings: Iterable[LabelledSequence]) -> Labels:
-    """Join recordings to (N + breaks, A), an uncoded row wherever two frames are not neighbours."""
-    parts = []
-    for recording in recordings:
-        gaps = np.flatnonzero(np.diff(recording.frames) != 1) + 1
+    """Join recordings to (N + breaks, A), an uncoded row wherever two frames are not neighbours.
+
+    Neighbours are as far apart as the nearest frames of all: a dataset may number every fifth.
+    """
+    recordings, parts = list(recordings), []
+    steps = [np.diff(recording.frames) for recording in recordings]
+    nearest = min((between.min() for between in steps if len(between)), default=1)
+    for recording, between in zip(recordings, steps, strict=True):
+        gaps = np.flatnonzero(between > nearest) + 1
         joined = np.insert(recording.labels, gaps, UNCODED, axis=0)
         parts += [joined, np.full((1, joined.shape[1]), UNCODED, np.int8)]
     return np.concatenate(parts)

@@ -264,8 +264,7 @@ def _contents_for_paths(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict
     for section, knobs in config.items():
         kept[section] = {}
         for knob, value in knobs.items():
-            named = section != "dataset" and isinstance(value, str) and value not in KEYWORDS
-            if named and Path(value).is_file():
+            if section != "dataset" and _names_a_file(value):
                 name = "weights" if section == "trunk" else f"{section}.{knob}"
                 files[name] = file_digest(Path(value))
             else:
@@ -274,6 +273,14 @@ def _contents_for_paths(config: Mapping[str, Any]) -> tuple[dict[str, Any], dict
     if shipped is not None and "weights" not in files and shipped.is_file():
         files["weights"] = file_digest(shipped)
     return kept, files
+
+
+def _names_a_file(value: Any) -> bool:
+    """Tell whether a knob's value is the path of a file: a bare word is one only with an ending."""
+    if not isinstance(value, str) or value in KEYWORDS:
+        return False
+    path = Path(value)
+    return (len(path.parts) > 1 or path.suffix != "") and path.is_file()
 
 
 _REQUESTED = ("methods", "ratios", "folds", "seeds", "rules", "knobs")

@@ -144,6 +144,7 @@ class Trainer:
         with record_function("load"):
             batch, hidden = self.loader.batch(self.step, labelled_only=self.phase.labelled_only)
         self.audit.expect(self.step, hidden)
+        self.method.metrics = {}  # a step that says nothing has none: not those of the last one
         progress = self.progress()
         losses = self._backward(batch, progress)
         rate = rate_at(self.config, self.phases, self.step)

@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer `/` with the page and `/version` with the folder's; nothing else is there."""
-        name = (self.headers.get("Host") or "").rpartition(":")[0]
+        name = (self.headers.get("Host") or "").partition(":")[0]  # port 80 goes without saying
         if name not in NAMES:
             self.send_error(HTTPStatus.FORBIDDEN)
         elif self.path == "/":

@@ -38,7 +38,9 @@ def subject_dots(matrix: RunMatrix, ratio: float) -> Figure:
     found = {
         line.label: subject_f1(line.at(ratio).values(), matrix.select) for line in matrix.lines
     }
-    found = {label: f1s for label, f1s in found.items() if f1s}
+    found = {
+        label: f1s for label, f1s in found.items() if any(f1 is not None for f1, *_ in f1s.values())
+    }
     if not found:
         raise NothingToShow(f"no finished record has counts of subjects at ratio {ratio:g}")
     looks = looks_of(list(found), CONTROL)

@@ -17,7 +17,8 @@ import torch
 
 from bench.config.registry import Registry
 from bench.conformance import firewall
-from bench.conformance.harness import ContractViolation, Harness
+from bench.conformance.harness import Harness
+from bench.conformance.probe import ContractViolation
 from bench.data.frame_table import frame_table
 from bench.metrics import positive_rates
 from bench.runner import setup

@@ -90,6 +90,14 @@ def test_an_event_ends_where_frames_are_missing_and_may_then_be_longer() -> None
     assert cut.tolist() == [True, True]
 
 
+def test_frames_numbered_by_fives_are_neighbours() -> None:
+    frames = np.array([5, 10, 15, 30, 35, 40, 45])
+    whole = Take("A", frames, np.array([[1], [1], [0], [1], [1], [0], [0]], np.int8))
+    lengths, cut = event_lengths(join_with_breaks([whole])[:, 0])
+    assert lengths.tolist() == [2, 2]
+    assert cut.tolist() == [True, True]
+
+
 def test_events_are_the_runs_that_a_loop_finds() -> None:
     track = drawn(3, 500).labels[:, 0]
     lengths, cut = event_lengths(track)

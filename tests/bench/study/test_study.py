@@ -332,6 +332,13 @@ def test_a_word_that_happens_to_name_a_file_stays_a_word(tmp_path, monkeypatch):
     assert only(tmp_path, knobs=["trunk.weights=none"]).id == before
 
 
+def test_a_choice_that_happens_to_name_a_file_stays_a_choice(tmp_path, monkeypatch):
+    before = only(tmp_path, knobs=["data.neighbours=window"]).id
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "window").write_text("a file")
+    assert only(tmp_path, knobs=["data.neighbours=window"]).id == before
+
+
 def test_weights_count_by_their_content_and_not_by_their_place(tmp_path):
     ids = []
     for folder, content in (("a", "1"), ("b", "1"), ("b", "2")):

@@ -81,6 +81,23 @@ def test_every_loss_and_metric_is_in_the_history_as_a_mean_of_its_steps():
     )
 
 
+def test_a_metric_counts_in_the_steps_that_have_it_alone(monkeypatch):
+    trainer = toys.trainer(steps=20)
+    losses = trainer.method.losses
+
+    def losses_and_a_metric(batch, progress):
+        found = losses(batch, progress)
+        if progress.step in {3, 4}:
+            trainer.method.metrics["rare"] = torch.tensor(float(progress.step))
+        else:
+            trainer.method.metrics.pop("mean_logit", None)
+        return found
+
+    monkeypatch.setattr(trainer.method, "losses", losses_and_a_metric)
+    trainer.run(20)
+    assert trainer.history[0]["rare"] == 3.5
+
+
 def test_the_loss_goes_down_on_labels_that_the_colour_tells():
     frames, method = toys.table(), toys.Toy(toys.Toy.Config(), toys.TASK)
     bright = np.random.default_rng(0).random(len(frames.labels)) > 0.5

@@ -95,6 +95,15 @@ def test_more_trials_later_go_on_from_those_there_are(faces, tmp_path) -> None:
         assert len(more[method]) == 7
 
 
+def test_a_torn_record_of_a_trial_is_not_the_end_of_a_search(faces, tmp_path) -> None:
+    first = searched(faces, tmp_path, trials=2)
+    (place,) = tmp_path.glob(f"trials/runs/{first['fixmatch'][1].cells[0]}")
+    (place / "record.json").write_text("{")
+    again = searched(faces, tmp_path, trials=2)
+    assert again["fixmatch"][1].reason == "it has no record"
+    assert searched(faces, tmp_path, trials=3)["fixmatch"][0] == first["fixmatch"][0]
+
+
 def test_a_smaller_budget_carries_out_nothing_that_a_larger_one_began(faces, tmp_path) -> None:
     rounds = 0
 

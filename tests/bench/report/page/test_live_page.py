@@ -89,6 +89,11 @@ def test_what_is_not_there_and_who_is_not_here_get_no_answer(served) -> None:
         error.value.close()
 
 
+def test_port_80_goes_without_saying(served) -> None:
+    _, address = served
+    assert get(address, Host="localhost")
+
+
 def test_an_empty_folder_waits(tmp_path) -> None:
     live = LivePage(tmp_path, lambda: page(read_status(tmp_path), tmp_path, live=True))
     assert "run some cells first" in live.text()
