@@ -219,3 +219,8 @@ def print_problems(console: Console, problems: Sequence[str], named: int | None)
     if named is not None and len(problems) > named:
         rest = len(problems) - named
         console.print(f"note: ... and {rest} more (`data prepare` names them all)", markup=False)
+
+
+def counted(count: int, name: str) -> str:
+    """Count things of a name that takes an s: `1 cell`, `2 cells`."""
+    return f"{count} {name}" + "s" * (count != 1)

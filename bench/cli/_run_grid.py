@@ -33,7 +33,7 @@ from bench.study.study import Study
 from bench.system.environment import keep_freed_memory, one_thread, pick_device
 from bench.system.files import check_writable
 
-from ._console import RunDisplay, describe_outcome, open_study_data, stderr_console
+from ._console import RunDisplay, counted, describe_outcome, open_study_data, stderr_console
 
 
 @dataclass(frozen=True)
@@ -140,14 +140,10 @@ def _size(study: Study) -> str:
         "seed": len(study.seeds),
         "rule": len(study.rules),
     }
-    counts = [_counted(count, name) for name, count in axes.items() if count > 1 or name != "rule"]
-    size = _counted(len(study.methods) * len(list(study.points())), "cell")
+    counts = [counted(count, name) for name, count in axes.items() if count > 1 or name != "rule"]
+    size = counted(len(study.methods) * len(list(study.points())), "cell")
     context = study.context
     return f"{context.dataset.name}, preset {context.preset}: {' x '.join(counts)} = {size}"
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count} {name}" + "s" * (count != 1)
 
 
 def show_cells(plan: Plan) -> None:

@@ -38,7 +38,7 @@ from bench.tuning.search import (
 )
 from bench.tuning.study_files import write_study_file
 
-from ._console import RunDisplay, open_study_data, stderr_console
+from ._console import RunDisplay, counted, open_study_data, stderr_console
 
 
 @dataclass(frozen=True)
@@ -123,18 +123,14 @@ def _announce(
     done = sum(min(trials, len(one.asked)) for one in searches)
     console.print(
         f"{study.context.dataset.name}, preset {study.context.preset}: "
-        f"{_counted(len(study.methods), 'method')} x {_counted(len(study.folds), 'fold')} x "
-        f"{_counted(trials, 'trial')} of {_counted(cells, 'cell')}; {done} of "
+        f"{counted(len(study.methods), 'method')} x {counted(len(study.folds), 'fold')} x "
+        f"{counted(trials, 'trial')} of {counted(cells, 'cell')}; {done} of "
         f"{trials * len(searches)} begun",
         markup=False,
     )
     for one in searches:
         knobs = ", ".join(one.space.distributions)
         console.print(f"  {one.method}, fold {one.fold}: {knobs}", markup=False)
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count} {name}" + "s" * (count != 1)
 
 
 def _execute(cells: Sequence[Cell], console: Console, executor: ExecutorConfig) -> None:

@@ -136,7 +136,7 @@ def check_duplicates(data: OpenedDataset) -> Finding:
     if not found.twins:
         return Finding("near-duplicates", "ok", f"{text}: none has a double in another fold")
     details = tuple(
-        f"{t.one} and {t.other}: {t.frames} frames alike, "
+        f"{t.one} and {t.other}: {t.frames} frame{'s' * (t.frames > 1)} alike, "
         f"such as {t.frame} and {t.other_frame} (correlation {t.likeness:.4f})"
         for t in found.twins
     )

@@ -37,6 +37,8 @@ def cannot_read(path: Path, error: OSError) -> CannotRead:
 def _way_out(path: Path, error: OSError) -> str:
     if error.errno == errno.EROFS:
         return "the disk is read-only: change --results"
+    if error.errno == errno.ENOTDIR:
+        return "a part of this path is a file, not a folder: change --results"
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
             f"it is {_owner(path)}'s: have the folder shared (chmod -R g+rwX, and umask 002 for "
