@@ -188,6 +188,23 @@ def test_diff_names_the_knob_in_which_two_cells_differ(person):
     assert person.asks(f"diff {first} {first}").out == "no difference\n"
 
 
+def test_list_alone_names_all_kinds(person):
+    told = person.types("list").out
+    assert [line for line in told.splitlines() if line.endswith(":")] == [
+        "methods:",
+        "datasets:",
+        "presets:",
+    ]
+
+
+def test_a_broken_plugin_is_named_though_nothing_asks_for_it(person, tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("this is no Python")
+    answer = person.runs("--methods supervised --ratios 0.2", "--plugin", broken)
+    assert answer.code == 0
+    assert f"note: {broken} cannot be imported: SyntaxError" in answer.err
+
+
 def test_list_names_what_there_is_and_a_broken_plugin_stops_nothing(person, tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("import no_such_library")
