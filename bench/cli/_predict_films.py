@@ -92,7 +92,7 @@ def _spec(asked: PredictOptions) -> DatasetSpec:
         str(asked.dataset),
         asked.root,
         asked.landmarks,
-        224,
+        None,
         list(asked.settings),
         asked.cache,
         list(asked.plugins),

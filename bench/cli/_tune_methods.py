@@ -213,12 +213,13 @@ def _write(study: Study, record: SearchRecord, options: TuneOptions) -> list[str
         found = [method for method in record.trials if method not in failed]
         if not found:
             continue
-        save(search_figure(record), folder / "curves.png")
         path = folder / f"tuned-f{fold}.toml"
         write_study_file(path, study, record, fold, file, options.settings)
         for method in found:
             print(_line(record, method, fold))  # noqa: T201  a result
         print(f"python -m bench run --config {shlex.quote(str(path))}")  # noqa: T201
+    if len(failures) < len(record.trials) * len(study.folds):
+        save(search_figure(record), folder / "curves.png")
     return failures
 
 

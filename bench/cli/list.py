@@ -27,8 +27,8 @@ def command(
 
     kinds = {"methods": _methods, "datasets": _datasets, "presets": _presets}
     registry = Registry(tuple(plugins or []))
-    for heading, lines in kinds.items() if not kind else [("", pick("kind", kind, kinds))]:
-        if heading:
+    for heading, lines in ({kind: pick("kind", kind, kinds)} if kind else kinds).items():
+        if not kind:
             typer.echo(f"{heading}:")
         for name, text in lines(registry):
             typer.echo(f"{name:<14} {text}")

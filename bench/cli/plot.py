@@ -105,7 +105,7 @@ def command(
     notes: list[str] = []
     if kind == "sampling":
         study = opt.study_of(
-            dataset or "synthetic", root, landmarks, 224, settings, opt.CACHE, plugins
+            dataset or "synthetic", root, landmarks, None, settings, opt.CACHE, plugins
         )
         found = _sampling(study, ratios, seeds, records)
     else:

@@ -25,7 +25,7 @@ class ContractViolation(Exception):
 class MethodProbe:
     """Stands between a trainer and its method, and notes what the method does at each step.
 
-    Raises Failed where the loop could not go on: losses that are none.
+    Raises ContractViolation where the loop could not go on: losses that are none.
     """
 
     def __init__(self, trainer: Trainer):
@@ -110,7 +110,7 @@ def graph_leaves(losses: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def check_losses(found: Any, progress: Progress) -> None:
-    """Raise Failed unless `found` is a dict of named finite scalars, one with a gradient."""
+    """Raise ContractViolation unless `found` holds named finite scalars, one with a gradient."""
     if not isinstance(found, dict) or not found:
         what = "an empty dict" if isinstance(found, dict) else f"a {type(found).__name__}"
         raise ContractViolation(
@@ -135,7 +135,7 @@ def check_losses(found: Any, progress: Progress) -> None:
 
 
 def check_metrics(metrics: Mapping[str, Any], losses: Mapping[str, Tensor]) -> None:
-    """Raise Failed unless `metrics` are detached scalars under names of their own."""
+    """Raise ContractViolation unless `metrics` are detached scalars under names of their own."""
     for name, value in metrics.items():
         _check_scalar(f"metrics[{name!r}]", value)
         if value.requires_grad:

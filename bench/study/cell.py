@@ -166,9 +166,9 @@ def plan_cells(
     """List the study's cells in the order of the grid; their label masks are drawn and saved.
 
     Without `save` (a look at what would be done) nothing is written; `trial` makes trials of a
-    search of them. Raises DatasetError for a fold
-    that does not exist, and for a mask file that was edited, UsageError for recipes that a search
-    chose under other folds, and RecordError if a mask cannot be saved.
+    search of them. Raises DatasetError for a fold that does not exist, and for a mask file that was
+    edited, UsageError for recipes that a search chose under other folds, and RecordError if a mask
+    cannot be saved.
     """
     check_searched_folds(study, data)
     masks: dict[GridPoint, tuple[LabelledSplit, Path]] = {}

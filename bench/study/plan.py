@@ -45,13 +45,9 @@ def make_plan(cells: Sequence[Cell], *, fresh: bool = False, retry_failed: bool 
     failed: list[Record] = []
     damaged: list[str] = []
     for cell in cells:
-        try:
-            record = None if fresh else record_of(cell)
-        except CannotRead:
-            raise
-        except RecordError as error:
-            damaged.append(str(error))
-            record = None
+        record, flaw = (None, "") if fresh else usable_record(cell)
+        if flaw:
+            damaged.append(flaw)
         if record is None or record.status == "skipped":
             todo.append(cell)
         elif record.status == "done":
@@ -84,18 +80,26 @@ def record_of(cell: Cell) -> Record | None:
     return record
 
 
+def usable_record(cell: Cell) -> tuple[Record | None, str]:
+    """Read the cell's record; one of no use is none, with a sentence on it. Raises CannotRead."""
+    try:
+        return record_of(cell), ""
+    except CannotRead:
+        raise  # it may be as good as any
+    except RecordError as error:
+        return None, str(error)
+
+
 def load_or_quarantine(cell: Cell) -> tuple[Record | None, list[str]]:
     """Read the record of a cell that this process has claimed; one of no use is set aside.
 
     Returns the record, if there is one, and a sentence on what was set aside. Raises CannotRead.
     """
-    try:
-        return record_of(cell), []
-    except CannotRead:
-        raise  # it may be as good as any
-    except RecordError as error:
-        aside = quarantine(cell.folder / "record.json")
-        return None, [f"{error}; set aside as {aside.name}"]
+    record, flaw = usable_record(cell)
+    if not flaw:
+        return record, []
+    aside = quarantine(cell.folder / "record.json")
+    return None, [f"{flaw}; set aside as {aside.name}"]
 
 
 def archive(cell: Cell) -> Path | None:

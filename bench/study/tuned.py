@@ -18,6 +18,7 @@ from bench.config.resolve import RECIPE
 from bench.config.settings import Settings
 from bench.data.dataset import OpenedDataset
 from bench.errors import UsageError
+from bench.results.compare import flatten
 from bench.results.searches import SearchRecord, read_search
 
 from .study import Study
@@ -68,11 +69,12 @@ def _other_settings(here: Settings, there: Mapping[str, Mapping[str, Any]]) -> d
     The validation subjects are trained on again, and so are no difference.
     """
     idle = {"data.val_subjects", *(f"train.{key}" for key in NOT_IDENTITY)}
+    ours = dict(flatten(json.loads(json.dumps(asdict(here)))))
+    theirs = dict(flatten(there))
     return {
-        f"{section}.{key}": there[section][key]
-        for section, knobs in json.loads(json.dumps(asdict(here))).items()
-        for key, value in knobs.items()
-        if f"{section}.{key}" not in idle and there[section].get(key, value) != value
+        key: theirs[key]
+        for key, value in ours.items()
+        if key not in idle and theirs.get(key, value) != value
     }
 
 

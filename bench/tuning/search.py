@@ -26,9 +26,9 @@ from bench.errors import UsageError
 from bench.results.records import Record
 from bench.results.searches import Trial
 from bench.study.cell import Cell, plan_cells
-from bench.study.plan import record_of
+from bench.study.plan import usable_record
 from bench.study.study import Study
-from bench.system.files import CannotRead, RecordError, cannot_write
+from bench.system.files import cannot_write
 from bench.system.hashing import digest
 from bench.system.seeds import stream_seed
 
@@ -92,7 +92,7 @@ class MethodSearch:
 
     def outcome(self, trial: FrozenTrial, cells: Sequence[Cell]) -> Trial:
         """Return a trial as a search record keeps it, by the records of its cells."""
-        records = [(cell, _record_of(cell)) for cell in cells]
+        records = [(cell, usable_record(cell)[0]) for cell in cells]
         done = [r for _, r in records if r is not None and r.status == "done"]
         values = [record.scores["last"].mean_f1 for record in done]
         reasons = [_why(record) for _, record in records if record not in done]
@@ -183,17 +183,7 @@ def search(
 def _todo(cells: Iterable[Cell]) -> list[Cell]:
     """Return each cell once that has no record; settings that were tried before cost nothing."""
     distinct = {cell.id: cell for cell in cells}
-    return [cell for cell in distinct.values() if _record_of(cell) is None]
-
-
-def _record_of(cell: Cell) -> Record | None:
-    """Return a cell's record; a torn one, which whoever does the cell again sets aside, is none."""
-    try:
-        return record_of(cell)
-    except CannotRead:
-        raise
-    except RecordError:
-        return None
+    return [cell for cell in distinct.values() if usable_record(cell)[0] is None]
 
 
 def check_validation(study: Study, data: OpenedDataset) -> None:

@@ -44,7 +44,7 @@ def changes_from(
 
 
 def difference_entries(differences: Sequence[Estimate | None], runs: int) -> list[Entry]:
-    """Turn differences into entries in points, their p-values corrected for their number."""
+    """Turn differences (or shares) into entries, in percent, their p-values corrected together."""
     family = [item.p for item in differences if item and item.p is not None]
     adjusted = iter(holm(family).tolist())
     return [

@@ -6,21 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from bench.report.aggregate import RunMatrix
-from bench.report.entries import entry_of_estimate
 from bench.report.grouping import percent
 from bench.report.headroom import Headroom, Setting, headroom, settings_of
 from bench.report.method_runs import MethodRuns
 from bench.report.model import MISSING, Entry, NothingToShow, Row, Table, text_entry
 from bench.report.notes import RUNS
-from bench.report.statistics import (
-    Estimate,
-    estimate_share,
-    holm,
-    scored_runs,
-    tied,
-    untested,
-)
+from bench.report.statistics import estimate_share, scored_runs
 from bench.results.records import Record
+
+from .differences import difference_entries
 
 SHARE = (
     "% won: (method - control) / (ceiling - control), mean F1 over the runs that all three have; "
@@ -84,7 +78,8 @@ def _none(rows: Iterable[Row]) -> Iterator[str]:
 def _gap(found: Headroom | None, runs: int) -> Entry:
     if found is None:
         return MISSING
-    return _entry(found.gap, runs, 1, signed=True)
+    (entry,) = difference_entries([found.gap], runs)
+    return entry
 
 
 def _shares(
@@ -102,28 +97,12 @@ def _shares(
     runs = [scored_runs(line.at(ratio).values(), matrix.select) for line in methods]
     there = found is not None and found.there
     shares = [estimate_share(own, *bounds) if there and own else None for own in runs]
-    adjusted = iter(holm([s.p for s in shares if s and s.p is not None]).tolist())
-    count = len(matrix.expected[ratio])
-    entries = []
-    for line, own, share in zip(methods, runs, shares, strict=True):
+    entries = difference_entries(shares, len(matrix.expected[ratio]))
+    for place, (line, own, share) in enumerate(zip(methods, runs, shares, strict=True)):
         if share is not None:
-            p = None if share.p is None else next(adjusted)
-            entries.append(_entry(share, count, 0, p=p))
+            entries[place] = replace(entries[place], digits=0, signed=False)
         elif found is None or not own:
-            entries.append(matrix.entry(line, ratio, lambda _: None))
-        else:
-            entries.append(MISSING if there else text_entry(NONE))
+            entries[place] = matrix.entry(line, ratio, lambda _: None)
+        elif not there:
+            entries[place] = text_entry(NONE)
     return entries
-
-
-def _entry(
-    of: Estimate, runs: int, digits: int, *, signed: bool = False, p: float | None = None
-) -> Entry:
-    return replace(
-        entry_of_estimate(of, runs),
-        p=of.p if p is None else p,
-        tied=tied(of, p),
-        untested=untested(of),
-        digits=digits,
-        signed=signed,
-    )
