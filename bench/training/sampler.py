@@ -155,12 +155,12 @@ class Sampler:
         if labelled_only:
             nothing = np.empty(0, dtype=np.int64)
             return Indices(keys, slot, nothing, nothing)
-        clips = self._clips(keys, slot, step)
         if self.needs.clips:
+            clips = self._clips(keys, slot, step)
             return Indices(
                 keys, slot, clips.ravel(), np.repeat(np.arange(len(keys)), clips.shape[1])
             )
-        extra = self._unlabelled(clips, step)
+        extra = self._unlabelled(keys, slot, step)
         return Indices(keys, slot, extra, len(keys) + np.arange(len(extra)))
 
     def _slot(self, step: int) -> int:
@@ -196,20 +196,23 @@ class Sampler:
         half_label_step = math.floor(1 / self.key.point.ratio) // 2
         return max(half_label_step, self.needs.clip_len - 1)
 
-    def _unlabelled(self, clips: RowNumbers, step: int) -> RowNumbers:
+    def _unlabelled(self, keys: RowNumbers, slot: int, step: int) -> RowNumbers:
         """Return the unlabelled frames (U,) of a step: of its clips, or from anywhere."""
+        wanted = self.needs.unlabelled_ratio
+        if not wanted:
+            return np.empty(0, dtype=np.int64)
         if self.data.pool == "all":
-            return self._from_everywhere(len(clips), step)
+            return self._from_everywhere(len(keys) * wanted, step)
+        clips = self._clips(keys, slot, step)
         chosen = self.pool[clips]
         chosen[:, 1:] &= clips[:, 1:] != clips[:, :-1]  # a clamped clip repeats its end frame
-        chosen &= chosen.cumsum(axis=1) <= self.needs.unlabelled_ratio
+        chosen &= chosen.cumsum(axis=1) <= wanted
         return clips[chosen]
 
-    def _from_everywhere(self, clips: int, step: int) -> RowNumbers:
-        pool = np.flatnonzero(self.pool)
-        count = clips * self.needs.unlabelled_ratio if len(pool) else 0
+    def _from_everywhere(self, count: int, step: int) -> RowNumbers:
+        pool = self.unlabelled_rows
         rng = generator(*self.key.stream("pool", step))
-        return pool[rng.integers(max(1, len(pool)), size=count)]
+        return pool[rng.integers(max(1, len(pool)), size=count if len(pool) else 0)]
 
     def _key_indices(self, step: int) -> RowNumbers:
         """Return positions in `keys` (B,), replayed from the start unless this is the next step."""
