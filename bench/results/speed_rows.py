@@ -47,6 +47,10 @@ class SpeedRow:
     parameters: int
     gflops_per_frame: float
     """Multiplications and additions (counted apart) to encode one frame, in 10^9."""
+    gflops_per_sample: float | None = None
+    """The same to train on one clip, forward and backward; None where nothing was timed."""
+    bare_gflops_per_sample: float | None = None
+    """The same of the bare loop."""
     rates: dict[str, Rate] = field(default_factory=dict)
     """By `PARTS`: clips a second; of `inference`, frames. Empty where only sizes were asked."""
     budget_steps: int = 0
@@ -64,8 +68,26 @@ class SpeedRow:
     @property
     def share_of_bare(self) -> float | None:
         """The training loop's rate, data included, as a share of the bare loop's."""
-        whole, bare = self.rates.get("end to end"), self.rates.get("bare loop")
-        return whole.median / bare.median if whole and bare else None
+        return self._of_bare("end to end")
+
+    @property
+    def step_share_of_bare(self) -> float | None:
+        """The rate of the step alone as a share of the bare loop's."""
+        return self._of_bare("step")
+
+    @property
+    def step_share_of_arithmetic(self) -> float | None:
+        """Operations a second of the step alone as a share of the bare loop's."""
+        share, own, bare = (
+            self._of_bare("step"),
+            self.gflops_per_sample,
+            self.bare_gflops_per_sample,
+        )
+        return share * own / bare if share and own and bare else None
+
+    def _of_bare(self, part: str) -> float | None:
+        rate, bare = self.rates.get(part), self.rates.get("bare loop")
+        return rate.median / bare.median if rate and bare else None
 
     @property
     def share_of_evaluation(self) -> float | None:

@@ -95,9 +95,15 @@ def _gflops(method: Method, size: int) -> float:
     marks = torch.full((1, 68, 2), size / 2) if method.data_needs.landmarks else None
     training = method.training
     method.eval()
-    with FlopCounterMode(display=False) as counter:
-        method.encode(frame, marks)
+    gflops = _counted(lambda: method.encode(frame, marks))
     method.train(training)
+    return gflops
+
+
+def _counted(work: Callable[[], object]) -> float:
+    """Count the operations of a piece of work, uncompiled, in 10^9."""
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+        work()
     return float(counter.get_total_flops()) / 1e9
 
 
@@ -123,12 +129,15 @@ def measure(
     first = _seconds(device, _training(cell, device, kept=False, host=host))
     rates, times = _rates(cell, experiment, device, repeats, host=host)
     trainer, cls = experiment.trainer, cell.method_class
+    samples = trainer.total * cell.settings.train.batch_size
     aus = len(experiment.method.task.aus)
     sized = size_of(str(cell.method), cls, cls.Config(**cell.method_config), cell.settings, aus)
     return replace(
         sized,
         preset=cell.context.preset,
         frames_per_sample=frames_per_step(trainer) / cell.settings.train.batch_size,
+        gflops_per_sample=_counted(_training(cell, device, kept=True, host=host)) / samples,
+        bare_gflops_per_sample=_counted(bare_loop(trainer, trainer.total)) / samples,
         rates=rates,
         budget_steps=PRESETS[cell.context.preset].settings.train.steps,
         warm_up_seconds=round(max(first - min(times["end to end"]), 0.0), 2),

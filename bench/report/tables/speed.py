@@ -18,6 +18,8 @@ TIMES = (
     "loader only",
     "bare loop",
     "share of bare",
+    "share, step alone",
+    "share by arithmetic",
     "test frames/s",
     "evaluation (%)",
     "peak memory (MiB)",
@@ -28,6 +30,8 @@ NOTES = (
     "samples (clips) a second of training: the whole loop, data included; the step on batches that "
     "lie ready; loading and augmentation alone; a bare loop (the trunk and one linear layer on as "
     "many frames, all with gradients): medians ± half the range over repeats",
+    "share of bare: of the bare loop's samples/s, by the whole loop and by the step alone; by "
+    "arithmetic: of its operations a second, by the step alone with all that the method computes",
     f"evaluation: what {EVALUATED:,} test frames, predicted once, take of a run of the preset's "
     "steps; blank where it counts in epochs",
     "on a processor: by this thread's own time, one thread; warm-up (and compilation) apart",
@@ -76,19 +80,24 @@ def _label(row: SpeedRow, devices: Sequence[str]) -> str:
 
 
 def _entries(row: SpeedRow) -> tuple[Entry, ...]:
-    share, memory = row.share_of_bare, row.peak_memory_mib
-    timed, evaluation = bool(row.rates), row.share_of_evaluation
+    evaluation = row.share_of_evaluation
     return (
         text_entry(row.trunk),
         Entry(value=row.parameters / 1e6, digits=2),
         Entry(value=row.gflops_per_frame, digits=3),
         *(_rate(row.rates.get(part)) for part in ("end to end", "step", "loader", "bare loop")),
-        MISSING if share is None else Entry(value=share, digits=2),
+        _known(row.share_of_bare, digits=2),
+        _known(row.step_share_of_bare, digits=2),
+        _known(row.step_share_of_arithmetic, digits=2),
         _rate(row.rates.get("inference")),
-        MISSING if evaluation is None else Entry(value=100 * evaluation, digits=1),
-        MISSING if memory is None else Entry(value=memory, digits=0),
-        Entry(value=row.warm_up_seconds) if timed else MISSING,
+        _known(None if evaluation is None else 100 * evaluation),
+        _known(row.peak_memory_mib, digits=0),
+        _known(row.warm_up_seconds if row.rates else None),
     )
+
+
+def _known(value: float | None, digits: int = 1) -> Entry:
+    return MISSING if value is None else Entry(value=value, digits=digits)
 
 
 def _rate(rate: Rate | None) -> Entry:

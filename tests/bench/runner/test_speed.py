@@ -11,11 +11,13 @@ from torch import nn
 from bench.report.tables.render import render_all
 from bench.report.tables.speed import speed_table
 from bench.results.speed_rows import PARTS, Rate, SpeedRow, read_rows, save_row
-from bench.runner.speed import KeptBatches, _gflops, frames_per_step, size_of
+from bench.runner.speed import KeptBatches, _counted, _gflops, bare_loop, frames_per_step, size_of
 from bench.study.study import make_study
 from bench.system.files import RecordError
 from methods._base import Method, Needs
 from methods.daur import DAUR
+from methods.mlcr import MLCR
+from methods.supervised import Supervised
 from tests.helpers import fakes as toys
 from tests.helpers.fake_tasks import make_task
 from tests.helpers.timed_trainings import QUICK, make_trainer
@@ -65,6 +67,19 @@ def test_operations_of_a_convolution_are_two_a_weight_and_pixel():
     assert _gflops(method, 16) == pytest.approx(2 * 5 * 3 * 9 * 16 * 16 / 1e9)
 
 
+def test_operations_of_a_training_are_those_of_the_bare_loop_where_there_is_one_trunk():
+    step, bare = gflops_of_a_step(Supervised)
+    assert step == pytest.approx(bare)
+    step, bare = gflops_of_a_step(MLCR)
+    assert 2 < step / bare < 2.1, "two trunks, and a graph on their classifiers"
+
+
+def gflops_of_a_step(cls):
+    trainer = make_trainer(cls)
+    step = _counted(lambda: trainer.run(1))
+    return step, _counted(bare_loop(trainer, 1))
+
+
 def test_kept_batches_are_those_of_the_loader_and_lie_ready():
     loader = toys.loader()
     kept = KeptBatches(loader)
@@ -84,6 +99,15 @@ def test_rows_are_kept_one_a_method_trunk_input_and_device(tmp_path):
     assert [one.parameters for one in rows] == [7, 1_500_000]
     assert rows[0].rates["step"] == Rate(100.0, 90.0, 110.0)
     assert rows[0].share_of_bare == pytest.approx(0.8)
+    assert rows[0].step_share_of_arithmetic is None, "nobody counted, as in older rows"
+
+
+def test_the_share_by_arithmetic_counts_what_a_method_computes():
+    rates = RATES | {"step": Rate(50.0, 50.0, 50.0)}
+    timed = row(rates=rates, gflops_per_sample=3.0, bare_gflops_per_sample=1.5)
+    # 150 GFLOP a second of 187.5
+    assert timed.step_share_of_bare == pytest.approx(0.4)
+    assert timed.step_share_of_arithmetic == pytest.approx(0.8)
 
 
 def test_a_step_has_the_frames_that_its_phases_take():
