@@ -67,7 +67,7 @@ bench-accept: $(READY)  ## the speed tests, kept as what `make bench` compares w
 GPU_CHECK ?= --out results/studies/speed-gpu
 
 gpu-check:  ## all that a GPU can show, in nine minutes, with the Python that holds torch
-	PYTHONPATH=. $(PYTHON) studies/gpu_check.py $(GPU_CHECK)
+	PYTHONPATH="$(CURDIR)$${PYTHONPATH:+:$$PYTHONPATH}" $(PYTHON) studies/gpu_check.py $(GPU_CHECK)
 
 FUZZ_CASES ?= 130
 

@@ -12,12 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 FAST = ("subjects=6", "tasks=T1,T2", "frames=60")
 """A cut of the embedded dataset that is drawn in seconds."""
@@ -163,6 +168,35 @@ def _shares(out: Path) -> str:
     return "; ".join(said)
 
 
+def python_path() -> str:
+    """Return the suite's folder, then what PYTHONPATH holds already: packages carried along."""
+    return os.pathsep.join(filter(None, [str(PROJECT.parent), os.environ.get("PYTHONPATH")]))
+
+
+def lacking(device: str) -> str:
+    """Say what must be there before a second of the GPU is spent and is not; empty if all is."""
+    declared = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
+    names = [re.split(r"[^\w.-]", text, maxsplit=1)[0] for text in [*declared, "pytest-benchmark"]]
+    if missing := [name for name in names if not _is_installed(name)]:
+        return (
+            f"not installed for {sys.executable}: {', '.join(missing)}; install them, or put the "
+            "folder that holds them on PYTHONPATH"
+        )
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        return f"torch {torch.__version__} sees no GPU: `--tiny --device cpu` tries the script"
+    return ""
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
 def run_part(part: Part, out: Path, left: float, patience: float = 1) -> str:
     """Run one part under its limit; what it printed goes into OUT/NAME.txt. Returns one line."""
     began, code = time.monotonic(), 0
@@ -177,7 +211,7 @@ def run_part(part: Part, out: Path, left: float, patience: float = 1) -> str:
                     stderr=subprocess.STDOUT,
                     timeout=max(rest, 1),
                     check=False,
-                    env=os.environ | {"PYTHONPATH": str(Path.cwd())},
+                    env=os.environ | {"PYTHONPATH": python_path()},
                 )
             except subprocess.TimeoutExpired:
                 return f"{part.name:<16} over its limit of {limit:.0f} s"
@@ -221,7 +255,7 @@ def agreement(device: str) -> int:
 
 
 def main() -> int:
-    """Run all parts and print the summary; exit code 1 if a part failed."""
+    """Run all parts and print the summary; exit code 1 if a part failed, 2 if none can run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("results/studies/speed-gpu"))
     parser.add_argument("--device", default="cuda")
@@ -231,6 +265,9 @@ def main() -> int:
     given = parser.parse_args()
     if given.part:
         return agreement(given.device)
+    if wrong := lacking(given.device):
+        print(f"error: {wrong}", file=sys.stderr)
+        return 2
     given.out.mkdir(parents=True, exist_ok=True)
     began, lines = time.monotonic(), []
     for part in parts(Check(given.out, given.device, given.tiny)):
