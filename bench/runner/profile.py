@@ -57,7 +57,7 @@ def profile_cell(cell: Cell, device: torch.device, folder: Path) -> Profile:
     last = min(first + WATCHED, trainer.total)
     gpu = device.type == "cuda"
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
-    found = profile(activities=kinds)
+    found = profile(activities=kinds, acc_events=True)  # torch 2.11 warns without
     with _library_silent():
         found.start()
     trainer.run(last)
