@@ -71,7 +71,7 @@ def explain_cell(cell: CellStatus) -> str:
         lines += _outcome(cell.record)
     blocks = {"cell": source.cell, "config": source.config, "code": source.code}
     for title, values in blocks.items():
-        lines += ["", *_block(title, values)]
+        lines += _block(title, values)
     lines += ["", *_hashes(source.hashes)]
     if cell.record:
         lines += _circumstances(cell.record)
@@ -112,7 +112,7 @@ def _hashes(hashes: Mapping[str, str]) -> Iterator[str]:
 
 def _circumstances(record: Record) -> Iterator[str]:
     for title in ("frames", "seconds", "rates", "environment"):
-        yield from ("", *_block(title, getattr(record, title)))
+        yield from _block(title, getattr(record, title))
     if record.final_weights:
         yield from ("", f"trained weights  {record.final_weights}")
     yield from (f"warning  {warning}" for warning in record.warnings)
@@ -121,4 +121,6 @@ def _circumstances(record: Record) -> Iterator[str]:
 
 
 def _block(title: str, values: Mapping[str, Any]) -> list[str]:
-    return [title, *(f"  {key} = {value}" for key, value in flatten(values))]
+    """Return a blank line, the title and its values; nothing where there are none."""
+    lines = [f"  {key} = {value}" for key, value in flatten(values)]
+    return ["", title, *lines] if lines else []

@@ -51,7 +51,8 @@ def choose(
         return [], [f"--results {results}: there is no such folder"]
     chosen = select_records(records, named, methods, ratios)
     if records and not chosen:
-        raise _none_of(records, named, methods, ratios, folder)
+        places = [record.cell for record in records]
+        raise _none_of(places, named, methods, ratios, f"record in {folder}")
     absent = sorted({*methods} - {str(record.cell["method"]) for record in chosen})
     kept = only_matching(latest(chosen) if newest else chosen, only)
     if chosen and not kept:
@@ -60,24 +61,22 @@ def choose(
 
 
 def _none_of(
-    records: Sequence[Record],
+    places: Sequence[Mapping[str, Any]],
     named: Mapping[str, str],
     methods: Collection[str],
     ratios: Collection[float],
-    folder: Path,
+    what: str,
 ) -> UsageError:
-    """Build the error for names of which no record is: the first that nobody knows, or all."""
+    """Build the error for names of which no place is: the first that nobody knows, or all."""
     asked: dict[str, Collection[Any]] = {key: [value] for key, value in named.items()}
     for key, values in {**asked, "method": methods, "ratio": ratios}.items():
-        known = {record.cell[key] for record in records}
+        known = {place[key] for place in places}
         for value in (value for value in values if value not in known):
             listed = ", ".join(map(str, sorted(known)))
             near = closest(str(value), map(str, known)) if isinstance(value, str) else ""
-            return UsageError(
-                f"no record in {folder} is of {key} {value}: {near}there are: {listed}"
-            )
+            return UsageError(f"no {what} is of {key} {value}: {near}there are: {listed}")
     of = " ".join(map(str, [*named.values(), *methods, *ratios]))
-    return UsageError(f"none of the {len(records)} records in {folder} is of {of} at once")
+    return UsageError(f"no {what} is of {of} at once, of {len(places)}")
 
 
 def only_matching(records: Sequence[Record], texts: Iterable[str]) -> list[Record]:
@@ -157,8 +156,11 @@ def select_cells(
         if (cell.id in kept if cell.record else _is_of(cell.source, named, methods))
     ]
     if report.cells and not cells:
-        of = " ".join([*named.values(), *methods, *only])
-        raise UsageError(f"none of the {len(report.cells)} cells is of {of}")
+        if records and not kept and select_records(records, named, methods):
+            raise UsageError(f"no cell that is asked for has {' '.join(only)}")
+        raise _none_of(
+            [c.source.cell for c in report.cells if c.source], named, methods, (), "cell"
+        )
     return replace(report, cells=cells)
 
 

@@ -143,14 +143,16 @@ def _placed(
 ) -> dict[str, tuple[Entry, ...]]:
     """Mark the best and the second of every column, if there are three rows or more to choose of.
 
-    Partial entries are of other runs, and take no part.
+    Partial entries are of other runs, and take no part; where all are equal, none is best.
     """
     sign = -1 if lower_is_better else 1
     columns = []
     for column in zip(*scores.values(), strict=True):
         values = [sign * e.value for e in column if e.state == "done" and e.value is not None]
         top = sorted({round(value, 9) for value in values}, reverse=True)[:2]
-        place = {value: number for number, value in enumerate(top, 1)} if len(values) > 2 else {}
+        place = {value: number for number, value in enumerate(top, 1)}
+        if len(values) <= 2 or len(top) == 1:
+            place = {}
         columns.append(
             [
                 replace(e, place=place.get(round(sign * e.value, 9)))

@@ -79,11 +79,15 @@ def test_a_record_is_spelt_out():
 
 def test_a_failed_record_comes_with_its_reason_and_its_traceback_last():
     text = explain_cell(
-        standing(unfinished("failed", "it broke", traceback="Traceback: here\nand there"))
+        standing(
+            unfinished("failed", "it broke", seconds={}, traceback="Traceback: here\nand there")
+        )
     )
     assert "status  failed\nreason  it broke" in text
     assert text.endswith("Traceback: here\nand there")
     assert "F1" not in text
+    titles = [line for line in text.splitlines() if line in {"frames", "seconds", "rates"}]
+    assert titles == ["frames"], "a title stands over what is known alone"
 
 
 def test_a_cell_that_was_only_asked_for_is_spelt_out_too(tmp_path):

@@ -210,7 +210,7 @@ def test_a_person_gets_a_file(person: Person, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("report --methods ksx", "none of the 72 cells is of ksx"),
+        ("report --methods ksx", "no cell is of method ksx: did you mean ks"),
         ("report --only lr", "--only lr: write KEY=VALUE"),
         ("report --out .", "is a folder"),
     ],

@@ -83,6 +83,14 @@ def test_the_interval_comes_from_subjects_and_only_when_asked_for() -> None:
     assert note(table, "95 % interval, for other test subjects")
 
 
+def test_where_all_are_equal_none_is_best() -> None:
+    f1s = {"ks": [0.0, 0.5], "fixmatch": [0.0, 0.4], "supervised": [0.0, 0.3]}
+    runs = [record(method, f1=values) for method, values in f1s.items()]
+    table = per_au_table(runs)
+    best = row(table, "ks")
+    assert [best[column].place for column in table.columns[:2]] == [None, 1]
+
+
 # What stays visible ---------------------------------------------------------------------------
 
 
