@@ -1,4 +1,4 @@
-# Everything a person types: make demo | test | check | format | docs | bench | gpu-check | nightly | clean
+# Everything a person types: make demo | test | check | format | docs | bench | gpu-check | floors | nightly | clean
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,16 +8,22 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 
+# uv takes a third of pip's time, but knows nothing of an index or a mirror that pip is told of.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PINNED := -c constraints.txt -e ".[dev]"
+
 # To compile all that is installed takes half of the installation; these are what is imported most.
 COMPILED := torch._inductor.compile_fx, torch.export, torch.utils.flop_counter, torchvision, timm, pandas, scipy.stats, sklearn.metrics, \
 	matplotlib.pyplot, typer, rich.progress, jinja2, av, pydantic.type_adapter, tabulate, optuna, hypothesis, pytest, xdist
 
-.PHONY: demo test kill-test executors-test check lint format docs bench bench-accept gpu-check nightly clean
+.PHONY: demo test kill-test executors-test floors check lint format docs bench bench-accept gpu-check nightly clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(PIP) config list | grep -q index || $(PIP) install --quiet uv || true
+	{ test -x $(BIN)/uv && $(BIN)/uv pip install --quiet --python $(BIN)/python $(PINNED); } || \
+		$(PIP) install --no-compile --quiet $(PINNED)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import $(COMPILED)"
 	touch $@
 
@@ -36,6 +42,13 @@ executors-test: $(READY)  ## every executor for real: Ray on two nodes, SLURM on
 	AU_BENCH_EXECUTORS=ray $(BIN)/python -m pytest -v tests/bench/executors/test_executors.py tests/bench/executors/test_ray_cluster.py
 	# submitit does not wait for the processes that it starts on this machine
 	AU_BENCH_EXECUTORS=slurm sh tests/slurm/with_slurm.sh $(BIN)/python -m pytest -v -W ignore:subprocess:ResourceWarning tests/bench/executors/test_executors.py tests/bench/executors/test_slurm.py
+
+floors:  ## the tests with the lowest versions that pyproject.toml allows, in a fresh .venv-floors
+	rm -rf .venv-floors
+	$(PYTHON) -m venv .venv-floors
+	.venv-floors/bin/python -m pip install --quiet uv
+	.venv-floors/bin/uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct -e ".[dev]"
+	.venv-floors/bin/python -m pytest -n 2 --dist loadfile
 
 check: lint test  ## all that CI checks
 
@@ -75,4 +88,4 @@ nightly: $(READY)  ## mutated files of every kind, thousands: FUZZ_CASES of each
 	AU_BENCH_FUZZ_CASES=$(FUZZ_CASES) $(BIN)/python -m pytest tests/datasets/test_fuzz.py --hypothesis-show-statistics
 
 clean:  ## remove the environment and decoded frames; records stay
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	rm -rf $(VENV) .venv-floors .cache .mypy_cache .ruff_cache .pytest_cache build *.egg-info
