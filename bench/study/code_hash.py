@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import groupby
 from pathlib import Path
 
 from bench.system.hashing import digest
@@ -135,8 +136,36 @@ def _parsed(text: str) -> _Source:
             if isinstance(statements, list):
                 setattr(node, part, [item for item in statements if not _is_silent(item)])
     names = sorted({name for node in imports for name in _names(node)})
-    meaning = "\n".join([*names, ast.unparse(tree)])
+    meaning = "\n".join([*names, _spelt(tree)])
     return _Source(imports, hashlib.sha256(meaning.encode()).hexdigest())
+
+
+def _spelt(part: object) -> str:
+    """Spell a tree alike under every Python, without what is empty: nodes gain fields over time.
+
+    `ast.unparse` does not: under 3.12 it puts other quotes into f-strings. Texts in f-strings are
+    joined, since 3.12.1 cuts them up in a way of its own.
+    """
+    if isinstance(part, ast.JoinedStr):
+        part = [*_joined(part.values)]
+    if isinstance(part, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(part) if name != "kind"]
+        told = (f"{name}={_spelt(value)}" for name, value in fields if value not in (None, []))
+        return f"{type(part).__name__}({', '.join(told)})"
+    if isinstance(part, list):
+        return f"[{', '.join(map(_spelt, part))}]"
+    return repr(part)
+
+
+def _joined(values: Iterable[ast.expr]) -> Iterator[object]:
+    """Yield the pieces of an f-string: its texts whole, none of them empty, and what is put in."""
+    for constant, group in groupby(values, lambda value: isinstance(value, ast.Constant)):
+        if not constant:
+            yield from group
+        elif text := "".join(
+            str(piece.value) for piece in group if isinstance(piece, ast.Constant)
+        ):
+            yield text
 
 
 def _names(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
