@@ -89,7 +89,9 @@ def _prepare(layout: StoreLayout) -> dict[str, SequenceEntry]:
         layout.journal.clear()
         layout.frames.create()
         layout.crops.create()
-    done = layout.journal.read()
+    keys = {sequence.name: key for sequence, key in zip(layout.sequences, layout.keys, strict=True)}
+    found = layout.journal.read()
+    done = {name: entry for name, entry in found.items() if entry.key == keys.get(name)}
     needed = (layout.rows - _frames_done(layout, done)) * layout.size**2 * 3
     free = shutil.disk_usage(layout.path).free
     if needed > free:

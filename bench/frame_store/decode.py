@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.sharedctypes import Synchronized
@@ -87,9 +87,12 @@ def _copied_from_cache(
     total = len(job.sequence.frames)
     stored = total - len(cached[0].left_out)
     taken = copy_rows(cached, stored, job.start, job.frames, job.crops)
-    for _ in range(total if taken else 0):
+    if taken is None:
+        return None
+    for _ in range(total):
         tick()
-    return taken
+    # the same pictures may belong to a recording of another name there: corrected, or renamed
+    return replace(taken, name=job.sequence.name, key=job.key)
 
 
 def _unreadable(job: DecodeJob, why: str, tick: Callable[[], None]) -> SequenceEntry:

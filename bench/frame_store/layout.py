@@ -122,6 +122,9 @@ def _parse(layout: StoreLayout) -> StoreLayout:
     built = replace(layout, generation=generation, entries=tuple(entries))
     if key != layout.key or len(built.entries) != len(layout.sequences):
         raise ValueError("it describes other frames")
+    for entry, own in zip(built.entries, layout.keys, strict=True):
+        if entry.key not in ("", own):  # stores from before there were keys have none
+            raise ValueError(f"{entry.name} has the frames of another recording")
     return built
 
 

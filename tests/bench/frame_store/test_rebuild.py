@@ -148,6 +148,49 @@ def test_recordings_added_or_removed_cost_no_decoding_of_the_others(tmp_path: Pa
     assert same(shrunk, store_of(fewer, tmp_path / "fresh"))
 
 
+def test_pictures_stay_with_their_recording_when_names_are_exchanged(tmp_path: Path) -> None:
+    """A table in which two subjects were mixed up, put right: labels follow the names."""
+    dataset = toy(tmp_path / "data")
+    old = store_of(dataset, tmp_path)
+    mended = changed(changed(dataset, 0, subject="B"), 1, subject="A")
+    new = store_of(mended, tmp_path)
+    assert new.decoded == 0
+    assert [sequence.name for sequence in new.sequences] == ["B_T1", "A_T1", "C_T1"]
+    np.testing.assert_array_equal(rows_of(new, 0), rows_of(old, 0))
+    assert same(new, store_of(mended, tmp_path / "fresh"))
+
+
+def test_a_recording_that_is_renamed_is_not_decoded_again(tmp_path: Path) -> None:
+    dataset = toy(tmp_path / "data")
+    store_of(dataset, tmp_path)
+    new = store_of(changed(dataset, 1, subject="Z"), tmp_path)
+    assert (new.decoded, new.sequences[1].name) == (0, "Z_T1")
+
+
+def test_recordings_of_the_same_pictures_are_both_taken_over(tmp_path: Path) -> None:
+    dataset = toy(tmp_path / "data")
+    twice = Toy([*dataset.given, replace(dataset.given[0], task="T2")], dataset.root)
+    store_of(twice, tmp_path)
+    new = store_of(Toy(twice.given[1:], twice.root), tmp_path)
+    fewer = Toy([twice.given[0], twice.given[3]], twice.root)
+    assert (new.decoded, store_of(fewer, tmp_path).decoded) == (0, 0)
+    assert same(store_of(fewer, tmp_path), store_of(fewer, tmp_path / "fresh"))
+
+
+def test_a_store_in_which_names_were_mixed_up_is_built_again(tmp_path: Path) -> None:
+    """Stores of before filed rows under the name that they had in another store."""
+    dataset = toy(tmp_path / "data")
+    old = store_of(dataset, tmp_path)
+    file = old.path / "manifest.json"
+    manifest = json.loads(file.read_text())
+    one, two = manifest["sequences"][:2]
+    one["key"], two["key"] = two["key"], one["key"]
+    file.write_text(json.dumps(manifest))
+    again = store_of(dataset, tmp_path)
+    assert "has the frames of another recording" in again.problems[0]
+    assert same(again, old)
+
+
 def test_rows_are_taken_over_from_no_store_of_another_size_or_crop(tmp_path: Path) -> None:
     dataset = toy(tmp_path / "data")
     store_of(dataset, tmp_path)
