@@ -2,7 +2,8 @@
 
 Files in `Landmark_Points/SN001/tmp_frame_lm` are named in two ways: `SN001_0000_lm.mat` counts
 frames from 0, `l00001_lm.mat` from 1, where the file numbered 0 is one too many. Copies differ, so
-that the last number decides: it is the video's last frame, counted from 0 or from 1.
+that the last number decides: it is the video's last frame, counted from 0 or from 1. Files of the
+second name that stop one short and have none numbered 0 have lost their last.
 
 Shapes: T frames that are asked for.
 """
@@ -85,8 +86,11 @@ def _first_number(
 ) -> int:
     """Return the number of the file about frame 1: 0 or 1."""
     last = max(files)
-    if last in (video_frames - 1, video_frames):
-        return last - video_frames + 1
+    counts_from_zero = 0 in files or files[last].name.upper().startswith("SN")
+    if last == video_frames - 1 and counts_from_zero:
+        return 0
+    if last in (video_frames - 1, video_frames):  # one less: the last file is lost
+        return 1
     first = int(not files[last].name.upper().startswith("SN"))
     problems.append(
         f"{home.name}: the landmark files end with {files[last].name} and the video with frame "

@@ -98,6 +98,11 @@ class Disfa(Dataset):
                 root, subject, folders[subject], videos[subject], landmarks.get(subject)
             )
             sequences += [found] if found else []
+        self.problems += [
+            f"{sequence.subject}: no landmark file is there, as others have"
+            for sequence in sequences
+            if landmarks and sequence.landmarks is None
+        ]
         if not sequences:
             raise DatasetMissing(root, f"no label meets a video ({self.problems[-1]}); {TREE}")
         return sequences
@@ -109,11 +114,16 @@ class Disfa(Dataset):
     def _found(
         self, root: Path, usual: tuple[str, ...], pattern: str, what: str
     ) -> dict[str, Path]:
-        """Map people to what a place holds of them; the first place with any wins."""
-        for place in places(root, BASES, usual):
-            if found := group_by_key(place, pattern):
-                return found
-        raise DatasetMissing(root, f"no {what} is there; {TREE}")
+        """Map people to what a place holds of them; the first place with any wins, and is said."""
+        held = {place: group_by_key(place, pattern) for place in places(root, BASES, usual)}
+        having = [place for place, found in held.items() if found]
+        if not having:
+            raise DatasetMissing(root, f"no {what} is there; {TREE}")
+        taken, *others = having
+        for other in others:
+            if held[other].keys() & held[taken].keys() and not other.samefile(taken):
+                self.problems.append(f"{what}s are in {taken} and in {other}: the first are taken")
+        return held[taken]
 
     def _landmark_folders(self, root: Path) -> dict[str, Path]:
         """Map people to their folders of official landmarks, which are of the left video."""

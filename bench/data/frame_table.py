@@ -32,7 +32,7 @@ class FrameTable:
     last: RowNumbers
     """(R,) the last row of each row's sequence."""
     landmarks: NDArray[np.float32] | None
-    """(R, L, 2) in crop pixels, if every sequence has them."""
+    """(R, L, 2) in crop pixels, NaN where a face has none; None if no recording has any."""
 
     @property
     def coded(self) -> RowMask:
@@ -54,14 +54,17 @@ def frame_table(store: FrameStore) -> FrameTable:
 
 
 def _flat_landmarks(store: FrameStore) -> NDArray[np.float32] | None:
-    shapes = {s.landmarks.shape[1:] if s.landmarks is not None else None for s in store.sequences}
-    if len(shapes) != 1 or None in shapes:
+    """Return the landmarks of all rows, NaN in recordings without; None if there are none at all.
+
+    Nor are there any where recordings have them in different markups.
+    """
+    shapes = {s.landmarks.shape[1:] for s in store.sequences if s.landmarks is not None}
+    if len(shapes) != 1:
         return None
-    (shape,) = shapes
-    assert shape is not None
-    landmarks = np.full((len(store.images), *shape), np.nan, dtype=np.float32)
+    landmarks = np.full((len(store.images), *shapes.pop()), np.nan, dtype=np.float32)
     for s in store.sequences:
-        landmarks[s.start : s.start + len(s.frames)] = s.landmarks
+        if s.landmarks is not None:
+            landmarks[s.start : s.start + len(s.frames)] = s.landmarks
     return landmarks
 
 

@@ -212,13 +212,14 @@ def read_levels(
 ) -> tuple[NDArray[np.float32], str]:
     """Return the intensities (T, A) of the frames `coded` (T,): 0 to 5, NaN where unknown.
 
-    The sentence returned says where the files of these AUs are silent, and is empty if nowhere.
+    The sentence returned says where the files that there are of these AUs are silent; empty if
+    nowhere.
     Raises DatasetCorrupt.
     """
     levels = np.full((len(coded), len(aus)), np.nan, np.float32)
     ours = tuple(au for au in aus if au in files)
     if not ours:
-        return levels, "no intensity file"
+        return levels, ""
     table = read_intensities(files, ours, LINE, LOOKS)
     table.values[table.values == UNKNOWN] = UNCODED
     _, here, there = np.intersect1d(coded, table.frames, return_indices=True)

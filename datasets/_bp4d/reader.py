@@ -116,12 +116,13 @@ class Bp4dFamily(Dataset):
         if not files:
             raise DatasetMissing(home, f"no label file is there; {self.dialect.tree}")
         levels = self._level_files(root)
+        told = {au for by_au in levels.values() for au in by_au} & {*self.aus}
         for key in self._wanted(tree.keys({task for _, task in files}), files):
             images, name = tree.images(*key), "_".join(key)
             if images and key in files:
                 coded, labels = read_occurrence(files[key], self.aus)
                 found = Bp4dSequence(*key, images, coded, labels)
-                yield self._with_levels(found, levels.get(key, {}))
+                yield self._with_levels(found, levels.get(key, {}), told)
             elif images:
                 self.problems.append(f"{name}: images without a label file, left out")
             elif key in files:
@@ -157,19 +158,27 @@ class Bp4dFamily(Dataset):
             )
         return found
 
-    def _with_levels(self, recording: Bp4dSequence, files: Mapping[int, Path]) -> Bp4dSequence:
-        """Add the intensities, and make labels of them, as far as that is asked for."""
+    def _with_levels(
+        self, recording: Bp4dSequence, files: Mapping[int, Path], told: set[int]
+    ) -> Bp4dSequence:
+        """Add the intensities, and make labels of them, as far as that is asked for.
+
+        `told` are the AUs of which any recording has a file: where this one has none, nobody knows
+        their level, and occurrence would be another rule than that of the other recordings.
+        """
         if not self.choices.reads_levels:
             return recording
         levels, gap = read_levels(files, recording.coded, self.aus)
         labels = recording.labels
         if self.choices.level is not None:
-            told = np.isin(self.aus, list(files))
-            labels = labels_by_level(labels, levels, told, self.choices.level)
-        if gap and not files:
-            gap = f"{gap}, so occurrence counts"
-        if gap and (files or self.choices.level is not None):
-            self.problems.append(f"{recording.name}: {gap}")
+            columns = np.isin(self.aus, list(told))
+            labels = labels_by_level(labels, levels, columns, self.choices.level)
+        gaps = [gap] if gap else []
+        if lost := sorted(told - files.keys()):
+            uncoded = "" if self.choices.level is None else ", so uncoded there"
+            gaps.append(f"no intensity file of AU {', '.join(map(str, lost))}{uncoded}")
+        if gaps:
+            self.problems.append(f"{recording.name}: {'; '.join(gaps)}")
         return replace(recording, labels=labels, levels=levels)
 
     def _offset(self, recordings: list[Bp4dSequence]) -> int:

@@ -315,8 +315,24 @@ def test_intensities_are_matched_by_frame_and_gaps_are_named(tmp_path: Path) -> 
     assert column.tolist() == [1] * 12 + [UNCODED] * 2
     assert dataset.problems == [
         "F001_T1: coded frames 22-23 have no intensity",
-        "F001_T2: no intensity file, so occurrence counts",
+        "F001_T2: no intensity file of AU 12, so uncoded there",
     ]
+    two = read(Bp4d(tmp_path, intensity="2"))["F001_T2"].labels[2:16]
+    plain = read(Bp4d(tmp_path))["F001_T2"].labels[2:16]
+    assert (two[:, 6] == UNCODED).all(), "occurrence is another rule than that of F001_T1"
+    np.testing.assert_array_equal(np.delete(two, 6, 1), np.delete(plain, 6, 1))
+
+
+def test_one_lost_intensity_file_leaves_its_au_uncoded(tmp_path: Path) -> None:
+    make_bp4d_tree(tmp_path, subjects=["F001"], tasks=["T1", "T2"])
+    for au, task in ((6, "T1"), (6, "T2"), (12, "T2")):
+        file = tmp_path / f"AUCoding/AU_INT/AU{au:02}/F001_{task}_AU{au:02}.csv"
+        write_levels(file, [(frame, 1) for frame in range(10, 24)])
+    dataset = Bp4d(tmp_path, intensity="2", aus="6,12")
+    found = read(dataset)
+    assert found["F001_T1"].labels[2:16].tolist() == [[0, UNCODED]] * 14
+    assert found["F001_T2"].labels[2:16].tolist() == [[0, 0]] * 14
+    assert dataset.problems == ["F001_T1: no intensity file of AU 12, so uncoded there"]
 
 
 def test_intensities_may_be_read_beside_occurrence(tmp_path: Path) -> None:
@@ -334,7 +350,10 @@ def test_intensities_may_be_read_beside_occurrence(tmp_path: Path) -> None:
     np.testing.assert_array_equal(levels[2:7, 6], [0, 5, np.nan, 2, np.nan])
     assert np.isfinite(levels).sum() == 3
     assert np.isnan(found["F001_T2"].intensities).all()
-    assert dataset.problems == ["F001_T1: coded frames 14-23 have no intensity"]
+    assert dataset.problems == [
+        "F001_T1: coded frames 14-23 have no intensity",
+        "F001_T2: no intensity file of AU 12",
+    ]
     two = read(Bp4d(tmp_path, intensity="2"))["F001_T1"]
     np.testing.assert_array_equal(two.intensities, levels)
     assert two.labels[2:7, 6].tolist() == [0, 1, UNCODED, 1, UNCODED]

@@ -351,6 +351,39 @@ def test_landmark_files_that_end_elsewhere_say_how_they_were_taken(tmp_path: Pat
     assert problems[1] == "SN003: no landmark file for frames 8-12"
 
 
+def test_a_lost_last_landmark_file_moves_none_of_the_others(tmp_path: Path) -> None:
+    make_disfa_tree(tmp_path, subjects=["SN003"])
+    folder = tmp_path / "Landmark_Points/SN003/tmp_frame_lm"
+    names = [f"l{k:05}_lm.mat" for k in range(1, 13)]
+    write_landmarks(folder, names)
+    whole = read(tmp_path)["SN003"].landmarks
+    (folder / names[-1]).unlink()
+    sequences, problems = read_with_problems(tmp_path)
+    points = sequences["SN003"].landmarks
+    assert points is not None
+    assert whole is not None
+    np.testing.assert_array_equal(points[:-1], whole[:-1])
+    assert problems == ["SN003: no landmark file for frames 12"]
+
+
+def test_a_person_without_landmarks_among_others_is_named(tmp_path: Path) -> None:
+    make_disfa_tree(tmp_path, subjects=["SN003", "SN005"])
+    names = [f"l{k:05}_lm.mat" for k in range(1, 13)]
+    write_landmarks(tmp_path / "Landmark_Points/SN003/tmp_frame_lm", names)
+    _, problems = read_with_problems(tmp_path)
+    assert problems == ["SN005: no landmark file is there, as others have"]
+
+
+def test_labels_in_two_places_are_told(tmp_path: Path) -> None:
+    make_disfa_tree(tmp_path, subjects=["SN003"])
+    shutil.copytree(tmp_path / "ActionUnit_Labels", tmp_path / "ActionUnits_Labels")
+    _, problems = read_with_problems(tmp_path)
+    assert problems == [
+        f"label folders are in {tmp_path / 'ActionUnit_Labels'} and in "
+        f"{tmp_path / 'ActionUnits_Labels'}: the first are taken"
+    ]
+
+
 # --- what is left out and named, what stops the reading ------------------------------------------
 
 
