@@ -161,8 +161,8 @@ def _folds(table: Table, subjects: Texts) -> dict[str, int] | None:
     folds = table.whole("fold", "fold")
     wrong = ~((folds >= 0) & (folds < len(subjects)))
     table.refuse(wrong, lambda _: "fold must be a whole number, counted from 0, on every row")
-    each = _one_each(table, "fold", subjects, table.texts("fold"))
-    return {who: int(float(fold)) for who, fold in each.items()}
+    each = _one_each(table, "fold", subjects, folds.astype(np.int64).astype(str).astype(object))
+    return {who: int(fold) for who, fold in each.items()}
 
 
 def _one_each(table: Table, column: str, subjects: Texts, values: Texts) -> dict[str, str]:

@@ -92,7 +92,7 @@ class AffWild2(Dataset):
             raise DatasetMissing(homes[0] if given else root, f"no label file is there; {where}")
         first, *others = found
         if others:
-            what = f"{first.relative_to(root)} holds label files too: choose by option labels"
+            what = f"{first} holds label files too: choose by option labels"
             raise DatasetCorrupt(others[0], None, what)
         return found[first]
 
@@ -126,7 +126,7 @@ class AffWild2(Dataset):
         for video, (task, file) in sorted(files.items()):
             labels = read_rows(file)
             images = numbered(folders[video]) if video in folders else {}
-            if extra := [number for number in images if number > len(labels)]:
+            if extra := [number for number in images if not 1 <= number <= len(labels)]:
                 what = f"{video}: there are {len(labels)} rows of labels"
                 self.problems.append(f"{what}; images that stay unlabelled: {format_ranges(extra)}")
             labelled = LabelledImages(np.arange(1, len(labels) + 1), labels)

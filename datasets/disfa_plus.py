@@ -93,6 +93,7 @@ class DisfaPlus(Dataset):
         coded = read_intensities(files, self.aus, LINE, LOOKS)
         self.problems += [f"{name}: {gap}" for gap in coded.gaps]
         labelled = LabelledImages(coded.frames, coded.labels(self._threshold), coded.levels)
-        sequence, missing = put_together(root, *key, numbered(images), labelled)
+        home = root if images.is_relative_to(root) else images.parents[1]  # option images
+        sequence, missing = put_together(home, *key, numbered(images), labelled)
         self.problems += unpictured(name, missing, sequence)
         return sequence

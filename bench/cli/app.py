@@ -65,6 +65,9 @@ def main() -> None:
             sys.exit(1)
         from bench.errors import UsageError
 
+        if isinstance(error, PermissionError) and error.filename is not None:
+            typer.echo(f"error: {error.filename}: this user may not read or write it", err=True)
+            sys.exit(1)
         if not isinstance(error, expected_errors()):
             raise
         typer.echo(f"error: {error}", err=True)

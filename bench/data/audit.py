@@ -7,6 +7,7 @@ seem to. `warning`: look at it. `note`: good to know.
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.config.names import GridPoint
+from bench.frame_store.layout import read_store
 from bench.metrics import positive_rates
 from datasets._base import UNCODED, DatasetError, FoldList
 from datasets._splits.masks import LabelMask
@@ -58,6 +60,7 @@ def audit_dataset(
 
     `results` is looked through for label masks; clips are `clip_len` frames, `stride` apart.
     """
+    yield check_pixels(data)
     yield from check_subjects(data)
     yield check_windows(data, clip_len, stride)
     yield check_duplicates(data)
@@ -66,6 +69,29 @@ def audit_dataset(
     yield check_masks(data, results)
     yield from check_counts(data)
     yield from check_shared(data)
+
+
+def check_pixels(data: OpenedDataset) -> Finding:
+    """Compare the stored frames with what was written: a disk, or a copy to another, may fail."""
+    store = data.store
+    _, entries = read_store(store.path)
+    written = {entry.name: entry.pixels for entry in entries}
+    changed = tuple(
+        f"{s.name}: its stored frames are not what was written"
+        for s in store.sequences
+        if _pixel_hash(store.images[s.start : s.start + len(s.frames)]) != written.get(s.name)
+    )
+    if changed:
+        text = f"{len(changed)} recordings have changed in {store.path}: remove that folder"
+        return Finding("pixels", "error", f"{text}, and frames are decoded again", changed)
+    return Finding("pixels", "ok", f"{len(store.images):,} stored frames are what was written")
+
+
+def _pixel_hash(frames: NDArray[np.uint8]) -> str:
+    digest = hashlib.sha256()
+    for frame in frames:
+        digest.update(frame.tobytes())
+    return digest.hexdigest()
 
 
 def fold_of(folds: FoldList) -> dict[str, int]:

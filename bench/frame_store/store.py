@@ -120,7 +120,10 @@ def open_store(
     built, complaint = read_manifest(layout)
     if built is None or (retry and built.lacks_frames):
         built = build(layout, workers, progress or _no_progress, retry=retry)
-    store = _open_store(built, dataset.aus, complaint)
+    try:
+        store = _open_store(built, dataset.aus, complaint)
+    except FileNotFoundError:  # another process has just retried: the manifest names other files
+        store = _open_store(read_manifest(layout)[0] or built, dataset.aus, complaint)
     if not store.sequences:
         why = built.entries[0].left_out[0][1]
         advice = f"none of its {layout.rows} frames can be read ({why})"

@@ -87,8 +87,7 @@ class Bp4dFamily(Dataset):
         if not usable:
             why = self.problems[0] if self.problems else "no task is left"
             raise DatasetMissing(root, f"no label meets an image ({why}); {self.dialect.tree}")
-        # Whether images count from 0 is judged by all of them, before most are dropped.
-        from_zero = offset == -1 or any(r.images.numbers[0] == 0 for r in usable)
+        from_zero = offset == -1 or self._count_from_zero(usable)
         near = [r.near_coded(offset, self.choices.context) for r in usable]
         tracks = self._tracks(root, near, int(from_zero))
         return [r.paired(offset, t) for r, t in zip(near, tracks, strict=True)]
@@ -186,7 +185,8 @@ class Bp4dFamily(Dataset):
         fits = [(r.pictured(0).all(), r.pictured(-1).all()) for r in recordings]
         same = sum(bool(at_zero and not before) for at_zero, before in fits)
         shifted = sum(bool(before and not at_zero) for at_zero, before in fits)
-        offset, how = self.choices.offset, "as chosen"
+        chosen = "frame_offset" in self.options
+        offset, how = self.choices.offset, "as chosen" if chosen else "as copies of it have it"
         if offset is None:
             evident = shifted > same and shifted * STRAY >= len(fits)
             offset, how = (-1, "judged by the files") if evident else (0, "nothing speaks against")
@@ -194,7 +194,24 @@ class Bp4dFamily(Dataset):
             f"label frame n is image n{' - 1' if offset else ''} (frame_offset {offset}, {how}: of "
             f"{len(fits)} recordings {same} fit 0 alone, {shifted} fit -1 alone)"
         )
+        if offset == -1 and not chosen and all(r.images.numbers[0] > 0 for r in recordings):
+            self.problems.append(
+                "no recording has an image 0: if images count from 1, labels are a frame late; "
+                "frame_offset=0 says so"
+            )
         return offset
+
+    def _count_from_zero(self, recordings: list[Bp4dSequence]) -> bool:
+        """Judge by most of the recordings, before most images are dropped; one may have a stray."""
+        zero = [r.name for r in recordings if r.images.numbers[0] == 0]
+        judged = 2 * len(zero) > len(recordings)
+        if zero and len(zero) < len(recordings):
+            some = ", ".join(zero[:5]) + (", ..." if len(zero) > 5 else "")
+            self.problems.append(
+                f"{len(zero)} of {len(recordings)} recordings have an image 0 ({some}): images are "
+                f"taken to count from {0 if judged else 1} in all"
+            )
+        return judged
 
     def _meets_images(self, recording: Bp4dSequence, offset: int) -> bool:
         """Tell whether any coded frame has an image, and name those that have none."""

@@ -65,10 +65,9 @@ class WithFaces(Dataset):
 
     def _offset(self) -> int:
         given = str(self.options.get("landmarks_offset", 0))
-        try:
-            return int(given)
-        except ValueError:
-            raise DatasetError(f"landmarks_offset is {given!r}: give a whole number") from None
+        if not re.fullmatch(r"[+-]?[0-9]{1,9}", given.strip()):
+            raise DatasetError(f"landmarks_offset is {given!r}: give a whole number")
+        return int(given)
 
     def _with_faces(self, sequences: list[Sequence], path: Path) -> list[Sequence]:
         # It brings pandas: half a second in every process, which most runs have no need of.

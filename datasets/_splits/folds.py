@@ -77,10 +77,10 @@ def load_folds(name: str) -> FoldList:
 def fold_list(name: str, fold_of: Mapping[str, int]) -> FoldList:
     """Make a list of each subject's fold; SplitError if one is empty (folds count from 0)."""
     count = max(fold_of.values()) + 1
+    empty = min(set(range(len(fold_of) + 1)).difference(fold_of.values()))
+    if empty < count:
+        raise SplitError(f"fold {empty} has no subject, but fold {count - 1} has")
     groups = tuple(tuple(sorted(s for s in fold_of if fold_of[s] == k)) for k in range(count))
-    for fold, group in enumerate(groups):
-        if not group:
-            raise SplitError(f"fold {fold} has no subject, but fold {count - 1} has")
     canonical = "".join(f"{subject},{fold_of[subject]}\n" for subject in sorted(fold_of))
     return FoldList(name, groups, sha256(canonical))
 
@@ -114,7 +114,7 @@ def _read_folds(file: Path) -> dict[str, int]:
         hint = separator_hint(",".join(header or []))
         raise DatasetCorrupt(file, max(rows.line_num, 1), f"the header must be subject,fold{hint}")
     for row in filled:
-        if len(row) != 2 or not row[0] or not row[1].isdecimal():
+        if len(row) != 2 or not row[0] or not (row[1].isdecimal() and len(row[1]) < 10):
             raise DatasetCorrupt(file, rows.line_num, f"expected subject,fold, found {row}")
         if row[0] in fold_of:
             raise DatasetCorrupt(file, rows.line_num, f"subject {row[0]} is listed twice")

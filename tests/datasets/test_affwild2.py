@@ -75,6 +75,13 @@ def test_images_after_the_last_row_stay_unlabelled_and_are_told(tmp_path: Path) 
     assert (sequences["video5_left"].labels[6] == UNCODED).all()
 
 
+def test_an_image_before_the_first_row_is_told(tmp_path: Path) -> None:
+    make_tree(tmp_path)
+    (tmp_path / "cropped_aligned/video5_left/00000.jpg").write_bytes(jpeg((0, 0, 0)))
+    _, problems = read_with_problems(tmp_path)
+    assert problems == ["video5_left: there are 6 rows of labels; images that stay unlabelled: 0"]
+
+
 def test_a_video_without_images_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     make_tree(tmp_path)
     shutil.rmtree(tmp_path / "cropped_aligned/video5_left")
@@ -171,6 +178,11 @@ def test_label_files_of_two_releases_are_chosen_between(tmp_path: Path) -> None:
     (newer / "Train_Set/video5_left.txt").unlink()
     with pytest.raises(DatasetCorrupt, match="holds label files too: choose by option labels"):
         AffWild2(tmp_path).sequences()
+    elsewhere = tmp_path.with_name("two releases")
+    for release in ("AU_Set", "AU_Detection_Challenge"):
+        shutil.copytree(newer, elsewhere / release)
+    with pytest.raises(DatasetCorrupt, match=r"two releases/.* holds label files too"):
+        AffWild2(tmp_path, labels=str(elsewhere)).sequences()
     for folder in ("6th_ABAW_Annotations", "6th_ABAW_Annotations/AU_Detection_Challenge"):
         chosen = AffWild2(tmp_path, labels=folder)
         assert {s.subject for s in chosen.sequences()} == VIDEOS.keys() - {"video5_left"}

@@ -251,6 +251,25 @@ def test_landmarks_are_those_of_their_image(first: int, tmp_path: Path) -> None:
     )
 
 
+def test_one_stray_image_0_moves_no_track(tmp_path: Path) -> None:
+    make_bp4d_tree(tmp_path, subjects=["F001"], tasks=["T1", "T2", "T3"], images=range(1, 31))
+    for task in ("T1", "T2", "T3"):
+        write_mat5(tmp_path / f"2DFeatures/F001_{task}.mat", list(track(30)))
+    whole = read(Bp4d(tmp_path))
+    (images,) = {file.parent for file in tmp_path.rglob("*.jpg") if file.parent.name == "T3"}
+    first = min(images.iterdir())
+    shutil.copy(first, images / first.name.replace("1", "0"))
+    dataset = Bp4d(tmp_path)
+    found = read(dataset)
+    for task in ("T1", "T2"):
+        np.testing.assert_array_equal(
+            found[f"F001_{task}"].landmarks, whole[f"F001_{task}"].landmarks
+        )
+    assert dataset.problems == [
+        "1 of 3 recordings have an image 0 (F001_T3): images are taken to count from 1 in all"
+    ]
+
+
 def test_a_missing_or_damaged_track_is_named_and_passed_over(tmp_path: Path) -> None:
     make_bp4d_tree(tmp_path, subjects=["F001"], tasks=["T1", "T2", "T3"])
     write_mat73(tmp_path / "2DFeatures/F001_T1.mat", list(track(30)))

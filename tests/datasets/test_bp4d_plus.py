@@ -83,9 +83,21 @@ def test_label_frame_n_is_image_n_minus_1(base: str, tmp_path: Path) -> None:
     assert assert_labels_are_those_of_the_files(found.values(), labels) == (11 * 14, 0)
     assert dataset.notes == [
         "not coded, and so not read: T2 (images, but no label file)",
-        "label frame n is image n - 1 (frame_offset -1, as chosen: of 11 recordings 0 fit 0 alone, "
-        "0 fit -1 alone)",
+        "label frame n is image n - 1 (frame_offset -1, as copies of it have it: of 11 recordings "
+        "0 fit 0 alone, 0 fit -1 alone)",
     ]
+
+
+def test_images_that_count_from_1_are_suspected(tmp_path: Path) -> None:
+    """Nothing else speaks against the usual offset where the first labelled frames come late."""
+    make_bp4d_tree(tmp_path, image_home="2D+3D", images=range(1, 25), coded=range(5, 19))
+    dataset = Bp4dPlus(tmp_path)
+    dataset.sequences()
+    suspicion = "no recording has an image 0: if images count from 1, labels are a frame late; "
+    assert f"{suspicion}frame_offset=0 says so" in dataset.problems
+    chosen = Bp4dPlus(tmp_path, frame_offset="-1")
+    chosen.sequences()
+    assert chosen.problems == []
 
 
 def test_images_that_count_from_1_are_an_option(tmp_path: Path) -> None:

@@ -144,8 +144,9 @@ def test_pictures_counted_from_another_number_are_met_with_an_offset(tree: Path)
     assert sequence.landmarks is not None
     assert found(sequence) == [True, True, False, False, True]
     np.testing.assert_array_equal(sequence.landmarks[4], face_of_frame(5))
-    with pytest.raises(DatasetError, match="landmarks_offset is 'some': give a whole number"):
-        sequence_of(tree, landmarks=tree / "of", landmarks_offset="some")
+    for offset in ("some", "9" * 20):
+        with pytest.raises(DatasetError, match=f"landmarks_offset is '{offset}': give a whole"):
+            sequence_of(tree, landmarks=tree / "of", landmarks_offset=offset)
 
 
 def test_a_file_without_task_is_for_subjects_with_one_recording(tmp_path: Path) -> None:

@@ -261,6 +261,10 @@ def test_a_fold_column_is_taken_as_it_is(tmp_path):
     assert folds.groups == (("P0", "P2"), ("P1", "P3"))
     assert Manifest(tmp_path, folds="4").folds().groups != folds.groups
     assert "ours" not in folds.name
+    for row in rows:
+        row["fold"] = {"0": "False", "1": "True"}[row["fold"]]
+    write(tmp_path, rows)
+    assert Manifest(tmp_path).folds().groups == folds.groups
 
 
 def test_drawn_folds_are_ours_disjoint_even_and_the_same_everywhere(tmp_path):

@@ -124,6 +124,8 @@ def write_folds(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Fol
         ("subject,fold\na,0\nb,x\n", "line 3: expected subject,fold"),
         ("subject,fold\na,0\nb,-1\n", "line 3: expected subject,fold"),
         ("subject,fold\na,0\nb,2\n", "fold 1 has no subject"),
+        ("subject,fold\na,0\nb,300000000\n", "fold 1 has no subject, but fold 300000000 has"),
+        (f"subject,fold\na,0\nb,{'9' * 5000}\n", "line 3: expected subject,fold"),
         ("subject,fold\n", "names no subject"),
         ("a,0\nb,1\n", "line 1: the header"),
         ("", "line 1: the header"),

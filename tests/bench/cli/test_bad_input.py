@@ -148,6 +148,15 @@ def test_a_root_that_is_missing_is_named_with_what_to_do(person, tmp_path):
     )
 
 
+def test_a_folder_that_this_user_may_not_read_is_one_sentence(person, monkeypatch):
+    def refuse(**_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/BP4D/AUCoding")
+
+    monkeypatch.setattr("bench.study.study.make_study", refuse)
+    sentence = "error: /data/BP4D/AUCoding: this user may not read or write it"
+    assert person.runs().error == sentence
+
+
 def test_an_empty_root_is_told_what_should_lie_in_it(person, tmp_path):
     person.root = tmp_path / "empty"
     person.root.mkdir()

@@ -63,6 +63,7 @@ def test_a_sound_dataset_gives_no_error_and_no_warning(
     sound: OpenedDataset, tmp_path: Path
 ) -> None:
     assert levels(sound, tmp_path) == {
+        "pixels": "ok",
         "subjects": "ok",
         "windows": "ok",
         "near-duplicates": "ok",
@@ -71,6 +72,18 @@ def test_a_sound_dataset_gives_no_error_and_no_warning(
         "masks": "ok",
         "counts": "note",
     }
+
+
+def test_stored_frames_that_a_disk_lost_are_an_error(tmp_path: Path) -> None:
+    data = opened(faces(tmp_path / "data"), tmp_path)
+    stored = np.load(data.store.path / "frames.npy", mmap_mode="r+")
+    second = data.store.sequences[1]
+    stored[second.start + 3] = 0
+    stored.flush()
+    finding = data_audit.check_pixels(opened(faces(tmp_path / "data"), tmp_path))
+    assert finding.level == "error"
+    assert finding.details == ("B_T1: its stored frames are not what was written",)
+    assert "remove that folder, and frames" in finding.text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.frame_store import store as opening
+from bench.frame_store.layout import StoreLayout
 from bench.frame_store.store import FrameStore
 from datasets._base import DatasetMissing
 from tests.helpers.fake_recordings import Arrays, Toy, changed, reads, rows_of, store_of, toy
@@ -60,6 +62,22 @@ def test_readers_during_a_retry_keep_the_rows_they_opened(tmp_path: Path) -> Non
         "crops-1.npy",
         "frames-1.npy",
     ]
+
+
+def test_whoever_opens_a_store_while_a_retry_ends_gets_the_new_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_of(passing(tmp_path / "data", broken=(0,)), tmp_path)
+    read_manifest = opening.read_manifest
+
+    def then_retry(layout: StoreLayout) -> tuple[StoreLayout | None, list[str]]:
+        found = read_manifest(layout)
+        monkeypatch.setattr(opening, "read_manifest", read_manifest)
+        store_of(passing(tmp_path / "data", broken=()), tmp_path, retry=True)
+        return found
+
+    monkeypatch.setattr(opening, "read_manifest", then_retry)
+    assert store_of(passing(tmp_path / "data", broken=()), tmp_path).left_out == 0
 
 
 def test_a_retry_that_gains_nothing_changes_nothing(tmp_path: Path) -> None:
