@@ -153,7 +153,7 @@ def test_a_folder_that_this_user_may_not_read_is_one_sentence(person, monkeypatc
         raise PermissionError(errno.EACCES, "Permission denied", "/data/BP4D/AUCoding")
 
     monkeypatch.setattr("bench.study.study.make_study", refuse)
-    sentence = "error: /data/BP4D/AUCoding: this user may not read or write it"
+    sentence = "/data/BP4D/AUCoding: this user may not read or write it"
     assert person.runs().error == sentence
 
 
