@@ -234,7 +234,7 @@ def _kinds(part: FaceFile) -> list[tuple[int, ...] | None]:
 
 
 def _joined(parts: list[FaceFile]) -> FaceFile:
-    """Put files with the same kinds of columns one after the other."""
+    """Put files with the same kinds of columns one after the other; of a frame the first counts."""
     tables = [[part.boxes for part in parts], [part.points for part in parts]]
     boxes, points = (
         None if each[0] is None else np.concatenate([t for t in each if t is not None])
@@ -242,8 +242,11 @@ def _joined(parts: list[FaceFile]) -> FaceFile:
     )
     lengths = [len(next(t for t in (p.boxes, p.points) if t is not None)) for p in parts]
     index: Index = {}
+    repeated = sum(part.repeated for part in parts)
     for part, start in zip(parts, accumulate(lengths, initial=0), strict=False):
         for name, (frames, rows) in part.index.items():
             known = index.get(name, (np.empty(0, np.int64), np.empty(0, np.intp)))
-            index[name] = (np.r_[known[0], frames], np.r_[known[1], rows + start])
-    return FaceFile(index, boxes, points, sum(part.repeated for part in parts))
+            new = ~np.isin(frames, known[0])
+            repeated += int((~new).sum())
+            index[name] = (np.r_[known[0], frames[new]], np.r_[known[1], rows[new] + start])
+    return FaceFile(index, boxes, points, repeated)

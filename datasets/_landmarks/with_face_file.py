@@ -60,8 +60,9 @@ class WithFaces(Dataset):
             return path
         if self.root is None:
             return None
-        there = match_names(self.root, f"(?i:{re.escape(BESIDE)})")
-        return next((file for name in there if (file := self.root / name).is_file()), None)
+        folder = self.root.parent if self.root.is_file() else self.root  # of a table given by name
+        there = match_names(folder, f"(?i:{re.escape(BESIDE)})")
+        return next((file for name in there if (file := folder / name).is_file()), None)
 
     def _offset(self) -> int:
         given = str(self.options.get("landmarks_offset", 0))

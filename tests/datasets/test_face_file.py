@@ -179,6 +179,15 @@ def test_a_folder_without_face_files_and_one_of_two_kinds_are_named(tree: Path) 
         sequence_of(tree, landmarks=tree / "two")
 
 
+def test_of_two_files_about_a_recording_the_first_counts_and_it_is_said(tree: Path) -> None:
+    (tree / "two/F001").mkdir(parents=True)
+    write(tree / "two/F001/T1.csv", "frame,x0,y0,x1,y1", "8,1,2,3,4")
+    write(tree / "two/F001_T1.csv", "frame,x0,y0,x1,y1", "8,5,6,7,8", "9,5,6,7,8")
+    sequence, problems = sequence_of(tree, landmarks=tree / "two")
+    assert boxes_of(sequence)[:2] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert "two: 1 rows are about a frame that an earlier row is about, left out" in problems
+
+
 def test_one_openface_file_alone_cannot_say_whom_it_shows(tree: Path) -> None:
     file = openface(["8 1 1"], tree / "of.csv")
     with pytest.raises(DatasetCorrupt, match=r"no column subject; .* into a folder"):

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from datasets._base import UNCODED, DatasetCorrupt, DatasetError, DatasetMissing, Sequence
+from datasets._landmarks.with_face_file import WithFaces
 from datasets._splits.folds import SplitError
 from datasets.manifest import Manifest
 from tests.helpers.dataset_trees import jpeg
@@ -250,6 +251,19 @@ def test_a_missing_video_is_named(tmp_path):
 
 
 # --- folds --------------------------------------------------------------------------------------
+
+
+def test_faces_beside_a_table_that_is_given_by_name_are_found(tmp_path):
+    rows = make(tmp_path)
+    write(tmp_path, rows)
+    first = rows[0]
+    where = f"{first['subject']}_{first['sequence']}"
+    (tmp_path / "boxes.csv").write_text(
+        f"subject,task,frame,x0,y0,x1,y1\n{first['subject']},{first['sequence']},{first['frame']},1,2,3,4\n"
+    )
+    for root in (tmp_path, tmp_path / "manifest.csv"):
+        found = {each.name: each for each in WithFaces(Manifest(root)).sequences()}
+        assert found[where].boxes is not None
 
 
 def test_a_fold_column_is_taken_as_it_is(tmp_path):
