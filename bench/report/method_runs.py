@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.config.names import CEILING, GridPoint, MethodName
-from bench.results.compare import flatten
+from bench.results.compare import identity_knobs
 from bench.results.records import Record
 
 from .grouping import cell_field, point_of, ratio_of
@@ -116,7 +116,8 @@ def _identity(record: Record) -> Identity:
     """Return what a line's records share; knobs without effect on a result are not in its hash."""
     config = record.hashes.get("config") or json.dumps(record.config, sort_keys=True)
     if record.tuning:  # each fold has a recipe of its own
-        fixed = {k: v for k, v in flatten(record.config) if k not in _searched(record)}
+        knobs, searched = identity_knobs(record.config), _searched(record)
+        fixed = [(key, value) for key, value in knobs.items() if key not in searched]
         config = json.dumps(["tuned", record.tuning["search"], fixed], sort_keys=True)
     return config, record.hashes.get("code", ""), record.hashes.get("weights", "")
 
@@ -132,7 +133,7 @@ def _searched(record: Record) -> set[str]:
 
 def _distinctions(groups: Sequence[Sequence[Record]]) -> list[str]:
     """Name each group by the knobs (and hashes) in which they differ; one group needs no name."""
-    knobs = [dict(flatten(group[0].config)) for group in groups]
+    knobs = [identity_knobs(group[0].config) for group in groups]
     for flat, group in zip(knobs, groups, strict=True):
         hashes = group[0].hashes
         flat |= dict.fromkeys(_searched(group[0]), _TUNED)

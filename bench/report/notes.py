@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from bench.results.compare import flatten
+from bench.results.compare import identity_knobs
 from bench.results.records import Record, Status
 
 from .grouping import percent, point_of
@@ -127,7 +127,7 @@ def config_differences(lines: Sequence[MethodRuns]) -> Iterator[str]:
 
     The knobs of a recipe of a method's own are no difference: `recipe_notes` tells them.
     """
-    known = {line.label: dict(flatten(line.records[0].config)) for line in lines if line.records}
+    known = {line.label: identity_knobs(line.records[0].config) for line in lines if line.records}
     known = {label: flat for label, flat in known.items() if flat}
     own = {line.label for line in lines if line.records and line.records[0].recipe != "common"}
     for key in sorted({key for flat in known.values() for key in flat}):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.config.names import NOT_IDENTITY
+
 from .records import Record
 from .requests import RequestedCell
 
@@ -19,6 +21,12 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def identity_knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the knobs of a cell by flat key, but for those that are no part of what it is."""
+    idle = {f"train.{name}" for name in NOT_IDENTITY}
+    return {key: value for key, value in flatten(config) if key not in idle}
 
 
 def identity_of(cell: Record | RequestedCell) -> dict[str, Any]:

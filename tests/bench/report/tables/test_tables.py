@@ -83,6 +83,18 @@ def test_the_interval_comes_from_subjects_and_only_when_asked_for() -> None:
     assert note(table, "95 % interval, for other test subjects")
 
 
+def test_what_is_no_part_of_a_cell_tells_no_rows_apart() -> None:
+    kept = record("ks", fold=0, config={"train": {"lr": 0.01, "keep_weights": "true"}})
+    plain = record("ks", fold=1, config={"train": {"lr": 0.01, "keep_weights": "false"}})
+    other = variant(plain, alpha=0.9)
+    other = dataclasses.replace(other, config={**other.config, "train": plain.config["train"]})
+    kept = dataclasses.replace(kept, config={**kept.config, "method": {"alpha": 0.5}})
+    plain = dataclasses.replace(plain, config={**plain.config, "method": {"alpha": 0.5}})
+    table = ssl_table([kept, plain, other])
+    assert [label for label in labels(table) if "ks" in label] == ["ks (alpha=0.5)", "ks (alpha=0.9)"]
+    assert not [text for text in table.notes if "keep_weights" in text]
+
+
 def test_where_all_are_equal_none_is_best() -> None:
     f1s = {"ks": [0.0, 0.5], "fixmatch": [0.0, 0.4], "supervised": [0.0, 0.3]}
     runs = [record(method, f1=values) for method, values in f1s.items()]
