@@ -20,8 +20,8 @@ from .style import GREY, WIDTH, grid_figure, legend_below, looks_of, title
 Point = tuple[float, float]
 """(cost, score x 100)"""
 
-_FIRST_STEP = 1.15
-"""Factor of cost by which the front's line begins and ends beyond its points."""
+_LAST_STEP = 1.15
+"""Factor of cost by which the line of the front goes on beyond its last point."""
 
 
 def cost_figure(matrix: RunMatrix) -> Figure:
@@ -76,9 +76,8 @@ def _panel(
     front = pareto_front(every, lower_is_better=metric.lower_is_better)
     costs = [point[0] for each in points.values() for point in each]
     if front:
-        ends = [(min(costs) / _FIRST_STEP, front[0][1]), (max(costs) * _FIRST_STEP, front[-1][1])]
-        path = [ends[0], *front, ends[1]]
-        xs, ys = zip(*path, strict=True)
+        # it begins at the cheapest point: nobody knows what less would give
+        xs, ys = zip(*front, (max(costs) * _LAST_STEP, front[-1][1]), strict=True)
         axes.step(xs, ys, where="post", color=GREY, lw=1, zorder=1)
     for label, each in points.items():
         look = {key: looks[label][key] for key in ("color", "marker")}

@@ -135,14 +135,19 @@ def ratio_axis(axes: Axes, ratios: Iterable[float]) -> None:
 
 
 def name_lines(axes: Axes, labels: Sequence[Label]) -> None:
-    """Write each line's name to the right of its end, moved apart where they would overlap."""
+    """Write each line's name to the right of its end, moved apart where they would overlap.
+
+    Long names are broken: written out they would leave the curves no room.
+    """
     low, high = axes.get_ylim()
     inches = axes.get_window_extent().height / axes.figure.dpi
-    gap = (high - low) * 0.125 / inches
+    names = ["\n".join(wrap(label[2], _LONGEST_NAME)) for label in labels]
+    lines = 1 + max((name.count("\n") for name in names), default=0)
+    gap = (high - low) * 0.125 * lines / inches
     places = _apart([label[1] for label in labels], gap, high)
-    for (at, height, text, colour), place in zip(labels, places, strict=True):
+    for (at, height, _, colour), name, place in zip(labels, names, places, strict=True):
         axes.annotate(
-            text,
+            name,
             (at, height),
             xytext=(1.03, place),
             textcoords=("axes fraction", "data"),
@@ -158,6 +163,10 @@ def name_lines(axes: Axes, labels: Sequence[Label]) -> None:
                 "relpos": (0, 0.5),  # it ends where the word begins, and crosses none
             },
         )
+
+
+_LONGEST_NAME = 18
+"""Letters of a name beside a line before it is broken."""
 
 
 def _apart(heights: Sequence[float], gap: float, high: float) -> list[float]:
