@@ -83,9 +83,12 @@ def whole_numbers(option: str, text: str) -> list[int]:
     from bench.errors import UsageError
 
     try:
-        return [int(word) for word in split_commas(text)]
+        numbers = [int(word) for word in split_commas(text)]
     except ValueError:
         raise UsageError(f"{option} {text}: give whole numbers, e.g. 0,1,2") from None
+    if any(number < 0 for number in numbers):
+        raise UsageError(f"{option} {text}: give whole numbers from 0 on, e.g. 0,1,2")
+    return numbers
 
 
 RATIOS = "0.01,0.02,0.05,0.1,0.15,0.2,0.5,1"

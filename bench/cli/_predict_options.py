@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def check(asked: PredictOptions) -> None:
         pick("format", style, WRITERS)
     pick("value of --faces", asked.faces, {"largest": None, "all": None})
     if (asked.source is None) == (asked.dataset is None):
-        raise UsageError("say what to predict on: SOURCE (a video, picture or folder) or --dataset")
+        what = "SOURCE (a video, picture or folder) or --dataset"
+        both = asked.dataset is not None
+        raise UsageError(f"give {what}, not both" if both else f"say what to predict on: {what}")
     wrong = {
         "--detect finds the faces of SOURCE: leave out --landmarks and --dataset": asked.detect
         and (asked.landmarks or asked.dataset),
@@ -67,5 +70,8 @@ def check(asked: PredictOptions) -> None:
 
 
 def _check_free(path: Path, option: str) -> None:
+    there = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"{option} {path}: {there} cannot be written: give another {option}")
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise UsageError(f"{path} is there already: give another {option}, or --overwrite")

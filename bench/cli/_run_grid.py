@@ -202,4 +202,6 @@ def _summarise(console: Console, plan: Plan, new: Sequence[Record]) -> int:
     reasons = Counter((record.status, record.reason) for record in over if record.status != "done")
     for (status, reason), count in reasons.items():
         console.print(f"{count} {status}: {reason}", markup=False)
+    if broken := [record.id for record in over if record.traceback]:
+        console.print(f"where: python -m bench explain {broken[0]} (its --results)", markup=False)
     return 0 if set(counts) <= {"done"} else 1

@@ -7,6 +7,7 @@ import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
+from traceback import walk_tb
 
 import typer
 
@@ -69,9 +70,22 @@ def main() -> None:
             typer.echo(f"error: {error.filename}: this user may not read or write it", err=True)
             sys.exit(1)
         if not isinstance(error, expected_errors()):
-            raise
+            if not (where := _place_in_a_plugin(error)):
+                raise
+            typer.echo(f"error: {where} raises {type(error).__name__}: {error}", err=True)
+            sys.exit(1)
         typer.echo(f"error: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _place_in_a_plugin(error: Exception) -> str:
+    """Name the innermost line of a plugin's file that an error went through; "" if it met none."""
+    places = [
+        f"{frame.f_code.co_filename}, line {line}"
+        for frame, line in walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).startswith("au_ssl_bench_plugin_")
+    ]
+    return places[-1] if places else ""
 
 
 def _is_of_the_output(error: Exception) -> bool:

@@ -15,5 +15,10 @@ def command(
 ) -> None:
     """Print what a cell is, with which knobs, what its id is the hash of, and what came of it."""
     from bench.results.explain import explain_cell, find_cell
+    from bench.results.status import read_status
 
-    typer.echo(explain_cell(find_cell(results, cell)))
+    found = find_cell(results, cell)
+    for problem in read_status(results).problems:
+        if found.id in problem:
+            typer.echo(f"note: {problem}", err=True)
+    typer.echo(explain_cell(found))

@@ -49,7 +49,7 @@ def command(
     published: Annotated[
         bool, typer.Option("--published", help="Of `curves`: the paper's points too.")
     ] = False,
-    seeds: Annotated[str, typer.Option(help="Of `sampling`: seeds, averaged.")] = "0,1,2",
+    seeds: Annotated[str, typer.Option(help="Of `sampling`: seeds, averaged; none = 0,1,2.")] = "",
     metric: Annotated[
         str, typer.Option(help="Of `curves`, `ranks`, `heat-map`, `cost`: as in `table`, e.g. auc.")
     ] = "f1",
@@ -99,6 +99,15 @@ def command(
 
     pick("plot", kind, dict.fromkeys(("sampling", *KINDS)))
     pick("format", style, dict.fromkeys(SUFFIXES))
+    given = {
+        "--seeds": seeds,
+        "--au": au,
+        "--sequence": sequence,
+        "--pseudo-labels": pseudo_labels,
+        "--faces": faces,
+        "--published": published,
+    }
+    _check_kind(kind, [option for option, value in given.items() if value])
     records, problems = read_records(results)
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
@@ -127,6 +136,19 @@ def command(
     _write(found, notes, out or results / "plots", style)
 
 
+_KIND_OF = {"--seeds": "sampling", "--published": "curves"}
+"""The one figure that an option is of; the others that are of one are of `timeline`."""
+
+
+def _check_kind(kind: str, options: Iterable[str]) -> None:
+    """Raise UsageError for an option that says nothing about this kind of figure."""
+    from bench.errors import UsageError
+
+    for option in options:
+        if kind != (own := _KIND_OF.get(option, "timeline")):
+            raise UsageError(f"{option} is of `plot {own}`: leave it out of `plot {kind}`")
+
+
 def _write(
     figures: Iterable[tuple[str, Figure]], notes: Sequence[str], folder: Path, style: str
 ) -> None:
@@ -148,7 +170,7 @@ def _sampling(
     from bench.report.plots.sampling import sampling_figures
 
     shares = opt.label_ratios(ratios or opt.RATIOS)
-    draws = opt.whole_numbers("--seeds", seeds) or [0]
+    draws = opt.whole_numbers("--seeds", seeds or "0,1,2")
     dataset = study.context.dataset
     _, recordings = dataset.read_labels()
     kept = label_budgets(dataset.name, recordings, shares, seeds=draws)

@@ -12,6 +12,9 @@ import typer
 
 from . import _options as opt
 
+PORT = 8000
+"""Where the live page is looked for, unless another port is chosen."""
+
 
 def command(
     out: Annotated[
@@ -20,7 +23,7 @@ def command(
     serve: Annotated[
         bool, typer.Option("--serve", help="Show it live in a browser of this machine instead.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Of --serve; 0 = any free port.")] = 8000,
+    port: Annotated[int, typer.Option(help="Of --serve; 0 = any free port.")] = PORT,
     methods: Annotated[str, typer.Option(help="Only these methods, comma-separated.")] = "",
     dataset: Annotated[str | None, typer.Option(help="Only cells on this dataset.")] = None,
     preset: Annotated[str | None, typer.Option(help="Only cells of this preset.")] = None,
@@ -43,6 +46,8 @@ def command(
         return select_cells(found, named, opt.split_commas(methods), only or [], newest=latest)
 
     typed = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    if port != PORT and not serve:
+        raise UsageError("--port is of --serve: leave it out, or give --serve")
     if serve:
         if out is not None:
             raise UsageError("--serve writes no file: leave out --out, or --serve")

@@ -70,7 +70,7 @@ class PluginRef:
                 if self.file
                 else importlib.import_module(self.module)
             )
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(
                 f"{self.where} cannot be imported: {type(error).__name__}: {error}"
             ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from bench.config.names import MethodName
 from bench.config.parsing import override_fields
 from bench.config.registry import contract_flaws, default_needs
 from bench.config.resolve import method_config
+from bench.config.search_space import check_default, checked_space
 from bench.errors import UsageError
 
 from .harness import (
@@ -106,8 +109,32 @@ def knobs(harness: Harness) -> None:
         raise ContractViolation(
             "Config takes a knob that it does not have: a misspelt --set would be ignored"
         )
+    for name in _without_annotation(kind):
+        raise ContractViolation(
+            f"Config.{name} has no annotation, so that it is no knob: write {name}: "
+            f"{type(vars(kind)[name]).__name__} = {vars(kind)[name]!r}"
+        )
     for variant in harness.cls.variants:
         _variant(harness, variant)
+    _search_space(harness, values)
+
+
+def _without_annotation(kind: type) -> Iterator[str]:
+    """Yield what looks like a knob and is a plain attribute of the class."""
+    described = (property, classmethod, staticmethod, functools.cached_property)
+    for name, value in vars(kind).items():
+        told = name.startswith("_") or name in inspect.get_annotations(kind)
+        if not (told or callable(value) or isinstance(value, described)):
+            yield name
+
+
+def _search_space(harness: Harness, values: dict[str, Any]) -> None:
+    name, cls = harness.name.base, harness.cls
+    try:
+        for knob, wanted in checked_space(name, cls.Config, cls.search_space):
+            check_default(f"{name}.{knob}", wanted, values[knob])
+    except UsageError as error:
+        raise ContractViolation(f"search_space: {error}") from error
 
 
 def _round_trip(config: Any, name: str, value: Any, section: str) -> None:

@@ -244,5 +244,5 @@ def stretch_starts(found: StoredPredictions) -> NDArray[np.int64]:
 
 def _counts(scores: Scores) -> dict[str, list[list[int]]]:
     if not scores.counts:
-        raise ReportError("holds no counts per subject: run it again")
+        raise ReportError("holds no counts per subject: run it again (--fresh)")
     return scores.counts

@@ -49,7 +49,8 @@ def pooled_frames(
     known = {label: frames for label, frames in found.items() if frames is not None}
     if not known:
         raise NothingToShow(
-            f"no run at ratio {ratio:g} has a {NAME} that holds labels: run it again{listed(flaws)}"
+            f"no run at ratio {ratio:g} has a {NAME} that holds labels: run it again (--fresh)"
+            f"{listed(flaws)}"
         )
     if flaws and notes is not None:
         notes.append(drawn_without(matrix, ratio, flaws))

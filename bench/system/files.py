@@ -36,15 +36,18 @@ def cannot_read(path: Path, error: OSError) -> CannotRead:
 
 def _way_out(path: Path, error: OSError) -> str:
     if error.errno == errno.EROFS:
-        return "the disk is read-only: change --results"
+        return f"the disk is read-only: {_ELSEWHERE}"
     if error.errno == errno.ENOTDIR:
-        return "a part of this path is a file, not a folder: change --results"
+        return f"a part of this path is a file, not a folder: {_ELSEWHERE}"
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
             f"it is {_owner(path)}'s: have the folder shared (chmod -R g+rwX, and umask 002 for "
-            "what is to come), or change --results"
+            f"what is to come), or {_ELSEWHERE}"
         )
-    return "free space or change --results"
+    return f"free space or {_ELSEWHERE}"
+
+
+_ELSEWHERE = "choose another folder (--results, or --out where there is one)"
 
 
 def _owner(path: Path) -> str:

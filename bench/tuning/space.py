@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,12 +14,11 @@ from optuna.distributions import (
 )
 
 from bench.config.names import MethodName
-from bench.config.parsing import field_hints, parse_value
 from bench.config.resolve import RECIPE
+from bench.config.search_space import Wanted, check_default, checked_space
 from bench.config.settings import OPTIMISER_SPACE, TrainConfig
-from bench.errors import UsageError, unknown_name
 from bench.study.study import Study
-from methods._base import Range, SearchSpace
+from methods._base import Range
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def space_of(study: Study, name: MethodName) -> MethodSpace:
     found: dict[str, BaseDistribution] = {}
     defaults: dict[str, Any] = {}
     for section, kind, space, values, left_out in parts:
-        for knob, wanted in _checked(section, kind, space):
+        for knob, wanted in checked_space(section, kind, space):
             if knob not in left_out:
                 key = f"{section}.{knob}"
                 found[key] = _distribution(key, wanted, values[knob])
@@ -62,49 +61,10 @@ def space_of(study: Study, name: MethodName) -> MethodSpace:
     return MethodSpace(found, defaults)
 
 
-def _checked(
-    section: str, kind: type, space: SearchSpace
-) -> Iterator[tuple[str, Range | tuple[Any, ...]]]:
-    """Yield a section's ranges; UsageError for an unknown knob, or one that cannot take it."""
-    hints = field_hints(kind)
-    for knob, wanted in space.items():
-        if knob not in hints:
-            raise unknown_name("knob to search", knob, hints, section)
-        ends = (wanted.low, wanted.high) if isinstance(wanted, Range) else wanted
-        for value in ends:
-            try:
-                taken = parse_value(value, hints[knob], f"{section}.{knob}")
-            except UsageError as error:
-                raise UsageError(
-                    f"the range to search holds what the knob cannot: {error}"
-                ) from None
-            if taken != value:
-                raise UsageError(
-                    f"the range to search of {section}.{knob} holds {value!r}, which the knob "
-                    f"takes for {taken!r}"
-                )
-        yield knob, wanted
-
-
-def _distribution(key: str, wanted: Range | tuple[Any, ...], default: Any) -> BaseDistribution:
+def _distribution(key: str, wanted: Wanted, default: Any) -> BaseDistribution:
+    check_default(key, wanted, default)
     if not isinstance(wanted, Range):
-        distribution: BaseDistribution = CategoricalDistribution(wanted)
-        inside = default in wanted
-    elif isinstance(wanted.low, int) and isinstance(wanted.high, int):
-        distribution = IntDistribution(wanted.low, wanted.high, log=wanted.log)
-        inside = isinstance(default, int) and wanted.low <= default <= wanted.high
-    else:
-        distribution = FloatDistribution(wanted.low, wanted.high, log=wanted.log)
-        inside = default is not None and wanted.low <= default <= wanted.high
-    if not inside:
-        raise UsageError(
-            f"{key}={default} lies outside of the range to search, {_spelled(wanted)}: a search "
-            f"begins with the recipe as it is; fix the knob by --set {key}={default}"
-        )
-    return distribution
-
-
-def _spelled(wanted: Range | tuple[Any, ...]) -> str:
-    if isinstance(wanted, Range):
-        return f"{wanted.low:g} to {wanted.high:g}"
-    return ", ".join(map(str, wanted))
+        return CategoricalDistribution(wanted)
+    if isinstance(wanted.low, int) and isinstance(wanted.high, int):
+        return IntDistribution(wanted.low, wanted.high, log=wanted.log)
+    return FloatDistribution(wanted.low, wanted.high, log=wanted.log)

@@ -137,6 +137,16 @@ MISTAKES = {
         (put("knobs", "rates: tuple[str, ...] = (1, 2)"),),
         r"--set bad.rates=.* makes \('1', '2'\) of it: the annotation does not fit the default",
     ),
+    "a knob without an annotation": Mistake(
+        "knobs",
+        (put("knobs", "weight = 0.1"),),
+        "Config.weight has no annotation, so that it is no knob: write weight: float = 0.1",
+    ),
+    "a search of what is no range": Mistake(
+        "knobs",
+        (("    needs = ", "    search_space = {'width': 5}\n    needs = "),),
+        r"search_space: the range to search of bad.width is 5: write Range\(low, high\)",
+    ),
     "any knob taken": Mistake(
         "knobs",
         (

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import shlex
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,8 @@ def page(status: StatusReport, results: Path, *, command: str = "", live: bool =
     cells = [cell for cell in status.cells if cell.source]
     if not cells:
         raise ReportError(f"there are no records in {results / 'runs'}: run some cells first")
-    data = _data(cells, results) | {"command": command, "problems": status.problems, "live": live}
+    commands = {"command": command, "csv": _csv_command(command)}
+    data = _data(cells, results) | commands | {"problems": status.problems, "live": live}
     style, script = _asset("page.css"), _script()
     return _template().render(
         title=_title(cells),
@@ -73,6 +76,15 @@ def as_json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     signs: dict[str, str | int | None] = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
     return text.translate(str.maketrans(signs))
+
+
+def _csv_command(command: str) -> str:
+    """Spell the command that prints the page's numbers, of the folder that the page's names."""
+    words = shlex.split(command)
+    named = [word for before, word in pairwise(words) if before == "--results"]
+    named += [word.partition("=")[2] for word in words if word.startswith("--results=")]
+    folder = ["--results", named[-1]] if named else []
+    return shlex.join(["python", "-m", "bench", "table", *folder, "--format", "csv"])
 
 
 def _data(cells: Sequence[CellStatus], results: Path) -> dict[str, Any]:

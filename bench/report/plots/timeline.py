@@ -181,7 +181,7 @@ def _runs(
         missing = PSEUDO_LABELS if options.training else f"{PREDICTIONS} that holds labels"
         why = " with a method that makes some" if options.training else ""
         what = f"no run at ratio {ratio:g} has a {missing}"
-        raise NothingToShow(f"{what}: run it again{why}{listed(flaws)}")
+        raise NothingToShow(f"{what}: run it again (--fresh){why}{listed(flaws)}")
     return found, flaws
 
 

@@ -78,7 +78,8 @@ def tables(
     would stand together.
     """
     if kind not in KINDS:
-        raise ReportError(f"no table {kind!r}: {closest(kind, KINDS)}known: {', '.join(KINDS)}")
+        known = [*KINDS, "transfer"]  # which is of records of another kind
+        raise ReportError(f"no table {kind!r}: {closest(kind, known)}known: {', '.join(known)}")
     options = options or TableOptions(**asked)
     options.check(kind)
     options = replace(options, select=Scoring.of(options.select))

@@ -87,6 +87,7 @@ def test_a_folder_whose_name_is_no_text_is_printed(person, tmp_path):
         ("--ratios 5%", "label ratio '5%' is outside (0, 1]"),
         ("--folds a", "--folds a: give whole numbers, e.g. 0,1,2"),
         ("--folds 0.5", "--folds 0.5: give whole numbers, e.g. 0,1,2"),
+        ("--seeds 0,-1", "--seeds 0,-1: give whole numbers from 0 on, e.g. 0,1,2"),
         ("--seeds one", "--seeds one: give whole numbers, e.g. 0,1,2"),
         ("--device gpu", "--device gpu: it is one of auto, cpu, cuda, cuda:0, ..."),
         ("--device gpu --workers 2", "--device gpu: it is one of auto, cpu, cuda, cuda:0, ..."),
@@ -157,6 +158,28 @@ def test_a_folder_that_this_user_may_not_read_is_one_sentence(person, monkeypatc
     assert person.runs().error == sentence
 
 
+def test_an_error_in_a_plugin_is_told_by_its_line(person, tmp_path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from methods.supervised import Supervised\n\n\n"
+        "class Mine(Supervised):\n"
+        "    @classmethod\n"
+        "    def needs_for(cls, config):\n"
+        "        return {}['clips']\n"
+    )
+    said = person.asks(f"run --dataset synthetic --methods mine --plugin {plugin} --dry-run").error
+    assert said == f"{plugin}, line 7 raises KeyError: 'clips'"
+
+
+def test_a_plugin_that_ends_the_process_is_named(person, tmp_path):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "from methods._base import Method\n\nraise SystemExit(3)\nclass M(Method): 0\n"
+    )
+    said = person.asks(f"run --dataset synthetic --methods mine --plugin {plugin}").error
+    assert f"{plugin} cannot be imported: SystemExit: 3" in said
+
+
 def test_an_empty_root_is_told_what_should_lie_in_it(person, tmp_path):
     person.root = tmp_path / "empty"
     person.root.mkdir()
@@ -219,7 +242,7 @@ def test_a_results_folder_that_cannot_be_written_is_said_at_once(person, place):
     file.write_text("a file in its place")
     error = person.runs().error
     assert error.startswith(f"cannot write {file}")
-    assert error.endswith("change --results")
+    assert error.endswith("choose another folder (--results, or --out where there is one)")
 
 
 def test_a_cache_folder_that_cannot_be_written_is_said_with_its_option(person, tmp_path):
@@ -247,7 +270,7 @@ def test_a_disk_that_fills_up_costs_one_record_and_keeps_the_others(person, monk
     assert answer.code == 1
     last = answer.err.splitlines()[-1]
     assert last.startswith("error: cannot write ")
-    assert last.endswith("record.json: No space left on device; free space or change --results")
+    assert "record.json: No space left on device; free space or choose another folder" in last
     assert "Traceback" not in answer.err
     before = person.records()
     assert list(before) == written[:1]

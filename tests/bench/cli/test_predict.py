@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import av
 import numpy as np
@@ -253,6 +255,7 @@ class TestRefusals:
         folder, _, _, ids = trained
         film, name = folder / "smile.mp4", ids[0]
         assert "SOURCE (a video, picture or folder)" in self.said(person, name)
+        assert "not both" in self.said(person, f"{name} {quoted(film)} --dataset synthetic")
         assert "unknown format 'xml'" in self.said(person, f"{name} {quoted(film)} --format xml")
         assert "leave out --landmarks" in self.said(
             person, f"{name} {quoted(film)} --detect --landmarks x.csv"
@@ -280,12 +283,16 @@ class TestRefusals:
         assert "no face was found in" in said
         assert not (tmp_path / "predictions").exists()
 
-    def test_of_output_that_is_there(self, person, trained, tmp_path):
+    def test_of_output_that_is_there(self, person, trained, tmp_path, monkeypatch):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "mine.txt").write_text("kept")
         film = trained[0] / "smile.mp4"
         said = self.said(person, f"{trained[3][0]} {quoted(film)} --out out")
         assert said == "out is there already: give another --out, or --overwrite"
+        with monkeypatch.context() as patch:
+            patch.setattr("os.access", lambda path, mode: (Path(path), mode) != (tmp_path, os.W_OK))
+            said = self.said(person, f"{trained[3][0]} {quoted(film)} --out new")
+            assert said == f"--out new: {tmp_path} cannot be written: give another --out"
         (tmp_path / "drawn.mp4").write_text("kept")
         said = self.said(person, f"{trained[3][0]} {quoted(film)} --video drawn.mp4")
         assert "give another --video" in said

@@ -135,7 +135,7 @@ def test_results_that_become_read_only_stop_the_run_and_are_called_so(tmp_path, 
     (cell,) = cells.grid(cells.study(tmp_path, knobs=SAVING))
     with monkeypatch.context() as patch:
         Trouble(patch, "checkpoint.pt", errno.EROFS).open()
-        with pytest.raises(RecordError, match="the disk is read-only: change --results"):
+        with pytest.raises(RecordError, match="the disk is read-only: choose another folder"):
             run(cell)
     assert result(run(cell)) == whole
 

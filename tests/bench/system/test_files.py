@@ -51,7 +51,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     with pytest.raises(RecordError) as caught:
         write(path, "new")
     assert str(caught.value) == (
-        f"cannot write {path}: No space left on device; free space or change --results"
+        f"cannot write {path}: No space left on device; free space or choose "
+        "another folder (--results, or --out where there is one)"
     )
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.json"]
@@ -71,7 +72,7 @@ def test_a_read_only_disk_and_a_folder_of_somebody_else_are_told_apart(tmp_path,
     write(path, "old")
     with monkeypatch.context() as patch:
         refuse(patch, errno.EROFS)
-        with pytest.raises(RecordError, match=r"the disk is read-only: change --results$"):
+        with pytest.raises(RecordError, match=r"the disk is read-only: choose another folder"):
             write(path, "new")
     monkeypatch.setattr(Path, "owner", lambda place: place.name)
     for number in (errno.EACCES, errno.EPERM):

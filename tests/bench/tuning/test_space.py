@@ -100,6 +100,7 @@ def test_what_a_person_or_a_variant_fixed_is_not_searched() -> None:
             '{"weight": Range(0.6, 1.0)}',
             "mine.weight=0.5 lies outside of the range to search, 0.6 to 1",
         ),
+        ('{"weight": 5}', "the range to search of mine.weight is 5: write Range(low, high), or a"),
         ('{"name": ("b", "c")}', "mine.name=a lies outside of the range to search, b, c"),
     ],
 )

@@ -311,6 +311,6 @@ function drawReproduce() {
       ["data (hash)", condition().data], ["folds (hash)", condition().folds],
       ["versions", listed(versions.map((text) => Object.entries(JSON.parse(text)).map(([name, value]) => `${name} ${value}`).join(", ")))],
       ["this page", page.command ? make("code", {}, page.command) : null],
-      ["these numbers as CSV", make("code", {}, "python -m bench table --format csv")],
+      ["these numbers as CSV", make("code", {}, page.csv)],
     ]));
 }

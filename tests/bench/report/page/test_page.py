@@ -193,13 +193,23 @@ def test_nothing_to_show_is_said(tmp_path) -> None:
         page_of(tmp_path)
 
 
+@pytest.mark.parametrize("typed", ["--results 'my runs'", "'--results=my runs'"])
+def test_the_page_says_how_to_print_its_numbers(tmp_path, typed: str) -> None:
+    status = read_status(write_records(tmp_path, small_study()))
+    text = page(status, tmp_path, command=f"python -m bench report {typed} --only lr=1")
+    told = "python -m bench table --results 'my runs' --format csv"
+    assert data_of(text)["csv"] == told
+
+
 def test_a_person_gets_a_file(person: Person, tmp_path) -> None:
     assert person.asks("report").error.startswith("there are no records in")
     write_records(person.results, small_study())
     answer = person.asks("report", "--out", tmp_path / "new" / "page.html")
     assert answer.code == 0, answer.err
     assert answer.out.startswith(str(tmp_path / "new" / "page.html"))
-    assert "--out" in data_of((tmp_path / "new" / "page.html").read_text())["command"]
+    data = data_of((tmp_path / "new" / "page.html").read_text())
+    assert "--out" in data["command"]
+    assert data["csv"].endswith(f"{person.results} --format csv")
     (person.results / "runs" / small_study()[0].id / "record.json").write_text("{")
     again = person.asks("report --methods ks,supervised")
     assert "left out" in again.err
@@ -211,6 +221,7 @@ def test_a_person_gets_a_file(person: Person, tmp_path) -> None:
     ("line", "error"),
     [
         ("report --methods ksx", "no cell is of method ksx: did you mean ks"),
+        ("report --port 9000", "--port is of --serve"),
         ("report --only lr", "--only lr: write KEY=VALUE"),
         ("report --out .", "is a folder"),
     ],

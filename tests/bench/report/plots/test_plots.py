@@ -229,6 +229,13 @@ def test_the_command_prints_the_names_of_what_it_drew(tmp_path, monkeypatch, cap
     assert "there are no records" in person.asks("plot curves").error
     assert "did you mean sampling" in person.asks("plot samplings").error
     assert "did you mean png" in person.asks("plot curves --format pnh").error
+    for option, kind in (
+        ("--seeds 0", "sampling"),
+        ("--au 1", "timeline"),
+        ("--faces", "timeline"),
+    ):
+        said = f"{option.split()[0]} is of `plot {kind}`: leave it out of `plot curves`"
+        assert said in person.asks(f"plot curves {option}").error
 
 
 def test_the_command_draws_the_datasets_asked_for_alone(tmp_path, monkeypatch, capsys) -> None:

@@ -91,7 +91,10 @@ def test_what_is_no_part_of_a_cell_tells_no_rows_apart() -> None:
     kept = dataclasses.replace(kept, config={**kept.config, "method": {"alpha": 0.5}})
     plain = dataclasses.replace(plain, config={**plain.config, "method": {"alpha": 0.5}})
     table = ssl_table([kept, plain, other])
-    assert [label for label in labels(table) if "ks" in label] == ["ks (alpha=0.5)", "ks (alpha=0.9)"]
+    assert [label for label in labels(table) if "ks" in label] == [
+        "ks (alpha=0.5)",
+        "ks (alpha=0.9)",
+    ]
     assert not [text for text in table.notes if "keep_weights" in text]
 
 
