@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 
@@ -71,7 +72,7 @@ def run_grid(study: Study, options: RunOptions) -> int:
     request_grid(study, cells, command)
     new = _execute(plan, before, options, console, command)
     announce_headroom(console, study, cells, [*plan.done, *new], measured=bool(new))
-    return _summarise(console, plan, new)
+    return _summarise(console, plan, new, study.context.results)
 
 
 def announce_grid(
@@ -195,7 +196,7 @@ def _archive_old(cells: Sequence[Cell]) -> None:
         archive(cell)
 
 
-def _summarise(console: Console, plan: Plan, new: Sequence[Record]) -> int:
+def _summarise(console: Console, plan: Plan, new: Sequence[Record], results: Path) -> int:
     over = [*plan.done, *plan.failed, *new]
     counts = Counter(record.status for record in over)
     console.print(", ".join(f"{count} {status}" for status, count in counts.items()), markup=False)
@@ -203,5 +204,6 @@ def _summarise(console: Console, plan: Plan, new: Sequence[Record]) -> int:
     for (status, reason), count in reasons.items():
         console.print(f"{count} {status}: {reason}", markup=False)
     if broken := [record.id for record in over if record.traceback]:
-        console.print(f"where: python -m bench explain {broken[0]} (its --results)", markup=False)
+        words = ["python", "-m", "bench", "explain", broken[0], "--results", str(results)]
+        console.print(f"where: {shlex.join(words)}", markup=False)
     return 0 if set(counts) <= {"done"} else 1
