@@ -114,7 +114,10 @@ const SIGNS = { missing: "–", failed: "failed", skipped: "skipped", unstored: 
 // How a line looks: by its place among all lines, variants last, so that it keeps its colour.
 function look(place) {
   const lines = selection().lines;
-  if (lines[place].control) return { colour: "var(--control)", marker: 0, dash: "" };
+  if (lines[place].control) {
+    const nth = lines.slice(0, place).filter((line) => line.control).length; // tuned beside untuned, say
+    return { colour: "var(--control)", marker: nth % 6, dash: nth ? "5 3" : "" };
+  }
   const others = lines.map((line, at) => at).filter((at) => !lines[at].control)
     .sort((a, b) => lines[a].variant - lines[b].variant || a - b);
   const at = others.indexOf(place);
