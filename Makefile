@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) config list | grep -q index || $(PIP) install --quiet uv || true
-	{ test -x $(BIN)/uv && $(BIN)/uv pip install --quiet --python $(BIN)/python $(PINNED); } || \
+	$(BIN)/python -m uv --version > /dev/null 2>&1 && $(BIN)/python -m uv pip install --quiet --python $(BIN)/python $(PINNED) || \
 		$(PIP) install --no-compile --quiet $(PINNED)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "import $(COMPILED)"
 	touch $@
@@ -47,7 +47,7 @@ floors:  ## the tests with the lowest versions that pyproject.toml allows, in a 
 	rm -rf .venv-floors
 	$(PYTHON) -m venv .venv-floors
 	.venv-floors/bin/python -m pip install --quiet uv
-	.venv-floors/bin/uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct -e ".[dev]"
+	.venv-floors/bin/python -m uv pip install --quiet --python .venv-floors/bin/python --resolution lowest-direct -e ".[dev]"
 	.venv-floors/bin/python -m pytest -n 2 --dist loadfile
 
 check: lint test  ## all that CI checks

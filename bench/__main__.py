@@ -13,6 +13,8 @@ except ModuleNotFoundError as error:
         f"error: {error.name} is not installed for {sys.executable}: activate the suite's "
         "environment (source .venv/bin/activate), or make it (make .venv/.ready)"
     )
+except KeyboardInterrupt:  # while it is being imported: nothing has begun
+    sys.exit(130)
 
 
 main()

@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import UsageError
-from datasets._base import UNCODED, BrokenFrame, Dataset, FoldList, FrameSource, Sequence
+from datasets._base import (
+    UNCODED,
+    BrokenFrame,
+    Dataset,
+    DatasetCorrupt,
+    FoldList,
+    FrameSource,
+    Sequence,
+)
 from datasets._files.images import ImageFiles
 from datasets._files.video import VideoFrames, frame_times
 
@@ -132,8 +140,8 @@ def find_recordings(
     """Find the films and pictures that a path stands for: a file, or a folder and those below it.
 
     `stills` takes every picture for itself; where it is not asked for, `note` is told why several
-    pictures are no film. Raises UsageError if there is nothing to read, and DatasetCorrupt for a
-    video that cannot be.
+    pictures are no film. It is told of videos in a folder that cannot be read, too. Raises
+    UsageError if there is nothing to read, and DatasetCorrupt for a video by itself that cannot be.
     """
     if source.is_file():
         return [_of_file(source)]
@@ -163,7 +171,11 @@ def _below(
     folder: Path, fps: float, note: Callable[[str], None], *, stills: bool
 ) -> Iterator[Recording]:
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    yield from (_of_file(file) for file in files if file.suffix.lower() in VIDEOS)
+    for file in (file for file in files if file.suffix.lower() in VIDEOS):
+        try:
+            yield _of_file(file)
+        except DatasetCorrupt as error:
+            note(f"{error}; left out")
     pictures = [file for file in files if file.suffix.lower() in PICTURES]
     wanted = stills or len(pictures) < 2
     reason = None if wanted else _why_no_film(pictures)

@@ -30,6 +30,19 @@ def test_a_video_counts_its_frames_from_one_and_knows_its_times(tmp_path, face):
     assert np.abs(pixels.astype(int) - face[0]).mean() < 3
 
 
+def test_a_broken_video_among_others_is_left_out_and_told(tmp_path, face):
+    write_video(tmp_path / "a.mp4", face[0])
+    (tmp_path / "b.mp4").write_bytes(b"no video")
+    notes: list[str] = []
+    (film,) = find_recordings(tmp_path, note=notes.append)
+    assert film.name == "a"
+    (note,) = notes
+    assert "b.mp4" in note
+    assert note.endswith("; left out")
+    with pytest.raises(DatasetCorrupt, match=r"b\.mp4"):
+        find_recordings(tmp_path / "b.mp4")
+
+
 def test_times_are_those_of_the_frames_shown_in_order(tmp_path, face):
     path = write_video(tmp_path / "smile.mkv", np.repeat(face[0], 10, axis=0))  # with B frames
     times = frame_times(path)
