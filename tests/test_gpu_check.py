@@ -41,6 +41,12 @@ def test_what_is_missing_is_said_before_a_second_of_the_gpu_is_spent(tmp_path, m
     assert not list(tmp_path.iterdir())
 
 
+def test_files_with_gpu_tests_are_found_and_no_others_imported():
+    names = {Path(file).name for file in load_script(SCRIPT).gpu_tests()}
+    assert {"test_augment.py", "test_pixels.py"} <= names
+    assert "test_tune.py" not in names, "it imports what only a developer has"
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
 def test_without_a_gpu_the_script_says_how_to_try_it():
     assert "--tiny --device cpu" in load_script(SCRIPT).lacking("cuda")
