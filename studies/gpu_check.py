@@ -24,6 +24,9 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
+FRAMES = PROJECT.parent / ".cache" / "gpu-check"
+"""Where decoded frames go: not among the files that are kept."""
+
 FAST = ("subjects=6", "tasks=T1,T2", "frames=60")
 """A cut of the embedded dataset that is drawn in seconds."""
 
@@ -50,7 +53,7 @@ class Check:
         `speed` cuts the dataset by itself, so that there is a recording for each clip of a batch.
         """
         device = ["--device", self.device]
-        folders = ["--results", str(self.out / results), "--cache", str(self.out / "frames")]
+        folders = ["--results", str(self.out / results), "--cache", str(FRAMES)]
         cut = () if command.startswith("speed ") else FAST
         knobs = [*(f"synthetic.{option}" for option in cut), f"data.size={self.size}"]
         words = [sys.executable, "-m", "bench", *command.split(), *device, *folders]

@@ -66,7 +66,7 @@ def profile_cell(cell: Cell, device: torch.device, folder: Path) -> Profile:
     with _library_silent():
         found.stop()
     make_folder(folder)
-    trace = folder / f"{cell.id}.json"
+    trace = folder / f"{cell.id}.json.gz"
     found.export_chrome_trace(str(trace))
     steps, sums = last - first, found.key_averages()
     spent = {event.key: _milliseconds(event, gpu=gpu) / steps for event in sums}
