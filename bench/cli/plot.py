@@ -91,23 +91,14 @@ def command(
     """
     from bench.errors import pick
     from bench.report.metric import Scoring, find_metric
-    from bench.report.plots.kinds import KINDS, FigureOptions, figures
+    from bench.report.plots.kinds import FigureOptions, figures
     from bench.report.plots.style import SUFFIXES
     from bench.report.plots.timeline import TimelineOptions
     from bench.results.records import read_records
     from bench.results.selection import choose, without_variants
 
-    pick("plot", kind, dict.fromkeys(("sampling", *KINDS)))
     pick("format", style, dict.fromkeys(SUFFIXES))
-    given = {
-        "--seeds": seeds,
-        "--au": au,
-        "--sequence": sequence,
-        "--pseudo-labels": pseudo_labels,
-        "--faces": faces,
-        "--published": published,
-    }
-    _check_kind(kind, [option for option, value in given.items() if value])
+    _check_kind(kind, seeds, published, au, sequence, pseudo_labels, faces)
     records, problems = read_records(results)
     for problem in problems:
         typer.echo(f"note: {problem}", err=True)
@@ -136,16 +127,29 @@ def command(
     _write(found, notes, out or results / "plots", style)
 
 
-_KIND_OF = {"--seeds": "sampling", "--published": "curves"}
-"""The one figure that an option is of; the others that are of one are of `timeline`."""
+_KIND_OF = {
+    "--seeds": "sampling",
+    "--published": "curves",
+    "--au": "timeline",
+    "--sequence": "timeline",
+    "--pseudo-labels": "timeline",
+    "--faces": "timeline",
+}
+"""Options that one kind of figure has alone."""
 
 
-def _check_kind(kind: str, options: Iterable[str]) -> None:
-    """Raise UsageError for an option that says nothing about this kind of figure."""
-    from bench.errors import UsageError
+def _check_kind(kind: str, *given: object) -> None:
+    """Raise UsageError for a kind that is none, or an option that says nothing about it.
 
-    for option in options:
-        if kind != (own := _KIND_OF.get(option, "timeline")):
+    `given` are the values of `_KIND_OF`'s options, in its order.
+    """
+    from bench.errors import UsageError, pick
+    from bench.report.plots.kinds import KINDS
+
+    pick("plot", kind, dict.fromkeys(("sampling", *KINDS)))
+
+    for (option, own), value in zip(_KIND_OF.items(), given, strict=True):
+        if value and kind != own:
             raise UsageError(f"{option} is of `plot {own}`: leave it out of `plot {kind}`")
 
 

@@ -113,7 +113,11 @@ class Registry:
 
     def method(self, name: str) -> type[Method]:
         """Import method `name` (without its variant); raises UsageError naming the closest one."""
-        return pick("method", name, self.trainable()).load(Method)
+        try:
+            found = pick("method", name, self.trainable())
+        except UsageError as error:
+            raise UsageError(f"{error} (one from elsewhere: --plugin FILE.py)") from None
+        return found.load(Method)
 
     def require_method(self, name: str) -> None:
         """Raise UsageError, naming its file, unless method `name` can be imported and is whole."""

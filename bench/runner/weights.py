@@ -293,12 +293,7 @@ def _misfit(description: NetworkDescription, what: str) -> UsageError:
 def _built(description: NetworkDescription, registry: Registry) -> Method:
     """Build the untrained network; the random numbers that this draws are given back."""
     base = str(description.cell["method"]).partition(":")[0]
-    try:
-        cls = registry.method(base)
-    except UsageError as error:
-        if base in registry.methods():
-            raise
-        raise UsageError(f"{error}; name its file by --plugin, as its training did") from None
+    cls = registry.method(base)
     try:
         config = override_fields(cls.Config(), description.method_config, base)
     except UsageError as error:

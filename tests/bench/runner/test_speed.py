@@ -67,7 +67,7 @@ def test_operations_of_a_convolution_are_two_a_weight_and_pixel():
     assert _gflops(method, 16) == pytest.approx(2 * 5 * 3 * 9 * 16 * 16 / 1e9)
 
 
-def test_operations_of_a_training_are_those_of_the_bare_loop_where_there_is_one_trunk():
+def test_a_training_on_one_trunk_has_the_operations_of_the_bare_loop():
     step, bare = gflops_of_a_step(Supervised)
     assert step == pytest.approx(bare)
     step, bare = gflops_of_a_step(MLCR)

@@ -183,7 +183,7 @@ def test_a_really_full_disk_leaves_the_old_file(tmp_path):
     )
     command = [sys.executable, "-c", script, str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"cannot write {path}: File too large; free space or change")
+    assert done.stdout.startswith(f"cannot write {path}: File too large; free space or choose")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["record.json"]
 
