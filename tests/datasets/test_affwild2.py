@@ -172,19 +172,20 @@ def test_a_second_folder_of_images_is_read_too(tmp_path: Path) -> None:
 
 
 def test_label_files_of_two_releases_are_chosen_between(tmp_path: Path) -> None:
-    make_tree(tmp_path)
-    newer = tmp_path / "6th_ABAW_Annotations/AU_Detection_Challenge"
-    shutil.copytree(tmp_path / "annotations/AU_Set", newer)
+    root = tmp_path / "root"
+    make_tree(root)
+    newer = root / "6th_ABAW_Annotations/AU_Detection_Challenge"
+    shutil.copytree(root / "annotations/AU_Set", newer)
     (newer / "Train_Set/video5_left.txt").unlink()
     with pytest.raises(DatasetCorrupt, match="holds label files too: choose by option labels"):
-        AffWild2(tmp_path).sequences()
-    elsewhere = tmp_path.with_name("two releases")
+        AffWild2(root).sequences()
+    elsewhere = tmp_path / "two releases"
     for release in ("AU_Set", "AU_Detection_Challenge"):
         shutil.copytree(newer, elsewhere / release)
     with pytest.raises(DatasetCorrupt, match=r"two releases/.* holds label files too"):
-        AffWild2(tmp_path, labels=str(elsewhere)).sequences()
+        AffWild2(root, labels=str(elsewhere)).sequences()
     for folder in ("6th_ABAW_Annotations", "6th_ABAW_Annotations/AU_Detection_Challenge"):
-        chosen = AffWild2(tmp_path, labels=folder)
+        chosen = AffWild2(root, labels=folder)
         assert {s.subject for s in chosen.sequences()} == VIDEOS.keys() - {"video5_left"}
         assert sum(map(len, chosen.folds().groups)) == 2
 

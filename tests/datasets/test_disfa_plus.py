@@ -59,13 +59,14 @@ def test_the_default_is_disfas(tmp_path: Path) -> None:
 
 
 def test_crops_can_be_read_instead_of_images(tmp_path: Path) -> None:
-    make_tree(tmp_path, images="Aligned")
+    root = tmp_path / "root"
+    make_tree(root, images="Aligned")
     with pytest.raises(DatasetMissing, match="no folder of images is there"):
-        DisfaPlus(tmp_path).sequences()
-    assert len(read(tmp_path, images="Aligned")) == 4
-    elsewhere = tmp_path.with_name("elsewhere")
-    (tmp_path / "Aligned").rename(elsewhere)
-    assert len(read(tmp_path, images=str(elsewhere))) == 4
+        DisfaPlus(root).sequences()
+    assert len(read(root, images="Aligned")) == 4
+    elsewhere = tmp_path / "elsewhere"
+    (root / "Aligned").rename(elsewhere)
+    assert len(read(root, images=str(elsewhere))) == 4
 
 
 def test_what_lacks_a_half_is_named_and_the_rest_goes_on(tmp_path: Path) -> None:
