@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bench.runner import run_cell as runner
-from tests.helpers.cli_driver import Person
+from tests.helpers.cli_driver import Person, quoted
 from tests.helpers.dataset_trees import BP4D_AUS, make_bp4d_tree, write_occurrence
 
 TWO = "--methods supervised,pseudo_label --ratios 0.2"
@@ -167,7 +167,9 @@ def test_an_error_in_a_plugin_is_told_by_its_line(person, tmp_path):
         "    def needs_for(cls, config):\n"
         "        return {}['clips']\n"
     )
-    said = person.asks(f"run --dataset synthetic --methods mine --plugin {plugin} --dry-run").error
+    said = person.asks(
+        f"run --dataset synthetic --methods mine --plugin {quoted(plugin)} --dry-run"
+    ).error
     assert said == f"{plugin}, line 7 raises KeyError: 'clips'"
 
 
@@ -176,7 +178,7 @@ def test_a_plugin_that_ends_the_process_is_named(person, tmp_path):
     plugin.write_text(
         "from methods._base import Method\n\nraise SystemExit(3)\nclass M(Method): 0\n"
     )
-    said = person.asks(f"run --dataset synthetic --methods mine --plugin {plugin}").error
+    said = person.asks(f"run --dataset synthetic --methods mine --plugin {quoted(plugin)}").error
     assert f"{plugin} cannot be imported: SystemExit: 3" in said
 
 

@@ -20,7 +20,7 @@ from bench.report.tables.entry_text import format_entry
 from bench.report.tables.kinds import tables
 from bench.results.requests import RequestedCell, write_request
 from bench.results.status import read_status
-from tests.helpers.cli_driver import Person
+from tests.helpers.cli_driver import Person, quoted
 from tests.helpers.fake_records import counted, record
 from tests.helpers.results_folders import AUDIT, RATIOS, small_study, write_records
 
@@ -209,7 +209,7 @@ def test_a_person_gets_a_file(person: Person, tmp_path) -> None:
     assert answer.out.startswith(str(tmp_path / "new" / "page.html"))
     data = data_of((tmp_path / "new" / "page.html").read_text())
     assert "--out" in data["command"]
-    assert data["csv"].endswith(f"{person.results} --format csv")
+    assert data["csv"].endswith(f"{quoted(person.results)} --format csv")
     (person.results / "runs" / small_study()[0].id / "record.json").write_text("{")
     again = person.asks("report --methods ks,supervised")
     assert "left out" in again.err
