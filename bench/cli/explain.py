@@ -18,7 +18,8 @@ def command(
     from bench.results.status import read_status
 
     found = find_cell(results, cell)
-    for problem in read_status(results).problems:
+    # only a cell without a record can have a broken one: no need to read all of them twice
+    for problem in read_status(results).problems if found.record is None else ():
         if found.id in problem:
             typer.echo(f"note: {problem}", err=True)
     typer.echo(explain_cell(found))

@@ -13,12 +13,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bench.config.names import NOT_IDENTITY, MethodName
+from bench.config.names import MethodName
 from bench.config.resolve import RECIPE
 from bench.config.settings import Settings
 from bench.data.dataset import OpenedDataset
 from bench.errors import UsageError
-from bench.results.compare import flatten
+from bench.results.compare import flatten, identity_knobs
 from bench.results.searches import SearchRecord, read_search
 
 from .study import Study
@@ -68,13 +68,12 @@ def _other_settings(here: Settings, there: Mapping[str, Mapping[str, Any]]) -> d
 
     The validation subjects are trained on again, and so are no difference.
     """
-    idle = {"data.val_subjects", *(f"train.{key}" for key in NOT_IDENTITY)}
-    ours = dict(flatten(json.loads(json.dumps(asdict(here)))))
+    ours = identity_knobs(json.loads(json.dumps(asdict(here))))
     theirs = dict(flatten(there))
     return {
         key: theirs[key]
         for key, value in ours.items()
-        if key not in idle and theirs.get(key, value) != value
+        if key != "data.val_subjects" and theirs.get(key, value) != value
     }
 
 
